@@ -1,0 +1,111 @@
+"""What a reader hands over (`Raw`), and what every later step reads (`Dataset`): arrays on disk, memory-mapped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.errors import RunError
+from kexp.records import DatasetSpec, Kind, Part, from_json, to_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
+
+
+@dataclass(kw_only=True)
+class Raw:
+    """What a reader found, before targets are encoded and rows are split.
+
+    `x` is (n, height, width, channels) uint8, memory-mapped when large, or a DataFrame of the input columns as
+    the user wrote them. `y` is (n,) of str for classes, (n, k) float64 for numbers, (n, k) bool for multilabel.
+    """
+
+    kind: Kind
+    x: NDArray[np.uint8] | pd.DataFrame
+    y: NDArray[Any]
+    targets: tuple[str, ...] = ()  # names of the target columns, in the order of y's columns
+    parts: NDArray[np.int8] | None = None  # PARTS of each row where the data say so, -1 where they do not
+    ids: list[str] = field(default_factory=list)  # of each row, for messages: a file, or "adult.csv row 17"
+    files: list[str] | None = None  # absolute path of each picture, where there is one file for each
+    groups: NDArray[Any] | None = None  # (n,), equal values stay in one part
+    times: NDArray[Any] | None = None  # (n,), sortable: oldest train, newest test
+    labels: tuple[str, ...] = ()  # class names in the order wanted, where the data say so
+    notices: list[str] = field(default_factory=list)  # what a person should know about how this was read
+
+
+@dataclass(kw_only=True)
+class Dataset:
+    """Samples, targets and the part (train, validation, test) of each row.
+
+    `x` is (n, *spec.shape): uint8 for pictures, float32 for tables (see records.Column for the encoding).
+    `y` is (n,) int32 class indices for binary and multiclass, (n, outputs) float32 otherwise.
+    """
+
+    spec: DatasetSpec
+    x: NDArray[Any]
+    y: NDArray[Any]
+    part: NDArray[np.int8]
+    ids: list[str]
+    files: list[str] | None = None
+    raw: pd.DataFrame | None = None  # tables: input and target cells as the user wrote them (str), for golden vectors
+    notices: list[str] = field(default_factory=list)
+    fingerprint: str = ""  # of samples, targets and parts: the same rows give the same value
+
+    def rows(self, part: Part) -> NDArray[np.int64]:
+        """Indices of the rows of `part`, ascending."""
+        return np.flatnonzero(self.part == PARTS[part])
+
+    def take(self, part: Part) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Samples (m, *shape) and targets of `part`. Only `evaluate` asks for the test part."""
+        rows = self.rows(part)
+        return self.x[rows], self.y[rows]
+
+    def save(self, folder: Path) -> None:
+        """Write everything under `folder`, which must exist; the description last, so a cut-off save is seen."""
+        np.save(folder / "x.npy", self.x)
+        np.save(folder / "y.npy", self.y)
+        np.save(folder / "part.npy", self.part)
+        if self.raw is not None:
+            self.raw.to_parquet(folder / "raw.parquet")
+        document = {
+            "spec": to_json(self.spec),
+            "ids": self.ids,
+            "files": self.files,
+            "notices": self.notices,
+            "fingerprint": self.fingerprint,
+        }
+        (folder / "dataset.json").write_text(json.dumps(document), encoding="utf-8")
+
+    @classmethod
+    def open(cls, folder: Path) -> Dataset:
+        """The data set saved under `folder`; samples stay on disk until they are read.
+
+        Raises RunError where `save` did not end.
+        """
+        try:
+            document = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{folder} holds no complete data set. Start the search again with --fresh.") from error
+        raw = None
+        if (folder / "raw.parquet").exists():
+            import pandas as pd
+
+            raw = pd.read_parquet(folder / "raw.parquet")
+        return cls(
+            spec=from_json(DatasetSpec, document["spec"]),
+            x=np.load(folder / "x.npy", mmap_mode="r"),
+            y=np.load(folder / "y.npy"),
+            part=np.load(folder / "part.npy"),
+            ids=document["ids"],
+            files=document["files"],
+            raw=raw,
+            notices=document["notices"],
+            fingerprint=document["fingerprint"],
+        )

@@ -1,0 +1,234 @@
+"""The records that travel between the steps: frozen, no arrays inside, checked when made, each with a JSON form.
+
+Everything a later step must know is in one of these; arrays travel in `data.Dataset` and on disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+Kind = Literal["image", "table"]
+Task = Literal["binary", "multiclass", "multilabel", "regression"]
+Part = Literal["train", "validation", "test"]
+ColumnKind = Literal["number", "boolean", "category", "date"]
+Status = Literal["completed", "failed", "infeasible", "stopped", "running"]
+Stage = Literal["explore", "confirm"]
+Value = int | float | str | bool
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One input column of a table, and how its text becomes one number of the input vector.
+
+    number: the number; boolean: 0 or 1 (`choices` = false text, true text); date: days since 1970-01-01;
+    category: its position in `choices`. Missing: NaN. A category that is not in `choices`: -1.
+    Statistics are of the training rows alone.
+    """
+
+    name: str
+    kind: ColumnKind
+    choices: tuple[str, ...] = ()
+    minimum: float = 0.0
+    maximum: float = 0.0
+    mean: float = 0.0
+    std: float = 1.0
+    edges: tuple[float, ...] = ()  # strictly increasing quantiles of the training rows, number and date only
+    missing: bool = False  # a training row has no value here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec:
+    """What a model must know before it sees a sample.
+
+    `shape` is of one sample without the batch axis: (height, width, channels) of a picture in 0..255,
+    (columns,) of a table row. `labels` are the classes in order of their index; for regression and
+    multilabel the names of the targets, one per output. `mean` and `std` are per channel, of the
+    training pictures, in 0..255; `target_mean` and `target_std` per output of a regression.
+    """
+
+    name: str
+    kind: Kind
+    task: Task
+    shape: tuple[int, ...]
+    outputs: int  # numbers that the network puts out: 1 for binary, one per class, target or label otherwise
+    labels: tuple[str, ...]
+    target: str = ""  # the target column or columns, as the user names them
+    columns: tuple[Column, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        expected = {"binary": 1}.get(self.task, len(self.labels))
+        if self.outputs != expected:
+            raise ValueError(f"{self.task} with {len(self.labels)} labels has {expected} outputs, not {self.outputs}")
+        if self.kind == "table" and self.shape != (len(self.columns),):
+            raise ValueError(f"a table of {len(self.columns)} columns cannot have samples of shape {self.shape}")
+        if self.kind == "image" and len(self.shape) != 3:
+            raise ValueError(f"a picture is (height, width, channels), not {self.shape}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """The question asked: its TOML form is a file in experiments/. Empty or None means: derived from the data."""
+
+    name: str
+    data: str  # a path, relative to the TOML's folder or the current one, or "sklearn:<set>"
+    target: tuple[str, ...] = ()
+    task: Task | None = None
+    drop: tuple[str, ...] = ()  # columns that are no input
+    split_column: str = ""  # its values: train, validation (or val), test
+    group_column: str = ""  # rows of one group stay in one part
+    time_column: str = ""  # oldest rows train, newest rows test
+    validation: float = 0.15  # shares of the rows, where the data do not say
+    test: float = 0.15
+    size: tuple[int, ...] = ()  # (height, width) that pictures are brought to
+    factory: str = ""  # a row of FACTORIES, or "module:function"
+    space: dict[str, Any] = field(default_factory=dict)  # hyperparameter: value, [choices] or {min, max, step, sampling}
+    objective: str = ""  # accuracy, log_loss, rmse, mae ...
+    oracle: str = "random"
+    trials: int | None = None  # candidates to explore
+    seconds: float | None = None  # wall clock of the whole search
+    epochs: int | None = None  # passes over the training rows for one explored candidate
+    batch_size: int | None = None
+    window: int | None = None  # trial k is asked after trial k - window was told
+    finalists: int = 3  # leading candidates that are run again ...
+    seeds: int = 2  # ... under so many other seeds each
+    seed: int = 0
+    formats: tuple[str, ...] = ()
+    tolerances: dict[str, float] = field(default_factory=dict)  # of the export gate: format -> largest metric drop
+
+    def __post_init__(self) -> None:
+        for name, low in (("trials", 1), ("epochs", 1), ("batch_size", 1), ("window", 1), ("seconds", 0)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ValueError(f"{name} = {value}: at least {low} is expected")
+        if not 0 < self.validation < 1 or not 0 < self.test < 1 or self.validation + self.test >= 1:
+            raise ValueError(f"validation = {self.validation}, test = {self.test}: shares, together below 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimension:
+    """One hyperparameter of a space: what it may be, and what it is unless searched."""
+
+    name: str
+    kind: Literal["int", "float", "choice", "boolean", "fixed"]
+    default: Value
+    values: tuple[Value, ...] = ()  # choice: what may be chosen
+    minimum: float = 0.0
+    maximum: float = 0.0
+    step: float | None = None
+    sampling: Literal["linear", "log"] = "linear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One candidate that was, or is being, trained."""
+
+    id: int
+    factory: str
+    values: dict[str, Value]
+    status: Status
+    stage: Stage = "explore"
+    parent: int | None = None  # confirm: the explored trial it repeats; Hyperband: the trial it continues
+    seed: int = 0
+    epochs: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)  # on validation rows
+    score: float | None = None  # the objective, on validation rows
+    parameters: int | None = None
+    bytes: int | None = None
+    latency_ms: float | None = None
+    seconds: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One exported file or folder."""
+
+    format: str
+    path: str  # relative to the folder of the export
+    bytes: int
+    sha256: str
+    trial: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One verdict of any gate. `ok` is False for a value that is not a number."""
+
+    name: str
+    value: float | str
+    limit: float | str
+    ok: bool
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """How fast a file is on a device."""
+
+    artifact: str
+    device: str
+    runtime: str
+    threads: int
+    p50_ms: float
+    p95_ms: float
+    runs: int
+    peak_bytes: int | None = None
+
+
+def at_most(name: str, value: float, limit: float, advice: str = "") -> Check:
+    """The check that `value` is `limit` at most; NaN fails."""
+    return Check(name=name, value=value, limit=limit, ok=bool(value <= limit), advice="" if value <= limit else advice)
+
+
+def to_json(record: Any) -> Any:
+    """A record, or a tuple or dict of them, as plain JSON types. NaN and infinities become null."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if isinstance(record, dict):
+        return {str(key): to_json(value) for key, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [to_json(value) for value in record]
+    if isinstance(record, float) and not math.isfinite(record):
+        return None
+    return record
+
+
+def from_json(cls: type[R], document: dict[str, Any]) -> R:
+    """The record of class `cls` that `to_json` wrote as `document`.
+
+    Raises TypeError for a field that the record does not have.
+    """
+    hints = _hints(cls)
+    return cls(**{key: _revive(hints.get(key, Any), value) for key, value in document.items()})
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return from_json(hint, value)
+    if typing.get_origin(hint) is tuple and value is not None:
+        inner = typing.get_args(hint)[0]
+        return tuple(_revive(inner, item) for item in value)
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and value is None:
+        return math.nan
+    return value

@@ -1,0 +1,1 @@
+"""Training: one trial, or many at once."""
