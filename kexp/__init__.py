@@ -1,1 +1,72 @@
-"""kexp: from labelled data to a small, tuned, verified neural network that runs on a phone."""
+"""kexp: from labelled data to a small, tuned, verified neural network that runs on a phone.
+
+    import kexp
+    run = kexp.search("photos/", time="10m")
+    run.leaderboard()  # a pandas DataFrame
+    run.export("tflite_int8")
+
+Public names are found when they are first used, so that importing kexp loads nothing heavy. Two steps have
+the name of the module that does them (kexp.search, kexp.verify): those are the modules, and can be called.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import types
+from typing import Any
+
+_NAMES = {  # public name -> where it is
+    "Experiment": ("kexp.records", "Experiment"),
+    "KexpError": ("kexp.errors", "KexpError"),
+    "init": ("kexp.pipeline", "init"),
+    "load": ("kexp.pipeline", "open_run"),
+    "runs": ("kexp.pipeline", "runs"),
+}
+_AT_HOME = {
+    "init",
+    "runs",
+}  # these want to know where runs/ lies: KEXP_HOME or the current folder, unless told
+_STEPS = {
+    "search": "search_data",
+    "verify": "verify_folder",
+}  # module -> the function of the pipeline that it calls
+
+__all__ = ["Experiment", "KexpError", "init", "load", "runs", "search", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _STEPS:
+        return importlib.import_module(f"kexp.{name}")
+    if name in _NAMES:
+        module, attribute = _NAMES[name]
+        found = getattr(importlib.import_module(module), attribute)
+        if name in _AT_HOME:
+            return functools.partial(found, home=importlib.import_module("kexp.store").home())
+        return found
+    raise AttributeError(f"module 'kexp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Step(types.ModuleType):
+    """A module of kexp that can be called as the step it is named after."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        function = _STEPS[self.__name__.removeprefix("kexp.")]
+        return getattr(importlib.import_module("kexp.pipeline"), function)(*arguments, **options)
+
+
+class _Package(types.ModuleType):
+    """kexp itself. Python binds a submodule here once it is imported, in place of a function of that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _STEPS and type(value) is types.ModuleType:
+            value.__class__ = _Step
+        types.ModuleType.__setattr__(self, name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -42,6 +42,7 @@ class Column:
     std: float = 1.0
     edges: tuple[float, ...] = ()  # strictly increasing quantiles of the training rows, number and date only
     missing: bool = False  # a training row has no value here
+    format: str = ""  # of a date, as strptime spells it; empty is ISO 8601
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARTS: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
+PART_NAMES: dict[str, Part] = {  # as folders, files, arrays and cells are named, in lower case
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+}
 
 
 @dataclass(kw_only=True)
@@ -24,7 +33,8 @@ class Raw:
     """What a reader found, before targets are encoded and rows are split.
 
     `x` is (n, height, width, channels) uint8, memory-mapped when large, or a DataFrame of the input columns as
-    the user wrote them. `y` is (n,) of str for classes, (n, k) float64 for numbers, (n, k) bool for multilabel.
+    the user wrote them. `y` is (n,) of str for classes, (n, k) float64 for numbers, (n, k) bool for multilabel,
+    or (n, k) of str: cells as the user wrote them, whose task `targets.encode` finds out.
     """
 
     kind: Kind
@@ -54,7 +64,9 @@ class Dataset:
     part: NDArray[np.int8]
     ids: list[str]
     files: list[str] | None = None
-    raw: pd.DataFrame | None = None  # tables: input and target cells as the user wrote them (str), for golden vectors
+    raw: pd.DataFrame | None = (
+        None  # tables: input and target cells as the user wrote them (str), for golden vectors
+    )
     notices: list[str] = field(default_factory=list)
     fingerprint: str = ""  # of samples, targets and parts: the same rows give the same value
 
@@ -92,7 +104,9 @@ class Dataset:
         try:
             document = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{folder} holds no complete data set. Start the search again with --fresh.") from error
+            raise RunError(
+                f"{folder} holds no complete data set. Start the search again with --fresh."
+            ) from error
         raw = None
         if (folder / "raw.parquet").exists():
             import pandas as pd

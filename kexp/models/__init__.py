@@ -1,1 +1,173 @@
-"""Networks."""
+"""Networks: input, front end (no trainable weight), a factory's features, a head by task.
+
+    model = frontend -> core (factory + "logits") -> answer
+
+`core` is what is trained; `frontend` and `answer` hold what the phone must not do by hand: normalisation, encoding,
+softmax, the target's own units.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kexp.errors import ExperimentError, nearest
+from kexp.models.conv import conv
+from kexp.models.dense import dense
+from kexp.models.layers import Augment, TableEncoder
+from kexp.models.space import HyperParameters, declare
+from kexp.records import DatasetSpec, Dimension, Experiment, Value
+
+FACTORIES: dict[str, Callable[[HyperParameters, Any], Any]] = {"dense": dense, "conv": conv}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One built candidate. `model` maps raw samples to answers; `core` maps features to logits and is trained.
+
+    `logits` is False for a user's own `build(hp)`, whose output already is the answer. The optimiser is a user's
+    own where the model came compiled.
+    """
+
+    model: keras.Model
+    frontend: keras.Model | None
+    core: keras.Model
+    logits: bool = True
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    optimizer: keras.optimizers.Optimizer | None = None
+
+
+def default_factory(spec: DatasetSpec) -> str:
+    """The factory for a kind of data, unless the experiment names one."""
+    return "conv" if spec.kind == "image" else "dense"
+
+
+def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
+    """The network of the candidate that `hp` replays.
+
+    Raises ExperimentError for a factory that does not exist or returns something else than a network.
+    """
+    make = _factory(factory)
+    if len(inspect.signature(make).parameters) == 1:
+        return _own(spec, factory, make(hp))  # type: ignore[call-arg]
+    inputs = keras.Input(spec.shape, name="input")
+    encoded = front_end(spec, hp)(inputs)
+    entry = keras.Input(encoded.shape[1:], name="features")
+    logits = keras.layers.Dense(spec.outputs, name="logits")(make(hp, entry))
+    core = keras.Model(entry, logits, name="core")
+    rate = hp.Float("learning_rate", 3e-4, 1e-2, sampling="log", default=2e-3)
+    decay = hp.Float("weight_decay", 1e-5, 1e-1, sampling="log", default=1e-2)
+    answer = answer_layer(spec)
+    return Network(
+        model=keras.Model(inputs, answer(core(encoded)), name="model"),
+        frontend=keras.Model(inputs, encoded, name="frontend"),
+        core=core,
+        learning_rate=rate,
+        weight_decay=decay,
+    )
+
+
+def inference(network: Network) -> keras.Model:
+    """The model from raw sample to answer, without augmentation and dropout: what is exported. Weights are shared."""
+    if network.frontend is None:
+        return network.model
+
+    def skip(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        return args[0] if isinstance(layer, Augment | keras.layers.Dropout) else layer(*args, **kwargs)
+
+    core = keras.models.clone_model(network.core, call_function=skip, clone_function=lambda layer: layer)
+    inputs, encoded = network.frontend.inputs[0], network.frontend.outputs[0]
+    return keras.Model(inputs, network.model.layers[-1](core(encoded)), name="model")
+
+
+def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
+    """Every hyperparameter of the experiment's factory, with the experiment's own limits."""
+    factory = experiment.factory or default_factory(spec)
+
+    def ask(hp: HyperParameters) -> None:
+        build(spec, factory, hp)
+
+    # The rows of FACTORIES ask for everything when every count is at its largest (a test holds them to it).
+    found = declare(ask, experiment.space, thorough=factory not in FACTORIES)
+    keras.backend.clear_session()
+    return found
+
+
+def front_end(spec: DatasetSpec, hp: HyperParameters) -> keras.layers.Layer:
+    """The layer that takes raw samples (n, *shape) to features."""
+    if spec.kind == "image":
+        scale = [1.0 / s if s else 1.0 for s in spec.std]
+        offset = [-m * k for m, k in zip(spec.mean, scale, strict=True)]
+        return keras.layers.Rescaling(scale if len(scale) > 1 else scale[0], offset if len(offset) > 1 else offset[0], name="frontend")
+    columns = [
+        {
+            "kind": c.kind, "mean": c.mean, "std": c.std, "edges": list(c.edges),
+            "choices": len(c.choices), "missing": c.missing,
+        }
+        for c in spec.columns
+    ]  # fmt: skip
+    binned = any(len(c.edges) > 2 for c in spec.columns)
+    piecewise = hp.Choice("numeric_encoding", ["piecewise", "standard"], default="piecewise") if binned else "standard"
+    return TableEncoder(columns, piecewise == "piecewise", name="frontend")
+
+
+def answer_layer(spec: DatasetSpec) -> keras.layers.Layer:
+    """The layer that takes logits (n, outputs) to probabilities, or to values in the target's units."""
+    if spec.task == "regression":
+        many = spec.outputs > 1
+        return keras.layers.Rescaling(
+            list(spec.target_std) if many else spec.target_std[0],
+            list(spec.target_mean) if many else spec.target_mean[0],
+            name="answer",
+        )
+    return keras.layers.Activation("softmax" if spec.task == "multiclass" else "sigmoid", name="answer")
+
+
+def check_factory(name: str) -> None:
+    """Raise ExperimentError where `name` is no factory."""
+    _factory(name)
+
+
+def _factory(name: str) -> Callable[..., Any]:
+    """A row of FACTORIES, or a user's own `module:function` (the current folder is searched too)."""
+    if ":" not in name:
+        if name not in FACTORIES:
+            raise ExperimentError(f"factory = {name!r} does not exist.{nearest(name, FACTORIES)} Your own: 'module:function'.")
+        return FACTORIES[name]
+    module, _, function = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name != module.split(".")[0]:
+            raise  # the module is there, and imports something that is not: its author wants the traceback
+        raise ExperimentError(f"factory = {name!r}: {error}. Expected 'module:function', importable from here.") from error
+    return found  # type: ignore[no-any-return]
+
+
+def _own(spec: DatasetSpec, factory: str, model: Any) -> Network:
+    """A Network around a user's whole model."""
+    if not isinstance(model, keras.Model):
+        raise ExperimentError(f"factory = {factory!r} returned {type(model).__name__}: build(hp) returns a keras.Model.")
+    if model.input_shape[1:] != spec.shape or model.output_shape[1:] != (spec.outputs,):
+        raise ExperimentError(
+            f"factory = {factory!r} maps {model.input_shape[1:]} to {model.output_shape[1:]}; "
+            f"these data need {spec.shape} to {(spec.outputs,)}."
+        )
+    optimizer = getattr(model, "optimizer", None)
+    rate = float(optimizer.learning_rate) if optimizer is not None else 1e-3
+    return Network(model=model, frontend=None, core=model, logits=False, learning_rate=rate, optimizer=optimizer)
+
+
+def replay(values: dict[str, Value]) -> HyperParameters:
+    """The hyperparameters that answer with a trial's values."""
+    return HyperParameters(values)

@@ -1,1 +1,51 @@
-"""The search: ask, group, run, tell."""
+"""`search`: from an experiment and its data to a journal of trials and the best of them."""
+
+from __future__ import annotations
+
+from kexp import models
+from kexp.data.dataset import Dataset
+from kexp.errors import ExperimentError, nearest
+from kexp.metrics import objective
+from kexp.records import Experiment, Trial
+from kexp.search.budget import budget
+from kexp.search.events import Event, Listener, ignore
+from kexp.search.loop import Search
+from kexp.search.oracles import ORACLES
+from kexp.search.workers import WORKERS, Setup
+from kexp.store import RunStore
+
+
+def search(
+    experiment: Experiment,
+    dataset: Dataset,
+    store: RunStore,
+    *,
+    workers: int,
+    where: str = "processes",
+    listener: Listener = ignore,
+) -> Trial:
+    """Search on the saved data set of `store`, whose lock the caller holds; the best trial.
+
+    What has finished is in the journal at any moment; KeyboardInterrupt and bugs pass through after the workers ended.
+    Raises ExperimentError for an oracle, factory, space or objective that cannot be, SearchError when nothing finished.
+    """
+    spec = dataset.spec
+    if experiment.oracle not in ORACLES:
+        raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
+    direction = objective(spec.task, experiment.objective)[1]
+    plan = budget(experiment, spec, len(dataset.rows("train")))
+    for name, value in (("kind", spec.kind), ("task", spec.task), ("direction", direction)):
+        store.set(name, value)
+    setup = Setup(
+        home=str(store.root.parent.parent), run=store.name, batch_size=plan.batch_size, objective=experiment.objective
+    )
+    pool = WORKERS[where](setup, workers, store.root / "workers.log")  # they start while the space is declared
+    try:
+        dimensions = models.space(spec, experiment)
+        text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(dimensions)} hyperparameters"
+        listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
+        best = Search(experiment, spec, dimensions, store, pool, plan, listener).run()
+    finally:
+        pool.close()
+    store.finish()
+    return best

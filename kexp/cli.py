@@ -1,0 +1,448 @@
+"""The command line: each command parses, calls one function of the pipeline, and prints.
+
+stdout carries the answer alone: tables for people, or with --json one document on its last line. Exit status:
+0 all good, 1 a check failed or there is something a person can mend, 2 wrong usage, 130 interrupted. The
+pipeline is imported inside the commands: it brings TensorFlow, and `kexp --help` must not wait for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from kexp.errors import KexpError, nearest
+from kexp.experiment import from_data, load, override, parse_duration, parse_size, with_budget
+from kexp.records import Task, to_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """Run the command in sys.argv. What a person can mend is one message; a bug keeps its traceback."""
+    # TensorFlow's start-up chatter, in this process and its children, unless somebody asks for it.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        status = commands.main(prog_name="kexp", standalone_mode=False)
+    except KexpError as error:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+        status = 1
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        status = 130
+    sys.exit(status)
+
+
+# -- what the commands share ---------------------------------------------------------------------
+
+
+class Row(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions
+    """The name of a row of a table, looked up only when given; "module:function" too, if `own`."""
+
+    name = "name"
+
+    def __init__(self, module: str, table: str, *, own: bool = False) -> None:
+        self.module, self.table, self.own = module, table, own
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is; wrong usage, with the nearest name, if there is no such row."""
+        rows = getattr(importlib.import_module(self.module), self.table)
+        if value not in rows and not (self.own and ":" in value):
+            self.fail(f"{value!r} is not known.{nearest(value, rows)}", param, ctx)
+        return str(value)
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]
+    """Text that `parse` understands or refuses with a ValueError."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name, self.parse = name, parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What `parse` makes of it."""
+        try:
+            return self.parse(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+class _InOrder(click.Group):
+    """Commands are listed in the order of the work, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def _tolerance(text: str) -> tuple[str, float]:
+    format, _, drop = text.partition("=")
+    if not drop or not float(drop) >= 0:
+        raise ValueError("FORMAT=DROP, such as tflite_int8=0.02, is expected")
+    return format, float(drop)
+
+
+home_option = click.option(
+    "--home",
+    envvar="KEXP_HOME",
+    default=".",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where runs/ and exported/ lie. Default: KEXP_HOME, or the current folder.",
+)
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON document as the last line of stdout, all else to stderr.",
+)
+target_option = click.option(
+    "--target", multiple=True, metavar="COLUMN", help="What to predict; may be repeated."
+)
+task_option = click.option(
+    "--task", type=click.Choice(typing.get_args(Task)), help="Otherwise told from the target."
+)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@contextlib.contextmanager
+def _work() -> Iterator[None]:
+    """While this lasts, whatever libraries and child processes print goes to stderr."""
+    sys.stdout.flush()
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(answer, 1)
+        os.close(answer)
+
+
+def _answer(as_json: bool, document: Any, *tables: RenderableType) -> None:
+    if as_json:
+        click.echo(json.dumps(to_json(document), ensure_ascii=False, allow_nan=False, default=os.fspath))
+    else:
+        from kexp import screen
+
+        screen.show(*tables)
+
+
+@click.group(
+    cls=_InOrder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "kexp search sklearn:digits --time 2m",
+        "kexp export digits --tflite",
+        "kexp run exported/digits/model_int8.tflite picture.png",
+    ),
+)
+@click.version_option(package_name="kexp")
+def commands() -> None:
+    """From labelled data to a small, tuned, verified neural network that runs on a phone."""
+
+
+# -- the commands, in the order of the work ------------------------------------------------------
+
+
+@commands.command(epilog=examples("kexp init ../photos", "kexp init adult.csv --target income"))
+@click.argument("data")
+@target_option
+@task_option
+@click.option("--name", help="Of the experiment; otherwise the data's.")
+@click.option("--force", is_flag=True, help="Write over an experiment file that exists.")
+@home_option
+@json_option
+def init(
+    data: str,
+    target: tuple[str, ...],
+    task: Task | None,
+    name: str | None,
+    force: bool,
+    home: Path,
+    as_json: bool,
+) -> None:
+    """Look at DATA and write an experiment file."""
+    from kexp import pipeline, screen
+
+    with _work():
+        found = pipeline.init(data, home=home, target=target, task=task, name=name, force=force)
+    document = {
+        "experiment": found.experiment,
+        "toml": found.toml,
+        "lines": dict(found.lines),
+        "notices": list(found.notices),
+    }
+    _answer(
+        as_json,
+        document,
+        screen.facts(found.lines, found.notices),
+        screen.following(f"kexp search {found.toml}", "that file may be edited first"),
+    )
+
+
+@commands.command(
+    epilog=examples(
+        "kexp search experiments/digits.toml",
+        "kexp search ../photos --time 30m --workers 2",
+        "kexp search adult.csv --target income --trials 100 --oracle bayesian",
+    )
+)
+@click.argument("source", metavar="EXPERIMENT.toml|DATA")
+@target_option
+@task_option
+@click.option(
+    "--time", type=Parsed("duration", parse_duration), help="Stop after this long: 90s, 10m, 1h30m."
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Stop after so many. Neither given: 40 trials or 10m.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), metavar="N", help="Most passes over the training rows for one trial."
+)
+@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Training rows per step.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="The same seed searches the same trials.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that train at the same time.")
+@click.option(
+    "--oracle", type=Row("kexp.search.oracles", "ORACLES"), help="random, bayesian, hyperband or grid."
+)
+@click.option(
+    "--factory",
+    type=Row("kexp.models", "FACTORIES", own=True),
+    help="dense, conv, or your own module:function.",
+)
+@click.option("--name", help="Of the run; otherwise the experiment's.")
+@click.option("--fresh", is_flag=True, help="Start anew; an earlier run of that name is kept aside.")
+@click.option("--size", type=Parsed("size", parse_size), help="Height x width of pictures, such as 48x64.")
+@click.option("--objective", help="What ranks the trials: accuracy, log_loss, rmse ...")
+@click.option("--split-column", metavar="COLUMN", help="It says train, validation or test for each row.")
+@click.option("--group-column", metavar="COLUMN", help="Rows of one group stay in one part.")
+@click.option("--time-column", metavar="COLUMN", help="The oldest rows train, the newest test.")
+@click.option("--drop", multiple=True, metavar="COLUMN", help="A column that is no input; may be repeated.")
+@home_option
+@json_option
+def search(
+    source: str, name: str | None, workers: int | None, fresh: bool, home: Path, as_json: bool, **options: Any
+) -> None:
+    """Search for the best network.
+
+    EXPERIMENT.toml holds the question; for DATA alone, all else is derived from them. Ctrl-C once ends the
+    search with what is finished; the same command goes on from there.
+    """
+    if source.endswith(".toml"):
+        base = Path(source).parent
+        experiment = override(load(source), name=name, **options)
+    else:
+        base = Path()
+        experiment = from_data(source, name=name, **options)
+
+    from kexp import pipeline, screen
+
+    with _work(), screen.SearchView(experiment.objective) as view:
+        run = pipeline.search(
+            with_budget(experiment), home=home, base=base, workers=workers, fresh=fresh, listener=view
+        )
+        document = pipeline.show(home, run.name)
+    if run.interrupted:
+        screen.show(screen.warning("interrupted: the best so far; the same command goes on"), stderr=True)
+    _answer(
+        as_json,
+        document,
+        screen.leaderboard(document, top=5),
+        screen.following(f"kexp export {run.name} --tflite"),
+    )
+
+
+@commands.command("list", epilog=examples("kexp list", "kexp list --json"))
+@home_option
+@json_option
+def list_runs(home: Path, as_json: bool) -> None:
+    """List the runs, newest last."""
+    from kexp import pipeline, screen
+
+    with _work():
+        rows = pipeline.runs(home)
+    _answer(as_json, {"runs": rows}, screen.runs(rows))
+
+
+@commands.command(epilog=examples("kexp show", "kexp show digits --top 5", "kexp show digits --json"))
+@click.argument("name", required=False)
+@click.option(
+    "--top", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="How many trials."
+)
+@home_option
+@json_option
+def show(name: str | None, top: int, home: Path, as_json: bool) -> None:
+    """Show the leaderboard of a run, NAME or the latest."""
+    from kexp import pipeline, screen
+
+    with _work():
+        document = pipeline.show(home, name)
+    _answer(as_json, document, screen.leaderboard(document, top))
+
+
+@commands.command(epilog=examples("kexp evaluate", "kexp evaluate digits --json"))
+@click.argument("name", required=False)
+@home_option
+@json_option
+def evaluate(name: str | None, home: Path, as_json: bool) -> None:
+    """Measure a run's best network on the test rows.
+
+    The run is NAME, or the latest finished one.
+    """
+    from kexp import pipeline, screen
+
+    with _work():
+        document = pipeline.evaluate(home, name)
+    _answer(as_json, document, screen.evaluation(document))
+
+
+@commands.command(
+    epilog=examples(
+        "kexp export --tflite",
+        "kexp export digits --format tflite_int8 --format saved_model",
+        "kexp export digits --tflite --tolerance tflite_int8=0.02",
+    )
+)
+@click.argument("name", required=False)
+@click.option("--tflite", is_flag=True, help="Every TFLite variant that the kind of data has.")
+@click.option("--keras", is_flag=True, help="model.keras, which is always written.")
+@click.option("--saved-model", is_flag=True, help="A SavedModel folder.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=Row("kexp.export", "FORMATS"),
+    help="One format; may be repeated.",
+)
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    type=Parsed("format=drop", _tolerance),
+    help="Largest drop of the metric that passes the gate; may be repeated.",
+)
+@home_option
+@json_option
+def export(
+    name: str | None,
+    tflite: bool,
+    keras: bool,
+    saved_model: bool,
+    formats: tuple[str, ...],
+    tolerances: tuple[tuple[str, float], ...],
+    home: Path,
+    as_json: bool,
+) -> int:
+    """Write a run's best network, every file checked.
+
+    The run is NAME, or the latest finished one; the files go to exported/NAME. A file that fails its gate is
+    not left there, and the exit status is 1.
+    """
+    from kexp import pipeline, screen
+
+    asked = [*["tflite"] * tflite, *["keras"] * keras, *["saved_model"] * saved_model, *formats]
+    with _work():
+        made = pipeline.export(home, name, asked, dict(tolerances))
+    document = {
+        "folder": made.folder,
+        "artifacts": made.artifacts,
+        "checks": made.checks,
+        "failures": made.failures,
+        "ok": made.ok,
+    }
+    _answer(
+        as_json,
+        document,
+        screen.verdicts(made.artifacts, made.checks, made.failures),
+        screen.dim(str(made.folder)),
+    )
+    return 0 if made.ok else 1
+
+
+@commands.command(epilog=examples("kexp verify exported/digits"))
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def verify(folder: Path, as_json: bool) -> int:
+    """Check exported files again.
+
+    The files in FOLDER go through the gate that export put them through, from the files alone.
+    """
+    from kexp import pipeline, screen
+
+    with _work():
+        artifacts, checks = pipeline.verify_folder(folder)
+    _answer(as_json, {"artifacts": artifacts, "checks": checks}, screen.verdicts(artifacts, checks, {}))
+    return 0 if all(check.ok for check in checks) else 1
+
+
+@commands.command(
+    epilog=examples(
+        "kexp run exported/photos/model_int8.tflite cat.jpg dog.jpg",
+        "kexp run exported/adult/model_int8.tflite rows.csv --json",
+        "kexp run exported/photos/model_int8.tflite cat.jpg --repeat 100",
+    )
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--repeat",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Run each so often, for p50, p95.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    default=3,
+    show_default=True,
+    help="How many labels of each.",
+)
+@json_option
+def run(model: Path, inputs: tuple[Path, ...], repeat: int, top: int, as_json: bool) -> None:
+    """Run an exported file on inputs.
+
+    INPUTS are pictures, CSV files with a header and rows, or .npy arrays. TensorFlow is not loaded.
+    """
+    from kexp import predict, screen
+
+    with _work():
+        answers = predict.run(model, inputs, repeat=repeat, top=top)
+    _answer(as_json, {"predictions": answers}, screen.predictions(answers))
+
+
+@commands.command(epilog=examples("kexp clean digits", "kexp clean"))
+@click.argument("names", nargs=-1)
+@home_option
+@json_option
+def clean(names: tuple[str, ...], home: Path, as_json: bool) -> None:
+    """Free what finished runs no longer need.
+
+    Weights of trials that lost are removed, of the runs NAMES, or of all.
+    """
+    from kexp import pipeline, screen
+
+    with _work():
+        freed = pipeline.clean(home, names)
+    _answer(as_json, {"bytes": freed}, screen.dim(f"{screen.size(freed)} freed"))

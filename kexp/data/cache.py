@@ -1,0 +1,152 @@
+"""Decoded pictures kept on disk, so that a folder of photos is decoded once and memory-mapped ever after.
+
+A set of pictures is known by its fingerprint: names, sizes and modification times of the files, and how they
+were decoded. Its folder appears whole or not at all. What could not be decoded is remembered with its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.errors import DataError
+
+Shape = tuple[int, int, int]
+VERSION = 1  # raise it when the same file would decode to other pixels
+CHUNK = 32  # pictures a thread decodes before it reports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """Pictures `x`, (n, height, width, channels) uint8, memory-mapped, without those that are `damaged`.
+
+    `damaged` holds index (among all files) and reason of each picture that was left out.
+    """
+
+    x: NDArray[np.uint8]
+    damaged: dict[int, str]
+
+
+def fingerprint(files: Sequence[Path], names: Sequence[str], how: object) -> str:
+    """32 hex digits of the names, sizes and modification times of `files`, and of `how` they are decoded."""
+    digest = hashlib.blake2b(f"{VERSION} {how!r}\n".encode(), digest_size=16)
+    for file, name in zip(files, names, strict=True):
+        state = file.stat()
+        digest.update(f"{name}\0{state.st_size} {state.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def lookup(cache: Path, key: str) -> Decoded | None:
+    """What `fill` stored under `key`, or None. A folder that is not readable counts as absent."""
+    try:
+        document = json.loads((cache / key / "pictures.json").read_text(encoding="utf-8"))
+        x = np.load(cache / key / "x.npy", mmap_mode="r")
+        return Decoded(x=x, damaged={int(i): reason for i, reason in document["damaged"].items()})
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def fill(
+    cache: Path,
+    key: str,
+    files: Sequence[Path],
+    shape: Shape,
+    decode: Callable[[Path, Shape], NDArray[np.uint8]],
+    progress: Callable[[int, int], None] | None = None,
+) -> Decoded:
+    """Decode `files` to (n, *shape) on every core, and store them under `key`.
+
+    A DataError of `decode` marks that picture as damaged; any other exception ends the work. `progress` is
+    told how many of how many are done. Raises DataError when more than max(1, 1 %) are damaged, or the disk is
+    full.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    needed, free = len(files) * int(np.prod(shape)), shutil.disk_usage(cache).free
+    if needed > free:  # writing to a mapped file on a full disk would kill the process
+        raise DataError(
+            f"{len(files)} pictures of {shape[0]} x {shape[1]} need {needed:,} bytes under {cache}, "
+            f"{free:,} are free. Make room, or choose a smaller size."
+        )
+    work = Path(mkdtemp(prefix=f"{key}.", dir=cache))
+    try:
+        x = np.lib.format.open_memmap(work / "x.npy", mode="w+", dtype=np.uint8, shape=(len(files), *shape))
+        damaged = _decode_into(x, files, shape, decode, progress)
+        refuse_damaged(list(damaged.values()), len(files))
+        if damaged:
+            kept = np.delete(np.arange(len(files)), list(damaged))
+            whole = np.lib.format.open_memmap(
+                work / "kept.npy", mode="w+", dtype=np.uint8, shape=(len(kept), *shape)
+            )
+            for start in range(0, len(kept), 1024):
+                whole[start : start + 1024] = x[kept[start : start + 1024]]
+            whole.flush()
+            del whole
+            (work / "kept.npy").replace(work / "x.npy")
+        x.flush()
+        del x
+        document = json.dumps({"damaged": {str(i): reason for i, reason in sorted(damaged.items())}})
+        (work / "pictures.json").write_text(document, encoding="utf-8")
+        if lookup(cache, key) is None:
+            shutil.rmtree(cache / key, ignore_errors=True)
+            work.replace(cache / key)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    stored = lookup(cache, key)
+    if stored is None:
+        raise DataError(f"{cache / key} was written but cannot be read. Check the disk and its permissions.")
+    return stored
+
+
+def refuse_damaged(reasons: Sequence[str], total: int) -> None:
+    """Raise DataError, with three of the `reasons`, when more than max(1, 1 %) of `total` pictures are damaged."""
+    if len(reasons) > max(1, total // 100):
+        named = "\n  ".join(reasons[:3])
+        raise DataError(
+            f"{len(reasons)} of {total} pictures cannot be read; at most {max(1, total // 100)} (1 %, or one) "
+            f"may be skipped. Replace or remove them, beginning with:\n  {named}"
+        )
+
+
+def _decode_into(
+    x: NDArray[np.uint8],
+    files: Sequence[Path],
+    shape: Shape,
+    decode: Callable[[Path, Shape], NDArray[np.uint8]],
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, str]:
+    def work(start: int) -> dict[int, str]:
+        reasons = {}
+        for i in range(start, min(start + CHUNK, len(files))):
+            try:
+                x[i] = decode(files[i], shape)
+            except DataError as error:
+                reasons[i] = str(error)
+        return reasons
+
+    damaged: dict[int, str] = {}
+    done = 0
+    pool = ThreadPoolExecutor(
+        max(2, os.cpu_count() or 1)
+    )  # Pillow frees the interpreter lock while it decodes
+    try:
+        pending: set[Future[dict[int, str]]] = {pool.submit(work, i) for i in range(0, len(files), CHUNK)}
+        while pending:
+            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                damaged |= future.result()
+                done = min(done + CHUNK, len(files))
+            if progress is not None:
+                progress(done, len(files))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return dict(sorted(damaged.items()))

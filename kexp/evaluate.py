@@ -1,0 +1,88 @@
+"""The test split, read here and nowhere else: metrics with their uncertainty, confusion, residuals.
+
+Predictions are kept in the run, so that everything which later speaks of the test split reads those.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.data.dataset import Dataset
+from kexp.metrics import classes, metrics, objective
+from kexp.records import DatasetSpec, Experiment
+from kexp.runtime import open_runtime
+from kexp.store import RunStore, atomic_write
+
+LEVEL = 0.95
+RESAMPLES = 2000
+Array = NDArray[Any]
+
+
+def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
+    """Metrics of the run's model, and of the .tflite files in `exported`, on the test rows, as one JSON document.
+
+    {"run", "split", "rows", "metrics": {name: value}, "interval": {"metric", "low", "high", "level"},
+    "confusion" or "residuals", "files": {file: metrics}}. The predictions, (n, outputs) by model, are stored.
+    """
+    dataset = Dataset.open(store.data)
+    x, y = dataset.take("test")
+    files = sorted(exported.glob("*.tflite")) if exported is not None and exported.is_dir() else []
+    outputs = {path.name: open_runtime(path).predict(x) for path in [store.model, *files]}
+    document = describe(dataset.spec, store.experiment, y, outputs[store.model.name])
+    document["files"] = {path.name: metrics(dataset.spec.task, y, outputs[path.name]) for path in files}
+    result = {"run": store.name, "split": "test", **document}
+    store.save_predictions(rows=dataset.rows("test"), y=y, **{f"outputs_{name}": out for name, out in outputs.items()})
+    atomic_write(store.evaluation, json.dumps(result, indent=1).encode())
+    return result
+
+
+def describe(spec: DatasetSpec, experiment: Experiment, y: Array, outputs: Array) -> dict[str, Any]:
+    """Metrics, interval and errors of `outputs` (n, outputs) against `y`."""
+    name, _ = objective(spec.task, experiment.objective)
+    low, high = interval(spec, name, y, outputs)
+    document: dict[str, Any] = {
+        "rows": len(y),
+        "metrics": metrics(spec.task, y, outputs),
+        "interval": {"metric": name, "low": low, "high": high, "level": LEVEL},
+        "confusion": None,
+        "residuals": None,
+    }
+    if spec.task in ("binary", "multiclass"):
+        matrix = np.zeros((len(spec.labels), len(spec.labels)), np.int64)
+        np.add.at(matrix, (y, classes(spec.task, outputs)), 1)
+        document["confusion"] = {"labels": list(spec.labels), "matrix": matrix.tolist()}  # rows: truth
+    if spec.task == "regression":
+        error = outputs.astype(np.float64) - y
+        shares = (0.05, 0.25, 0.5, 0.75, 0.95)
+        document["residuals"] = {
+            label: {f"{share:.0%}": float(q) for share, q in zip(shares, np.quantile(error[:, i], shares), strict=True)}
+            for i, label in enumerate(spec.labels)
+        }
+    return document
+
+
+def interval(spec: DatasetSpec, name: str, y: Array, outputs: Array) -> tuple[float, float]:
+    """The LEVEL interval of a metric: Wilson's (1927) for accuracy, the percentile bootstrap for the rest."""
+    n = len(y)
+    if name == "accuracy" and spec.task != "multilabel":
+        return wilson(float(metrics(spec.task, y, outputs)[name]), n)
+    random = np.random.default_rng(0)
+    draws = []
+    for _ in range(RESAMPLES if n <= 20_000 else RESAMPLES // 10):
+        rows = random.integers(0, n, n)
+        draws.append(metrics(spec.task, y[rows], outputs[rows])[name])
+    low, high = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return float(low), float(high)
+
+
+def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's score interval (1927) of a share of `n` trials; `z` is that of 95 %."""
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,131 @@
+"""The graph inside a .tflite: read, changed and written; and which of its operators must stay float."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from kexp.runtime import schema
+
+# Operators that hold trained weights; what comes before the first of them is the front end.
+TRAINABLE = (
+    "FULLY_CONNECTED",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "CONV_3D",
+    "TRANSPOSE_CONV",
+    "BATCH_MATMUL",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "WHILE",
+)
+
+
+class Parts(NamedTuple):
+    """Operators by the joined names of what they put out, as ai-edge-quantizer's recipes address them.
+
+    front: before the first trained operator. wild: between an exponential and the selection that discards its
+    overflow (how Keras writes selu): one int8 scale for values up to e^x leaves nothing of the small ones.
+    last: the trained operators that nothing trained follows. tail: what comes after those.
+    """
+
+    front: list[str]
+    wild: list[str]
+    last: list[str]
+    tail: list[str]
+
+
+def read(content: bytes) -> Any:
+    """The mutable model (schema.ModelT) in a .tflite's bytes."""
+    return schema().ModelT.InitFromPackedBuf(content, 0)
+
+
+def write(model: Any) -> bytes:
+    """The bytes of a .tflite of `model`."""
+    import flatbuffers
+
+    fb = schema()
+
+    class Aligned(fb.BufferT):  # type: ignore[misc]
+        """A buffer at a multiple of 16 bytes, which the schema asks for and its Python code does not do."""
+
+        def Pack(self, builder: Any) -> Any:  # noqa: N802 - called by generated code
+            vector = None
+            if self.data is not None and len(self.data):
+                raw = bytes(bytearray(self.data))
+                builder.StartVector(1, len(raw), 16)
+                head = builder.Head() - len(raw)
+                builder.head = head
+                builder.Bytes[head : head + len(raw)] = raw
+                vector = builder.EndVector()
+            fb.BufferStart(builder)
+            if vector is not None:
+                fb.BufferAddData(builder, vector)
+            return fb.BufferEnd(builder)
+
+    model.buffers = [Aligned(buffer.data) for buffer in model.buffers]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def parts(content: bytes) -> Parts:
+    """Which operators of a float .tflite are front end, wild, last and tail."""
+    fb = schema()
+    model = read(content)
+    graph = model.subgraphs[0]
+    code = {name: value for name, value in vars(fb.BuiltinOperator).items() if isinstance(value, int)}
+    trainable = {code[name] for name in TRAINABLE}
+
+    def number(operator: Any) -> int:
+        entry = model.operatorCodes[operator.opcodeIndex]
+        return int(max(entry.builtinCode, entry.deprecatedBuiltinCode))
+
+    def name(operator: Any) -> str:
+        return ";".join(graph.tensors[i].name.decode() for i in operator.outputs) + ";"
+
+    found = Parts([], [], [], [])
+    below: set[int] = set()  # tensors that depend on a trained operator
+    exponential: set[int] = set()
+    for operator in graph.operators:  # the file holds them in the order of execution
+        kind, inputs = number(operator), set(operator.inputs)
+        if kind in trainable or inputs & below:
+            below.update(operator.outputs)
+        else:
+            found.front.append(name(operator))
+        if kind == code["EXP"] or (inputs & exponential and kind not in trainable):
+            found.wild.append(name(operator))
+            if kind not in (code["SELECT"], code["SELECT_V2"]):
+                exponential.update(operator.outputs)
+    above: set[int] = set()  # tensors that a trained operator depends on
+    for operator in reversed(graph.operators):
+        followed = bool(set(operator.outputs) & above)
+        if number(operator) in trainable and not followed:
+            found.last.append(name(operator))
+        if number(operator) in trainable or followed:
+            above.update(operator.inputs)
+        elif name(operator) not in found.front:
+            found.tail.append(name(operator))
+    return found
+
+
+def with_uint8_input(content: bytes) -> bytes:
+    """The same file, taking raw pixels 0..255 as uint8 (scale 1, zero point 0) instead of float32.
+
+    One DEQUANTIZE is put before everything, so both files answer alike on whole pixels.
+    """
+    fb = schema()
+    model = read(content)
+    graph = model.subgraphs[0]
+    (index,) = graph.inputs
+    pixels = graph.tensors[index]
+    floats = fb.TensorT(shape=pixels.shape, type=pixels.type, name=pixels.name + b"_float", hasRank=pixels.hasRank)
+    graph.tensors.append(floats)
+    inside = len(graph.tensors) - 1
+    for operator in graph.operators:
+        operator.inputs = [inside if i == index else i for i in operator.inputs]
+    pixels.type = fb.TensorType.UINT8
+    pixels.quantization = fb.QuantizationParametersT(scale=[1.0], zeroPoint=[0])
+    dequantize = fb.BuiltinOperator.DEQUANTIZE
+    model.operatorCodes.append(fb.OperatorCodeT(builtinCode=dequantize, deprecatedBuiltinCode=dequantize, version=1))
+    first = fb.OperatorT(opcodeIndex=len(model.operatorCodes) - 1, inputs=[index], outputs=[inside])
+    graph.operators.insert(0, first)
+    return write(model)

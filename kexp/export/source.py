@@ -1,0 +1,43 @@
+"""What every converter reads: the trained model and the training rows to calibrate with. Loaded when first used."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.records import DatasetSpec
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """A .keras file and what belongs to it.
+
+    `calibration` are raw training samples (n, *shape); `modules` register the layers that the file names;
+    `scratch` is a folder for intermediate files.
+    """
+
+    path: Path
+    spec: DatasetSpec
+    calibration: NDArray[Any]
+    scratch: Path
+    modules: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The keras.Model."""
+        import keras
+
+        for name in self.modules:
+            importlib.import_module(name)
+        return keras.saving.load_model(self.path, compile=False)
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """`calibration` as the network's input takes it."""
+        return self.calibration.astype(np.float32)

@@ -1,0 +1,169 @@
+"""Hyperparameters, define-by-run: one class that declares a space, and replays one candidate of it.
+
+A factory asks for a value where it needs it: `hp.Int("hidden_layers", 0, 4)`. The signatures are keras-tuner's, so a
+`build(hp)` written for keras-tuner works unchanged. No keras-tuner is needed to declare or to replay.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kexp.errors import ExperimentError, nearest
+from kexp.records import Dimension, Value
+
+
+class HyperParameters:
+    """Answers each question of a factory from `values`, or by the default, and notes what was asked.
+
+    `asked` holds every dimension in the order asked, `read` the values given: the identity of a candidate.
+    """
+
+    def __init__(self, values: Mapping[str, Value] | None = None, space: Mapping[str, Dimension] | None = None) -> None:
+        self._given = dict(values or {})
+        self._space = dict(space or {})  # the experiment's own limits, which overrule the factory's
+        self.asked: dict[str, Dimension] = {}
+        self.read: dict[str, Value] = {}
+
+    def Int(  # noqa: N802 - keras-tuner's name
+        self,
+        name: str,
+        min_value: int,
+        max_value: int,
+        step: int | None = None,
+        sampling: str = "linear",
+        default: int | None = None,
+    ) -> int:
+        """A whole number from `min_value` to `max_value`, both included."""
+        low, high = int(min_value), int(max_value)
+        start = low if default is None else min(max(int(default), low), high)
+        dimension = Dimension(
+            name=name, kind="int", default=start, minimum=low, maximum=high,
+            step=step, sampling="log" if sampling == "log" else "linear",
+        )  # fmt: skip
+        return int(self._answer(dimension))
+
+    def Float(  # noqa: N802
+        self,
+        name: str,
+        min_value: float,
+        max_value: float,
+        step: float | None = None,
+        sampling: str = "linear",
+        default: float | None = None,
+    ) -> float:
+        """A number from `min_value` to `max_value`."""
+        dimension = Dimension(
+            name=name, kind="float", default=min_value if default is None else default, minimum=min_value,
+            maximum=max_value, step=step, sampling="log" if sampling == "log" else "linear",
+        )  # fmt: skip
+        return float(self._answer(dimension))
+
+    def Choice(  # noqa: N802
+        self, name: str, values: Sequence[Any], ordered: bool | None = None, default: Any = None
+    ) -> Any:
+        """One of `values`. `ordered` is taken for keras-tuner's sake."""
+        start = values[0] if default is None else default
+        return self._answer(Dimension(name=name, kind="choice", default=start, values=tuple(values)))
+
+    def Boolean(self, name: str, default: bool = False) -> bool:  # noqa: N802
+        """True or False."""
+        return bool(self._answer(Dimension(name=name, kind="boolean", default=default, values=(False, True))))
+
+    def Fixed(self, name: str, value: Any) -> Any:  # noqa: N802
+        """A value that is named but not searched."""
+        return self._answer(Dimension(name=name, kind="fixed", default=value))
+
+    def _answer(self, dimension: Dimension) -> Value:
+        dimension = self._space.get(dimension.name, dimension)
+        self.asked[dimension.name] = dimension
+        value = self._given.get(dimension.name, dimension.default)
+        self.read[dimension.name] = value
+        return value
+
+
+def declare(build: Callable[[HyperParameters], object], overrides: Mapping[str, Any], *, thorough: bool = True) -> tuple[Dimension, ...]:
+    """Every dimension that `build` can ask for, before the first candidate is proposed.
+
+    Counts are answered with their largest value, so that what hangs on them (`units_3`) is asked for; if `thorough`,
+    each choice and boolean is tried in turn, until nothing new is asked (a build each). `overrides` are the experiment's [space]:
+    name -> fixed value, [choices], or {min, max, step, sampling}.
+
+    Raises ExperimentError for an override of what the factory does not ask for.
+    """
+    limits: dict[str, Dimension] = {}
+    known: dict[str, Dimension] = {}
+    tried: set[tuple[str, Value]] = set()
+
+    def visit(values: Mapping[str, Value]) -> None:
+        hp = HyperParameters({**_extremes(known.values()), **values}, limits)
+        build(hp)
+        for name, dimension in hp.asked.items():
+            if name in overrides and name not in limits:
+                limits[name] = _override(dimension, overrides[name])
+            known.setdefault(name, limits.get(name, dimension))
+
+    visit({})
+    while True:
+        before = (len(known), len(limits))
+        visit({})
+        for dimension in list(known.values()) if thorough else ():
+            for value in dimension.values:
+                if (dimension.name, value) not in tried:
+                    tried.add((dimension.name, value))
+                    visit({dimension.name: value})
+        if (len(known), len(limits)) == before:
+            break
+    unknown = [name for name in overrides if name not in known]
+    if unknown:
+        raise ExperimentError(
+            f"[space] {unknown[0]!r} is no hyperparameter of this factory.{nearest(unknown[0], known)}"
+        )
+    return tuple(known.values())
+
+
+def _extremes(dimensions: Any) -> dict[str, Value]:
+    """The largest value of every count: what depends on a count is asked for only then."""
+    return {d.name: int(d.maximum) for d in dimensions if d.kind == "int"}
+
+
+def _override(dimension: Dimension, wanted: Any) -> Dimension:
+    """`dimension` as the experiment's [space] wants it."""
+    name = dimension.name
+    if isinstance(wanted, list | tuple):
+        if not wanted:
+            raise ExperimentError(f"[space] {name} = []: at least one value is expected.")
+        default = dimension.default if dimension.default in wanted else wanted[0]
+        return replace(dimension, kind="choice", values=tuple(wanted), default=default)
+    if isinstance(wanted, dict):
+        known = ("min", "max", "step", "sampling")
+        for key in wanted:
+            if key not in known:
+                hint = difflib.get_close_matches(key, known, n=1)
+                raise ExperimentError(f"[space] {name}.{key}: expected min, max, step, sampling.{hint and ' Did you mean ' + hint[0] + '?' or ''}")
+        low, high = wanted.get("min", dimension.minimum), wanted.get("max", dimension.maximum)
+        if dimension.kind not in ("int", "float") and not {"min", "max"} <= set(wanted):
+            raise ExperimentError(f"[space] {name} is a choice of {list(dimension.values)}: give [values] of it.")
+        if low > high:
+            raise ExperimentError(f"[space] {name}: min = {low} is above max = {high}.")
+        kind = dimension.kind if dimension.kind in ("int", "float") else "float"
+        default = dimension.default if isinstance(dimension.default, int | float) else low
+        return replace(
+            dimension, kind=kind, minimum=low, maximum=high, values=(), default=type(low)(min(max(default, low), high)),
+            step=wanted.get("step", dimension.step), sampling=wanted.get("sampling", dimension.sampling),
+        )  # fmt: skip
+    return replace(dimension, kind="fixed", default=wanted, values=())
+
+
+def key(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    """The identity of a candidate: the values its build reads, floats to nine digits."""
+    return tuple(sorted((name, _rounded(value)) for name, value in values.items()))
+
+
+def _rounded(value: Value) -> Value:
+    if isinstance(value, float) and math.isfinite(value) and value:
+        return float(f"{value:.9g}")
+    return value

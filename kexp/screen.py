@@ -1,0 +1,336 @@
+"""What a person sees: tables on stdout, the search as it goes on stderr. The only module that knows rich.
+
+Functions take plain documents and records and return something to print; `show` prints it. Text of users is
+never read as markup. Everything fits 80 columns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from kexp.records import Artifact, Check, Trial
+
+if TYPE_CHECKING:
+    from kexp.search.events import Event
+
+CONFUSION_CLASSES = (
+    14  # a matrix of more does not fit 80 columns: the commonest confusions are listed instead
+)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where to print; nothing in the text is interpreted."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+def show(*things: RenderableType, stderr: bool = False) -> None:
+    """Print `things`, one below the other."""
+    screen = console(stderr=stderr)
+    for thing in things:
+        screen.print(thing)
+
+
+# -- words and numbers ---------------------------------------------------------------------------
+
+
+def number(value: Any) -> str:
+    """Four telling digits: 0.9741, 52,431, 3.2e-05; text as it is; a dash for what is not known."""
+    if value is None or value != value:
+        return "-"
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if 0.001 <= abs(value) < 10 else f"{value:.4g}"
+
+
+def size(count: float) -> str:
+    """Bytes for people: 812 B, 38.6 KB, 1.2 MB (1 KB = 1,000 B)."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def clock(seconds: float) -> str:
+    """4:05, or 1:04:05."""
+    minutes, rest = divmod(int(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def values(chosen: Mapping[str, Any], telling: Iterable[str] | None = None) -> str:
+    """Hyperparameters in one line; only those in `telling`, if given."""
+    kept = chosen if telling is None else {name: chosen[name] for name in telling if name in chosen}
+    return " ".join(f"{name}={_short(value)}" for name, value in kept.items())
+
+
+def dim(text: str) -> Text:
+    """What is good to know."""
+    return Text(text, style="dim")
+
+
+def warning(text: str) -> Text:
+    """What should be looked at."""
+    return Text(text, style="yellow")
+
+
+def following(command: str, why: str = "") -> Text:
+    """The next command to type."""
+    return Text.assemble(("next  ", "dim"), command, (f"   {why}" if why else "", "dim"))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _table(*columns: str, right: Sequence[str] = (), fold: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        loose = name in fold
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            overflow="fold",
+            no_wrap=not loose,
+            ratio=1 if loose else None,
+        )
+    return table
+
+
+def _mark(ok: bool) -> Text:
+    return Text("✓", style="green") if ok else Text("✗", style="bold red")
+
+
+# -- one function per command --------------------------------------------------------------------
+
+
+def facts(lines: Iterable[tuple[str, str]], notices: Iterable[str] = ()) -> Group:
+    """What was found in the data: label and finding, then notices."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    for label, finding in lines:
+        table.add_row(label, finding)
+    return Group(table, *map(dim, notices))
+
+
+def runs(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """The runs of a home, newest last."""
+    if not rows:
+        return dim("no runs yet: kexp search sklearn:digits makes one")
+    table = _table("run", "kind", "task", "trials", "best", "created", right=("trials", "best"))
+    for row in rows:
+        created = str(row["created"])[:16].replace("T", " ")
+        table.add_row(row["name"], row["kind"], row["task"], str(row["trials"]), number(row["best"]), created)
+    return table
+
+
+def leaderboard(document: Mapping[str, Any], top: int) -> Group:
+    """The first `top` trials of `pipeline.show`'s document, best first; of their values those that differ."""
+    trials = document["trials"]
+    objective = document["objective"]
+    right = ("trial", objective, "weights", "time")
+    table = _table("", *right, "factory", "values", right=right, fold=("values",))
+    telling = _telling(trials)
+    for trial in trials[:top]:
+        best = trial["id"] == document.get("best")
+        told = values(trial["values"], telling)
+        table.add_row(
+            Text("★", style="green") if best else "",
+            str(trial["id"]),
+            Text(number(trial["score"]), style="bold" if best else ""),
+            number(trial["parameters"]),
+            clock(trial["seconds"]),
+            trial["factory"],
+            told
+            if trial["status"] == "completed"
+            else Text(f"{trial['status']}: {trial['message'] or told}", "dim"),
+        )
+    counts: dict[str, int] = {}
+    for trial in trials:
+        counts[trial["status"]] = counts.get(trial["status"], 0) + 1
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
+    hidden = f"; the first {top} are shown" if len(trials) > top else ""
+    return Group(Text(document["run"], style="bold"), table, dim(f"{summary}{hidden}"))
+
+
+def evaluation(document: Mapping[str, Any]) -> Group:
+    """Metrics on the test rows, with the interval, and where the model errs."""
+    interval = document.get("interval") or {}
+    table = _table("metric", "value", "interval", right=("value",))
+    for name, value in document["metrics"].items():
+        span = ""
+        if interval.get("metric") == name:
+            span = f"{number(interval['low'])} to {number(interval['high'])}  ({interval['level']:.0%})"
+        table.add_row(name, number(value), span)
+    parts: list[RenderableType] = [table]
+    if document.get("confusion"):
+        parts += [Text(), _confusion(document["confusion"]["labels"], document["confusion"]["matrix"])]
+    if document.get("residuals"):
+        residuals = _table("residual", "value", right=("value",))
+        for name, value in _flat(document["residuals"]):
+            residuals.add_row(name, number(value))
+        parts += [Text(), residuals]
+    title = Text.assemble(
+        (document["run"], "bold"), (f"  {document['rows']:,} {document['split']} rows", "dim")
+    )
+    return Group(title, *parts)
+
+
+def _confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> RenderableType:
+    if len(labels) <= CONFUSION_CLASSES:
+        heads = [str(index) for index in range(len(labels))]
+        table = _table("true \\ predicted", *heads, right=heads)
+        for index, (label, row) in enumerate(zip(labels, matrix, strict=True)):
+            cells = [
+                Text(str(count) if count else "·", "green" if at == index else "" if count else "dim")
+                for at, count in enumerate(row)
+            ]
+            table.add_row(f"{index} {label[:16]}", *cells)
+        return table
+    wrong = [
+        (count, labels[true], labels[guess])
+        for true, row in enumerate(matrix)
+        for guess, count in enumerate(row)
+        if true != guess and count
+    ]
+    table = _table("times", "true", "predicted", right=("times",))
+    for count, true, guess in sorted(wrong, key=lambda one: -one[0])[:10]:
+        table.add_row(str(count), true, guess)
+    return table
+
+
+def verdicts(artifacts: Sequence[Artifact], checks: Sequence[Check], failures: Mapping[str, str]) -> Group:
+    """The files of an export, every check of the gate, and why a format is missing."""
+    parts: list[RenderableType] = []
+    if artifacts:
+        files = _table("file", "format", "size", right=("size",))
+        for artifact in artifacts:
+            files.add_row(artifact.path, artifact.format, size(artifact.bytes))
+        parts += [files, Text()]
+    if checks:
+        gate = _table("", "check", "value", "limit", "advice", right=("value", "limit"), fold=("advice",))
+        for check in checks:
+            advice = Text("" if check.ok else check.advice, style="yellow")
+            gate.add_row(_mark(check.ok), check.name, number(check.value), number(check.limit), advice)
+        parts.append(gate)
+    parts += [
+        Text.assemble(("✗ ", "bold red"), (format, "bold"), f": {why}") for format, why in failures.items()
+    ]
+    return Group(*parts)
+
+
+def _telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the hyperparameters that differ between trials; all, where there is nothing to compare."""
+    seen: dict[str, set[Any]] = {}
+    count = 0
+    for count, trial in enumerate(trials, 1):  # noqa: B007
+        for name, value in trial["values"].items():
+            seen.setdefault(name, set()).add(value)
+    return [name for name, found in seen.items() if len(found) > 1] if count > 1 else list(seen)
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for name, value in document.items():
+        pairs += (
+            _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
+        )
+    return pairs
+
+
+# -- the search as it goes -----------------------------------------------------------------------
+
+
+class SearchView:
+    """A listener of `pipeline.search`, and a context manager around it.
+
+    In a terminal a few lines that change, elsewhere one line per finished trial.
+    """
+
+    def __init__(self, objective: str, now: Callable[[], float] = time.monotonic) -> None:
+        self._objective = objective or "score"
+        self._now = now
+        self._console = console(stderr=True)
+        self._event: Event | None = None
+        self._heard = now()
+        self._trials: list[Trial] = []
+        self._passing = "loading"  # what is soon over: an epoch, a picture read
+        self._live = Live(
+            get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> SearchView:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event of the search."""
+        if event.kind in ("epoch", "data"):
+            self._passing = (
+                f"{event.text} {event.done}/{event.planned}"
+                if event.kind == "data" and event.planned
+                else event.text
+            )
+            return
+        self._event, self._heard, self._passing = event, self._now(), ""
+        if event.kind == "finished" and event.trial is not None:
+            self._trials.append(event.trial)
+            if not self._console.is_terminal:
+                self._console.print(self._line(event, event.trial), soft_wrap=True)
+        elif event.text:
+            self._console.print(dim(event.text), soft_wrap=True)
+
+    def _line(self, event: Event, trial: Trial) -> str:
+        planned = f"/{event.planned}" if event.planned else ""
+        if trial.status == "completed":
+            told = f"{self._objective} {number(trial.score)}"
+        else:
+            told = f"{trial.status}: {trial.message}".splitlines()[0][:100]
+        best = f", best {number(event.best.score)} (trial {event.best.id})" if event.best else ""
+        left = f", {clock(event.seconds_left)} left" if event.seconds_left is not None else ""
+        head = f"{event.done}{planned}  trial {trial.id} {trial.factory}"
+        return f"{head} {told} in {trial.seconds:.0f} s{best}{left}"
+
+    def _picture(self) -> RenderableType:
+        event = self._event
+        if event is None:
+            return dim(self._passing)
+        told = f"{event.done}" + (f"/{event.planned}" if event.planned else "") + " trials"
+        if event.running:
+            told += f", {event.running} running"
+        if event.seconds_left is not None:
+            told += f", {clock(event.seconds_left - (self._now() - self._heard))} left"
+        row = Table.grid(padding=(0, 2, 0, 0))
+        bar = ProgressBar(total=event.planned, completed=event.done, width=28, pulse=not event.planned)
+        row.add_row(bar, told)
+        if event.best is None:
+            return Group(row, dim(self._passing or "nothing finished yet"))
+        telling = _telling({"values": trial.values} for trial in self._trials)
+        best = Text.assemble(
+            "best  ",
+            (f"{self._objective} {number(event.best.score)}", "bold green"),
+            f"  trial {event.best.id}  ",
+            (f"{event.best.factory} {values(event.best.values, telling[:4])}", "dim"),
+        )
+        best.truncate(self._console.width, overflow="ellipsis")
+        return Group(row, best, dim(self._passing)) if self._passing else Group(row, best)

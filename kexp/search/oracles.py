@@ -1,0 +1,119 @@
+"""Who proposes the next candidate: the table of oracles, and grid search, which needs nobody's help.
+
+The first proposal of each is the default candidate, a recipe made by hand. keras-tuner is imported when one of its
+oracles is made, not before (it brings TensorFlow: 5 seconds).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from kexp.errors import ExperimentError, RunError
+from kexp.records import Dimension
+from kexp.search.protocol import AbstractOracle, Proposal, Space
+
+__all__ = ["ORACLES", "AbstractOracle", "GridOracle", "OracleRow", "Proposal"]
+
+Direction = Literal["max", "min"]
+
+
+class OracleRow(NamedTuple):
+    """How an oracle is made; whether what it asks depends on what it was told; one line for people.
+
+    `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: no limit),
+    trained for `epochs`, the better the higher ("max") or lower ("min") their score.
+    Raises ExperimentError for a space that the oracle cannot walk.
+    """
+
+    make: Callable[..., AbstractOracle]
+    learns: bool
+    doc: str
+
+
+class GridOracle(AbstractOracle):
+    """Every combination once: the default first, then all others, the last dimension turning fastest."""
+
+    def __init__(self, dimensions: Sequence[Dimension], *, trials: int | None = None) -> None:
+        self._space = Space(dimensions)
+        for name, (dimension, values) in self._space.free.items():
+            if values is None:
+                raise ExperimentError(
+                    f"the grid oracle cannot list {name}, a number from {dimension.minimum:g} to "
+                    f"{dimension.maximum:g} without a step. Give it values, [space] {name} = [...], or a step, "
+                    "or choose another oracle."
+                )
+        self._left = int(min(self._space.size, trials or self._space.size))
+        self._codes = self._walk()
+
+    def _walk(self) -> itertools.chain[tuple[int, ...]]:
+        default = tuple(int(code) for code in self._space.default.values())
+        ranges = (range(len(values or ())) for _, values in self._space.free.values())
+        return itertools.chain([default], (codes for codes in itertools.product(*ranges) if codes != default))
+
+    def ask(self, id: int) -> Proposal | None:
+        """The next combination; None when all were proposed."""
+        if self.exhausted:
+            return None
+        self._left -= 1
+        return Proposal(self._space.decode(dict(zip(self._space.free, next(self._codes), strict=True))))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every combination was proposed, or as many as were wanted."""
+        return self._left == 0
+
+    def tell(self, id: int, score: float | None) -> None:
+        """A grid learns nothing."""
+
+    def replay(self, id: int, proposal: Proposal) -> None:
+        """Step over `proposal`. Raises RunError if the grid has another one in its place."""
+        check_replay(id, proposal, self.ask(id))
+
+
+def check_replay(id: int, recorded: Proposal, asked: Proposal | None) -> None:
+    """Raise RunError if the proposal `recorded` for trial `id` is not what the oracle `asked` for anew."""
+    if recorded != asked:
+        raise RunError(
+            f"the journal says that trial {id} is {recorded.values}, the oracle would now propose "
+            f"{asked.values if asked else 'nothing'}: another version of kexp wrote it. Start anew with --fresh."
+        )
+
+
+def _grid(
+    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
+) -> AbstractOracle:
+    return GridOracle(dimensions, trials=trials)
+
+
+def _random(
+    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
+) -> AbstractOracle:
+    from kexp.search.tuner_oracles import SamplingOracle
+
+    return SamplingOracle(dimensions, seed=seed, direction=direction, trials=trials, model=False)
+
+
+def _bayesian(
+    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
+) -> AbstractOracle:
+    from kexp.search.tuner_oracles import SamplingOracle
+
+    return SamplingOracle(dimensions, seed=seed, direction=direction, trials=trials, model=True)
+
+
+def _hyperband(
+    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
+) -> AbstractOracle:
+    from kexp.search.tuner_oracles import HyperbandOracle
+
+    return HyperbandOracle(dimensions, seed=seed, direction=direction, trials=trials, epochs=epochs)
+
+
+ORACLES: dict[str, OracleRow] = {
+    "random": OracleRow(_random, learns=False, doc="candidates drawn evenly from the space"),
+    "bayesian": OracleRow(_bayesian, learns=True, doc="a Gaussian process over what was scored so far"),
+    "hyperband": OracleRow(_hyperband, learns=True, doc="many short trainings, the best third goes on"),
+    "grid": OracleRow(_grid, learns=False, doc="every combination, for small spaces"),
+}

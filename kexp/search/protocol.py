@@ -1,0 +1,142 @@
+"""What every oracle is (`AbstractOracle`) and says (`Proposal`), and the space it draws from (`Space`).
+
+A space is coded for the oracles: a dimension that can be listed becomes the position in its list, a continuous one
+stays a number. Choices of mixed types, steps that do not divide a range, and defaults beside the grid are then
+settled here, once, for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from kexp.records import Dimension, Value
+
+Code = int | float
+
+
+class Proposal(NamedTuple):
+    """One candidate: hyperparameters, and how far to train it, where the oracle says so.
+
+    `epochs` counts from the candidate's very beginning: with `initial_epoch` 2 and `epochs` 6, four are trained,
+    from the weights of trial `parent`.
+    """
+
+    values: dict[str, Value]
+    epochs: int | None = None
+    initial_epoch: int = 0
+    parent: int | None = None
+
+
+class AbstractOracle(ABC):
+    """Proposes candidates (`ask`), and learns how they did (`tell`). Owned by one thread.
+
+    The same sequence of asks and tells gives the same proposals. An ask that returns None leaves no trace.
+    """
+
+    @abstractmethod
+    def ask(self, id: int) -> Proposal | None:
+        """The candidate that trial `id` shall be; None: nothing until more is told, or never where `exhausted`."""
+
+    @property
+    @abstractmethod
+    def exhausted(self) -> bool:
+        """Whether nothing will be proposed any more."""
+
+    @abstractmethod
+    def tell(self, id: int, score: float | None) -> None:
+        """Trial `id` reached `score`; None, or not a finite number: it failed, or was infeasible."""
+
+    @abstractmethod
+    def replay(self, id: int, proposal: Proposal) -> None:
+        """Go on as if `ask(id)` had returned `proposal`, which it once did; cheaper than asking again.
+
+        Raises RunError where it is seen that this oracle would never have.
+        """
+
+
+class Space:
+    """The dimensions of a search, coded. What cannot vary is no part of the code."""
+
+    def __init__(self, dimensions: Sequence[Dimension]) -> None:
+        self._dimensions = tuple(dimensions)
+        self._listed = {d.name: listed(d) for d in dimensions}
+
+    @property
+    def size(self) -> float:
+        """How many candidates there are: 1 where nothing varies, infinite where something is continuous."""
+        return math.prod(math.inf if list is None else len(list) for list in self._listed.values())
+
+    @property
+    def free(self) -> dict[str, tuple[Dimension, Sequence[Value] | None]]:
+        """What can vary: the dimension, and its values, or None for a continuous one."""
+        return {
+            d.name: (d, self._listed[d.name])
+            for d in self._dimensions
+            if len(self._listed[d.name] or (0, 1)) > 1
+        }
+
+    @property
+    def default(self) -> dict[str, Code]:
+        """The code of the default candidate, each value moved to the nearest that the space allows."""
+        return {name: _code(dimension.default, dimension, values) for name, (dimension, values) in self.free.items()}
+
+    def decode(self, codes: Mapping[str, Code]) -> dict[str, Value]:
+        """The values of a candidate, fixed ones included, in the order of the dimensions."""
+        return {d.name: self._value(d, codes.get(d.name, 0)) for d in self._dimensions}
+
+    def encode(self, values: Mapping[str, Value]) -> dict[str, Code]:
+        """The code of what `decode` returned."""
+        return {name: _code(values[name], d, listed) for name, (d, listed) in self.free.items()}
+
+    def _value(self, dimension: Dimension, code: Code) -> Value:
+        values = self._listed[dimension.name]
+        if values is not None:
+            return values[int(code)]
+        if dimension.kind == "int":
+            return int(code)
+        # Six digits: shorter to read, and the last bits of a fitted optimum differ between machines.
+        return min(max(float(f"{code:.6g}"), dimension.minimum), dimension.maximum)
+
+
+def listed(dimension: Dimension) -> Sequence[Value] | None:
+    """Every value that `dimension` can have, ascending for numbers; None where it is continuous.
+
+    A whole number on a logarithmic scale without a step counts as continuous.
+    """
+    low, high, step = dimension.minimum, dimension.maximum, dimension.step
+    if dimension.kind == "fixed":
+        return (dimension.default,)
+    if dimension.kind == "choice":
+        return dimension.values
+    if dimension.kind == "boolean":
+        return dimension.values or (False, True)
+    whole = dimension.kind == "int"
+    if low == high:
+        return (int(low) if whole else float(low),)
+    if dimension.sampling == "log":
+        if step is None:
+            return None
+        count = int(math.log(high / low, step) + 1e-9) + 1
+        values = [low * step**i for i in range(count)]
+    else:
+        if whole and (step is None or float(step).is_integer()):
+            return range(int(low), int(high) + 1, int(step or 1))
+        if step is None:
+            return None
+        # keras-tuner's own Float(0, .5, step=.1) never reaches .5, because .5 // .1 is 4.
+        values = [low + step * i for i in range(int((high - low) / step + 1e-9) + 1)]
+    return [int(value) if whole else float(f"{value:.12g}") for value in values]
+
+
+def _code(value: Value, dimension: Dimension, values: Sequence[Value] | None) -> Code:
+    if values is None:
+        return min(max(float(value), dimension.minimum), dimension.maximum)
+    for i, known in enumerate(values):
+        if known == value and isinstance(known, bool) == isinstance(value, bool):
+            return i
+    if isinstance(value, str) or any(isinstance(known, str) for known in values):
+        return 0
+    return min(range(len(values)), key=lambda i: abs(float(values[i]) - float(value)))

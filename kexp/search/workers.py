@@ -1,0 +1,184 @@
+"""Where trials run: WORKERS. Stateless workers under one driver; a crashed or hung one is replaced.
+
+A trial whose worker died is tried once more, then failed with the reason. A bug (any exception that is not a matter
+of resources) stops the search with the worker's traceback.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import NamedTuple
+
+from kexp.errors import SearchError
+from kexp.records import Trial
+from kexp.search.worker import Job, Report, Setup
+
+RECYCLE = 60  # trials after which a worker is replaced: TensorFlow gives little memory back
+SILENCE_SECONDS = 900.0  # without a word (a word comes every epoch) a worker counts as hung
+TRIES = 2
+ONE_THREAD = {  # one trial per core beats two threads per trial; read before TensorFlow is imported
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",
+}
+
+
+class Outcome(NamedTuple):
+    """What became of a job: a trial that is over, or (with `epoch`) one that is still at work."""
+
+    trial: Trial
+    history: list[dict[str, float]]
+    epoch: int | None = None
+
+
+class AbstractWorkers(ABC):
+    """Runs jobs somewhere; `size` of them at the same time."""
+
+    size: int
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Start, or queue, a job."""
+
+    @abstractmethod
+    def poll(self, timeout: float) -> list[Outcome]:
+        """What happened within `timeout` seconds; empty if nothing did."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all workers at once; jobs that are not over are lost."""
+
+
+class _Process:
+    """One worker process and the job that it is at."""
+
+    def __init__(self, setup: Setup, log: Path) -> None:
+        ours, theirs = socket.socketpair()
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from kexp.search.worker import main; main()", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **ONE_THREAD},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+        self.connection.send(setup)
+        self.job: Job | None = None
+        self.heard = time.monotonic()
+        self.trials = 0
+
+    def start(self, job: Job) -> None:
+        self.job, self.heard = job, time.monotonic()
+        self.trials += 1
+        self.connection.send(job)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+class Processes(AbstractWorkers):
+    """Local processes, each pinned to one thread."""
+
+    def __init__(self, setup: Setup, size: int, log: Path) -> None:
+        self.size = size
+        self._setup, self._log = setup, log
+        self._queue: collections.deque[Job] = collections.deque()
+        self._tries: collections.Counter[int] = collections.Counter()
+        self._pool = [_Process(setup, log) for _ in range(size)]
+        self._lost: list[Outcome] = []
+
+    def submit(self, job: Job) -> None:
+        self._queue.append(job)
+        self._feed()
+
+    def poll(self, timeout: float) -> list[Outcome]:
+        outcomes, self._lost = self._lost, []
+        if outcomes:
+            return outcomes
+        ready = wait([w.connection for w in self._pool], timeout)
+        for worker in list(self._pool):
+            if worker.connection in ready:
+                try:
+                    outcomes += self._heard(worker, worker.connection.recv())
+                except (EOFError, OSError):
+                    self._replace(worker, self._how_it_ended(worker))
+            elif worker.job is not None and time.monotonic() - worker.heard > SILENCE_SECONDS:
+                self._replace(worker, f"the worker said nothing for {SILENCE_SECONDS:.0f} s and was ended")
+        self._feed()
+        outcomes += self._lost
+        self._lost = []
+        return outcomes
+
+    def close(self) -> None:
+        for worker in self._pool:
+            worker.kill()
+        self._pool.clear()
+
+    def _feed(self) -> None:
+        for worker in self._pool:
+            if worker.job is None and self._queue:
+                job = self._queue.popleft()
+                try:
+                    worker.start(job)
+                except OSError:
+                    self._replace(worker, self._how_it_ended(worker))
+
+    def _heard(self, worker: _Process, report: Report) -> list[Outcome]:
+        worker.heard = time.monotonic()
+        if report.kind == "epoch" and worker.job is not None:
+            epoch, metrics = report.payload
+            return [Outcome(worker.job.trial, [metrics], epoch)]
+        if report.kind == "error":
+            raise report.payload
+        if report.kind == "bug":
+            raise RuntimeError(f"trial {report.trial} hit a bug; what had finished is kept.\n\n{report.payload}")
+        if report.kind != "done":
+            return []
+        worker.job = None
+        trial, history = report.payload
+        if worker.trials >= RECYCLE:
+            self._replace(worker, "")
+        return [Outcome(trial, history)]
+
+    def _how_it_ended(self, worker: _Process) -> str:
+        code = worker.process.wait()
+        why = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return f"the worker process ended ({why}); see {self._log}"
+
+    def _replace(self, worker: _Process, reason: str) -> None:
+        """Put a new process in the place of `worker`; its job is tried again, or failed."""
+        worker.kill()
+        job = worker.job
+        if job is None and reason and worker.trials == 0:
+            raise SearchError(f"A worker could not start: {reason}. Expected a working TensorFlow; the log tells why.")
+        self._pool[self._pool.index(worker)] = _Process(self._setup, self._log)
+        if job is None:
+            return
+        self._tries[job.trial.id] += 1
+        if self._tries[job.trial.id] < TRIES:
+            self._queue.appendleft(job)
+        else:
+            failed = dataclasses.replace(job.trial, status="failed", message=f"{reason} (tried {TRIES} times)")
+            self._lost.append(Outcome(failed, []))
+
+
+WORKERS: dict[str, Callable[[Setup, int, Path], AbstractWorkers]] = {"processes": Processes}
+

@@ -1,0 +1,470 @@
+"""The run folder: what a search leaves behind, and the only module that knows its file names.
+
+    <home>/runs/<name>/journal.sqlite   every ask and every tell, in order; what the run is about
+                       weights/7.npz    the weights of trial 7
+                       data/            the Dataset that every step reads
+                       model.keras, report.html, evaluation.npz, evaluation.json, lock
+    <home>/runs/.cache/                 decoded pictures, shared by all runs
+
+Files appear whole or not at all, and a journal entry is on the disk before the call returns: kill -9 at any
+moment leaves a run that can be read and continued.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.errors import RunError, nearest
+from kexp.records import Experiment, Trial, from_json, to_json
+
+# What may differ between a run and its continuation. `data` is where rows lie; the fingerprint says which.
+BUDGET = ("name", "data", "trials", "seconds", "finalists", "seeds", "formats", "tolerances")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    position INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('ask', 'tell')),
+    id INTEGER NOT NULL,
+    trial TEXT NOT NULL,
+    proposal TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    UNIQUE (kind, id)
+);
+"""
+
+
+class Event(NamedTuple):
+    """One line of the journal. `proposal` is what `record_ask` got beside the trial; empty for a tell."""
+
+    kind: Literal["ask", "tell"]
+    trial: Trial
+    proposal: dict[str, Any]
+
+
+def home(explicit: str | Path | None = None) -> Path:
+    """The folder that holds runs/: `explicit`, or else KEXP_HOME, or else the current folder."""
+    return Path(explicit or os.environ.get("KEXP_HOME") or ".").expanduser().resolve()
+
+
+def cache(home: Path) -> Path:
+    """Where decoded pictures are kept, for all runs of `home`."""
+    return home / "runs" / ".cache"
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all, and onto the disk before returning."""
+    with _replacing(path) as file:
+        file.write(data)
+
+
+class RunStore:
+    """One run. Made by `create` or `open`; a context manager that closes its journal.
+
+    Whoever writes the journal holds `lock()`; reading needs no lock.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.name = root.name
+        self.root = root
+        self.data = root / "data"
+        self.model = root / "model.keras"
+        self.report = root / "report.html"
+        self.evaluation = root / "evaluation.json"
+        self.predictions = root / "evaluation.npz"
+        self._db = sqlite3.connect(root / "journal.sqlite", timeout=30, isolation_level=None)
+        self._locked_at: float | None = None  # time.monotonic() when `lock` was entered, None outside of it
+        self._spent = 0.0  # seconds of search before that
+
+    @classmethod
+    def create(cls, home: Path, name: str, experiment: Experiment) -> RunStore:
+        """A new, empty run. Raises RunError for a bad name, or where the run exists already."""
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise RunError(f"{name!r} cannot name a run: letters, digits and . _ - are expected. Use --name.")
+        root = home / "runs" / name
+        if _is_run(root):
+            raise RunError(
+                f"the run {name!r} exists under {root.parent}. Continue it, or use --fresh or another --name."
+            )
+        (root / "weights").mkdir(parents=True, exist_ok=True)
+        store = cls(root)
+        # WAL: readers see a whole journal while a search writes. FULL: a commit survives a power cut too.
+        store._db.execute("PRAGMA journal_mode=WAL")
+        store._db.execute("PRAGMA synchronous=FULL")
+        store._db.executescript(_SCHEMA)
+        store.set("created", _now())
+        store.remember(experiment, "")  # last: without an experiment this is no run yet
+        return store
+
+    @classmethod
+    def open(cls, home: Path, name: str) -> RunStore:
+        """The run `name`. Raises RunError, with the nearest name, where there is none."""
+        root = home / "runs" / name
+        if not _is_run(root):
+            names = _names(home)
+            advice = nearest(name, names) if names else " There is none yet: kexp search makes one."
+            raise RunError(f"no run is named {name!r} under {home / 'runs'}.{advice}")
+        store = cls(root)
+        store._db.execute("PRAGMA synchronous=FULL")
+        return store
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def locked(self) -> bool:
+        """Whether a process, this one included, is working on this run."""
+        if self._locked_at is not None:
+            return True
+        try:
+            with _lock(self.root):
+                return False
+        except RunError:
+            return True
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold this run for one writer. The lock ends with the process, even by kill -9.
+
+        Raises RunError naming the process that holds it.
+        """
+        with _lock(self.root):
+            self._spent, self._locked_at = self._recorded_seconds(), time.monotonic()
+            try:
+                yield
+            finally:
+                self._locked_at = None
+
+    # What the run is about
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The JSON value kept under `key`, or `default`."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep `value`, anything that is JSON, under `key`.
+
+        `list_runs` shows "kind", "task" and "best" (a score; or else the best by "direction", max or min).
+        `clean` spares the trials in the list "keep", and the folders of the cache in the list "cache".
+        """
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def finish(self) -> None:
+        """Note that the search has ended, now."""
+        self.set("finished", _now())
+
+    @property
+    def experiment(self) -> Experiment:
+        """The question that this run asks."""
+        return from_json(Experiment, self.get("experiment"))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the rows; empty until `remember` was told."""
+        return str(self.get("fingerprint", ""))
+
+    def remember(self, experiment: Experiment, fingerprint: str) -> None:
+        """Keep `experiment` and the `fingerprint` of its rows, both or neither."""
+        rows = [("fingerprint", json.dumps(fingerprint)), ("experiment", json.dumps(to_json(experiment)))]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def check_same(self, experiment: Experiment, fingerprint: str) -> None:
+        """Raise RunError naming the first field in which the run differs from `experiment`, budget aside.
+
+        A fingerprint is compared where both sides have one.
+        """
+        way_out = "Use --fresh to start again (the old run is kept aside), or another --name."
+        if fingerprint and self.fingerprint and fingerprint != self.fingerprint:
+            raise RunError(
+                f"the run {self.name!r} was started with other rows than {experiment.data} holds now "
+                f"(data, fingerprint {self.fingerprint[:8]}, now {fingerprint[:8]}). {way_out}"
+            )
+        old, new = self.get("experiment"), json.loads(json.dumps(to_json(experiment)))
+        for field in dataclasses.fields(Experiment):
+            was, wanted = old.get(field.name, new[field.name]), new[field.name]
+            if field.name not in BUDGET and was != wanted:
+                raise RunError(
+                    f"the run {self.name!r} was started with {field.name} = {was!r}, "
+                    f"{wanted!r} is asked for now. {way_out}"
+                )
+
+    # The journal
+
+    def record_ask(self, trial: Trial, **proposal: Any) -> None:
+        """Note that `trial` was proposed; `proposal` is kept as JSON. Raises ValueError if it was already."""
+        self._record("ask", trial, proposal)
+
+    def record_tell(self, trial: Trial) -> None:
+        """Note how `trial` ended. Raises ValueError if that was told before, or it was never asked."""
+        if (
+            self._db.execute("SELECT 1 FROM events WHERE kind = 'ask' AND id = ?", (trial.id,)).fetchone()
+            is None
+        ):
+            raise ValueError(f"trial {trial.id} of run {self.name!r} is told but was never asked")
+        self._record("tell", trial, {})
+
+    def _record(self, kind: str, trial: Trial, proposal: dict[str, Any]) -> None:
+        row = (kind, trial.id, json.dumps(to_json(trial)), json.dumps(to_json(proposal)), self.seconds_used)
+        try:
+            self._db.execute(
+                "INSERT INTO events (kind, id, trial, proposal, seconds) VALUES (?, ?, ?, ?, ?)", row
+            )
+        except sqlite3.IntegrityError as error:
+            raise ValueError(
+                f"the {kind} of trial {trial.id} is in the journal of {self.name!r} already"
+            ) from error
+
+    def events(self) -> list[Event]:
+        """Every ask and tell, in the order they were recorded."""
+        rows = self._db.execute("SELECT kind, trial, proposal FROM events ORDER BY position").fetchall()
+        return [Event(kind, from_json(Trial, json.loads(t)), json.loads(p)) for kind, t, p in rows]
+
+    def trials(self) -> list[Trial]:
+        """Each trial as last recorded, in the order of their ids: as told, or else as asked."""
+        latest = {event.trial.id: event.trial for event in self.events()}
+        return [latest[id] for id in sorted(latest)]
+
+    @property
+    def seconds_used(self) -> float:
+        """Seconds of search so far: of each process that held the lock, up to its last ask or tell.
+
+        Where this object holds the lock, up to now.
+        """
+        if self._locked_at is None:
+            return self._recorded_seconds()
+        return self._spent + time.monotonic() - self._locked_at
+
+    def _recorded_seconds(self) -> float:
+        return float(self._db.execute("SELECT COALESCE(MAX(seconds), 0) FROM events").fetchone()[0])
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # Weights
+
+    def weights(self, id: int) -> Path:
+        """The file of the weights of trial `id`, whether it is there or not."""
+        return self.root / "weights" / f"{id}.npz"
+
+    def save_weights(self, id: int, weights: Sequence[NDArray[Any]]) -> None:
+        """Keep the weights of trial `id`, in their order; on the disk before this returns."""
+        with _replacing(self.weights(id)) as file:
+            np.savez(file, *weights)
+
+    def load_weights(self, id: int) -> list[NDArray[Any]]:
+        """The weights of trial `id` in the order they were saved. Raises RunError where they are gone."""
+        try:
+            with np.load(self.weights(id), allow_pickle=False) as arrays:
+                return [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+        except FileNotFoundError as error:
+            raise RunError(
+                f"the weights of trial {id} of run {self.name!r} are not there: kexp clean removes all but "
+                "those of the best trials. Choose another trial, or search again with --fresh."
+            ) from error
+
+
+    # What evaluate found
+
+    def save_predictions(self, **arrays: NDArray[Any]) -> None:
+        """Keep arrays by name: rows, y, and the outputs of each model on them."""
+        with _replacing(self.predictions) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    def read_evaluation(self) -> dict[str, Any] | None:
+        """The document that evaluate wrote, None before it did."""
+        if not self.evaluation.exists():
+            return None
+        return dict(json.loads(self.evaluation.read_text(encoding="utf-8")))
+
+
+# All runs of a home
+
+
+def exists(home: Path, name: str) -> bool:
+    """Whether there is a run `name`."""
+    return _is_run(home / "runs" / name)
+
+
+def list_runs(home: Path) -> list[dict[str, Any]]:
+    """Each run, newest last: name, kind, task, trials (completed), best (a score), created, finished.
+
+    Times are ISO 8601. What is not known yet is None.
+    """
+    runs = []
+    for name in _names(home):
+        with RunStore.open(home, name) as store:
+            completed = [t for t in store.trials() if t.status == "completed"]
+            best = store.get("best")
+            if best is None:
+                best = next((t.score for t in _ranked(completed, store.get("direction", "max"))), None)
+            runs.append(
+                {
+                    "name": name,
+                    "kind": store.get("kind"),
+                    "task": store.get("task"),
+                    "trials": len(completed),
+                    "best": best,
+                    "created": store.get("created"),
+                    "finished": store.get("finished"),
+                }
+            )
+    return sorted(runs, key=lambda run: (run["created"], run["name"]))
+
+
+def latest(home: Path) -> str:
+    """The run that finished last, or else the one created last. Raises RunError where there is none."""
+    runs = list_runs(home)
+    if not runs:
+        raise RunError(f"there is no run under {home / 'runs'} yet. kexp search makes one.")
+    finished = [run for run in runs if run["finished"]]
+    return str(max(finished, key=lambda run: run["finished"])["name"] if finished else runs[-1]["name"])
+
+
+def fresh(home: Path, name: str) -> str | None:
+    """Move the run `name` aside, to name.1, name.2 ...; returns its new name, None if there was no such run.
+
+    Raises RunError where a process is working on it.
+    """
+    root = home / "runs" / name
+    if not _is_run(root):
+        return None
+    with _lock(root):
+        number = 1
+        while (aside := root.with_name(f"{name}.{number}")).exists():
+            number += 1
+        root.rename(aside)
+    return aside.name
+
+
+def clean(home: Path, names: Sequence[str] = (), keep: int = 3) -> int:
+    """Free what the runs `names` no longer need, of all finished runs if empty; returns the bytes freed.
+
+    Removed: weights of all trials but the best `keep`, and decoded pictures that no run names. Journals stay.
+    A run cleaned before its end can go on, but what would have continued a removed trial starts anew.
+    Raises RunError for a run that does not exist, or that a process is working on.
+    """
+    freed = 0
+    for name in names or [run["name"] for run in list_runs(home) if run["finished"]]:
+        with RunStore.open(home, name) as store, store.lock():
+            trials = _ranked(store.trials(), store.get("direction", "max"))
+            kept = {store.weights(t.id).name for t in trials[:keep]} | {
+                store.weights(i).name for i in store.get("keep", [])
+            }
+            freed += sum(_remove(p) for p in (store.root / "weights").iterdir() if p.name not in kept)
+    wanted: set[str] = set()
+    for name in _names(home):
+        with RunStore.open(home, name) as store:
+            wanted.update(store.get("cache", []))
+    if cache(home).is_dir():
+        freed += sum(_remove(path) for path in cache(home).iterdir() if path.name not in wanted)
+    return freed
+
+
+def _ranked(trials: Sequence[Trial], direction: str) -> list[Trial]:
+    scored = [t for t in trials if t.status == "completed" and t.score is not None]
+    return sorted(scored, key=lambda t: t.score or 0.0, reverse=direction == "max")
+
+
+def _names(home: Path) -> list[str]:
+    folder = home / "runs"
+    return sorted(path.name for path in folder.iterdir() if _is_run(path)) if folder.is_dir() else []
+
+
+def _is_run(root: Path) -> bool:
+    """Whether `create` came to its end for `root`."""
+    journal = root / "journal.sqlite"
+    if root.name.startswith(".") or not journal.is_file():
+        return False
+    with contextlib.closing(sqlite3.connect(journal, timeout=30)) as db:
+        try:
+            return db.execute("SELECT 1 FROM meta WHERE key = 'experiment'").fetchone() is not None
+        except sqlite3.DatabaseError:  # no tables yet
+            return False
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _remove(path: Path) -> int:
+    """Remove a file or a folder; returns the bytes freed."""
+    if path.is_dir():
+        size = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+        shutil.rmtree(path)
+        return size
+    size = path.stat().st_size
+    path.unlink()
+    return size
+
+
+@contextlib.contextmanager
+def _lock(root: Path) -> Iterator[None]:
+    # Not inherited by spawned processes; a forked one would share the lock and hold it after our death.
+    with (root / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise RunError(
+                f"the run {root.name!r} is in use by process {file.read().strip() or 'unknown'}. "
+                "Wait until it ends, or use another --name."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that becomes `path` when all went well, and is gone otherwise."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,200 @@
+"""Train one candidate: each epoch is one call of one graph.
+
+`fit` in plain Keras spends most of a small network's time between steps; here the samples are tensors, and
+permutation, gather, forward, backward and optimiser of a whole epoch run inside one `tf.function` (on one thread,
+dense 64-64-64: about 9 times the examples per second of `fit` on numpy arrays).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kexp.errors import FailedTrial
+from kexp.metrics import metrics, rank
+from kexp.models import Network
+from kexp.records import DatasetSpec
+
+Array = NDArray[Any]
+WARM_UP = 0.1  # share of the steps over which the learning rate rises; then a cosine down to FLOOR of it
+FLOOR = 0.01  # Loshchilov and Hutter 2017, "SGDR", with one cycle
+FORWARD_BYTES = 64 << 20  # largest batch of features in a forward pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Rows of one part as tensors: `features` (n, ...) what the core eats (or raw pictures), `y` as in Dataset."""
+
+    features: tf.Tensor
+    y: Array
+    targets: tf.Tensor  # y as the loss wants it: (n,) int32, or (n, outputs) float32 (a regression's standardised)
+
+
+@dataclass(kw_only=True)
+class Fit:
+    """What training left: the best epoch's metrics and weights (of the core), and the curves."""
+
+    metrics: dict[str, float]
+    weights: list[Array]
+    epochs: int
+    stopped: bool = False  # by the deadline
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def samples(spec: DatasetSpec, network: Network, x: Array, y: Array) -> Samples:
+    """Rows of one part made ready: tables pass the front end once, pictures stay uint8 until the last moment."""
+    if network.frontend is None or spec.kind == "image":
+        features = tf.constant(x)
+    else:
+        chunks = [network.frontend(x[i : i + 8192], training=False) for i in range(0, len(x), 8192)]
+        features = tf.concat(chunks, axis=0)
+    target = y
+    if spec.task == "regression" and network.logits:
+        target = (y - np.array(spec.target_mean)) / np.array(spec.target_std)
+    if spec.task != "multiclass":
+        target = np.asarray(target, np.float32).reshape(len(y), spec.outputs)
+    return Samples(features=features, y=y, targets=tf.constant(target))
+
+
+def fit(
+    spec: DatasetSpec,
+    network: Network,
+    train: Samples,
+    validation: Samples,
+    *,
+    epochs: int,
+    initial_epoch: int = 0,
+    batch_size: int,
+    seed: int,
+    objective: str = "",
+    patience: int | None = None,
+    deadline: float = math.inf,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+) -> Fit:
+    """Train `network.core` from epoch `initial_epoch` to `epochs`; the best epoch's weights are kept.
+
+    The learning rate makes one cycle over the epochs that are asked for. Ends early after `patience` epochs that
+    did not improve the objective on `validation`, or at `deadline` (of time.monotonic).
+    Raises FailedTrial when the loss stops being a number.
+    """
+    n = int(train.features.shape[0])
+    batch = min(batch_size, n)
+    steps = n // batch
+    total = steps * (epochs - initial_epoch)
+    optimizer = network.optimizer or keras.optimizers.AdamW(network.learning_rate, weight_decay=network.weight_decay)
+    optimizer.build(network.core.trainable_variables)
+    run = _epoch_graph(spec, network, train, optimizer, batch=batch, steps=steps, total=total)
+    forward = _forward_graph(spec, network)
+    patience = patience or max(8, (epochs - initial_epoch) // 3)
+    best: Fit | None = None
+    history: list[dict[str, float]] = []
+    for epoch in range(initial_epoch, epochs):
+        order = np.random.default_rng((seed, epoch)).permutation(n)[: steps * batch].reshape(steps, batch)
+        loss = float(run(tf.constant(order, tf.int32), tf.constant(steps * (epoch - initial_epoch), tf.float32)))
+        if not math.isfinite(loss):
+            rate = network.learning_rate
+            raise FailedTrial(f"diverged in epoch {epoch + 1}: the loss is {loss} (learning_rate = {rate:.3g})")
+        now = metrics(spec.task, validation.y, answers(spec, forward, validation))
+        history.append({"epoch": float(epoch + 1), "loss": loss, **now})
+        if best is None or rank(spec.task, objective, now) > rank(spec.task, objective, best.metrics):
+            best = Fit(metrics=now, weights=network.core.get_weights(), epochs=epoch + 1)
+        if on_epoch is not None:
+            on_epoch(epoch + 1, now)
+        if epoch + 1 - best.epochs >= patience:
+            break
+        if time.monotonic() > deadline and epoch + 1 < epochs:
+            best.stopped = True
+            break
+    if best is None:
+        raise ValueError(f"nothing to train: epochs = {epochs}, initial_epoch = {initial_epoch}")
+    network.core.set_weights(best.weights)
+    best.history = history
+    return best
+
+
+def answers(spec: DatasetSpec, forward: Callable[[tf.Tensor], tf.Tensor], part: Samples) -> Array:
+    """Outputs (n, outputs) in the task's own terms: probabilities, or values in the target's units."""
+    size = max(1, FORWARD_BYTES // max(1, 4 * int(np.prod(part.features.shape[1:])) * 16))
+    chunks = [forward(part.features[i : i + size]).numpy() for i in range(0, len(part.y), size)]
+    return np.concatenate(chunks)
+
+
+def _prepare(spec: DatasetSpec, network: Network, features: tf.Tensor) -> tf.Tensor:
+    """What the core eats: pictures pass the front end here, batch by batch."""
+    if spec.kind == "image":
+        features = tf.cast(features, tf.float32)
+        return network.frontend(features) if network.frontend is not None else features
+    return features
+
+
+def _epoch_graph(
+    spec: DatasetSpec,
+    network: Network,
+    train: Samples,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    batch: int,
+    steps: int,
+    total: int,
+) -> Callable[..., tf.Tensor]:
+    """The graph of one epoch: (order (steps, batch), first step) -> mean loss."""
+    core, loss_of = network.core, _loss(spec, network.logits)
+    peak, warm = network.learning_rate, max(1.0, WARM_UP * total)
+
+    @tf.function
+    def run(order: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        losses = tf.constant(0.0)
+        for i in tf.range(steps):
+            step = first + tf.cast(i, tf.float32)
+            falling = 0.5 * (1.0 + tf.cos(np.pi * (step - warm) / max(1.0, total - warm)))
+            share = tf.where(step < warm, (step + 1.0) / warm, FLOOR + (1.0 - FLOOR) * falling)
+            optimizer.learning_rate.assign(peak * tf.minimum(share, 1.0))
+            rows = order[i]
+            x = _prepare(spec, network, tf.gather(train.features, rows))
+            y = tf.gather(train.targets, rows)
+            with tf.GradientTape() as tape:
+                loss = loss_of(y, core(x, training=True))
+                if core.losses:
+                    loss += tf.add_n(core.losses)
+            optimizer.apply(tape.gradient(loss, core.trainable_variables), core.trainable_variables)
+            losses += loss
+        return losses / tf.cast(steps, tf.float32)
+
+    return run  # type: ignore[no-any-return]
+
+
+def _forward_graph(spec: DatasetSpec, network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The graph from features to answers."""
+    answer = network.model.layers[-1] if network.logits else None
+
+    @tf.function(reduce_retracing=True)
+    def forward(features: tf.Tensor) -> tf.Tensor:
+        out = network.core(_prepare(spec, network, features), training=False)
+        return out if answer is None else answer(out)
+
+    return forward  # type: ignore[no-any-return]
+
+
+def _loss(spec: DatasetSpec, logits: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The mean loss over a batch for a task: cross entropy, or squared error of the standardised target."""
+    if spec.task == "multiclass":
+        if logits:
+            return lambda y, out: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, out))
+        return lambda y, out: tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, out))
+    if spec.task in ("binary", "multilabel"):
+        if logits:
+            return lambda y, out: tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, out))
+        return lambda y, out: tf.reduce_mean(keras.losses.binary_crossentropy(y, out))
+    if logits:
+        return lambda y, out: tf.reduce_mean(tf.square(y - out))
+    # A user's own model answers in the target's units; the loss is scaled so that learning rates mean the same.
+    scale = tf.constant(spec.target_std, tf.float32)
+    return lambda y, out: tf.reduce_mean(tf.square((y - out) / scale))

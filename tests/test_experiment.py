@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from kexp import experiment
+from kexp.errors import ExperimentError
+from kexp.records import Experiment
+
+ROOT = Path(__file__).parents[1]
+
+
+def write(folder: Path, text: str, name: str = "photos.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+FULL = """
+name = "all"
+data = "../photos"
+target = ["a", "b"]
+task = "regression"
+drop = "id"
+time = "1h30m"
+trials = 7
+size = "48x64"
+validation = 0.2
+seed = 3
+
+[space]
+units_0 = [16, 32]
+batch_norm = true
+learning_rate = {min = 1e-4, max = 0.01, sampling = "log"}
+
+[tolerances]
+tflite_int8 = 0.02
+"""
+
+
+def test_every_kind_of_value_is_read(tmp_path):
+    read = experiment.load(write(tmp_path, FULL))
+    assert read == Experiment(
+        name="all",
+        data="../photos",
+        target=("a", "b"),
+        task="regression",
+        drop=("id",),
+        seconds=5400.0,
+        trials=7,
+        size=(48, 64),
+        validation=0.2,
+        seed=3,
+        space={
+            "units_0": [16, 32],
+            "batch_norm": True,
+            "learning_rate": {"min": 1e-4, "max": 0.01, "sampling": "log"},
+        },
+        tolerances={"tflite_int8": 0.02},
+    )
+
+
+def test_what_is_dumped_is_read_back(tmp_path):
+    asked = experiment.load(write(tmp_path, FULL))
+    text = experiment.dump(asked, "kexp search experiments/all.toml\nacc 0.97")
+    assert text.startswith("# kexp search experiments/all.toml\n# acc 0.97\n\nname = ")
+    assert experiment.load(write(tmp_path, text, "again.toml")) == asked
+
+
+@pytest.mark.parametrize("value", ['a "quoted" \\ path', "new\nline\ttab\x7f\x01", "dîner 写真", "C:\\data"])
+def test_awkward_text_survives_the_round_trip(tmp_path, value):
+    asked = Experiment(name="x", data=value, target=(value,), space={value: [value]})
+    assert experiment.load(write(tmp_path, experiment.dump(asked))) == asked
+
+
+def test_a_dump_holds_only_what_differs_from_the_defaults():
+    assert experiment.dump(Experiment(name="x", data="d")) == 'name = "x"\ndata = "d"\n'
+    assert experiment.dump(Experiment(name="x", data="d", seconds=90.0)).endswith('time = "1m30s"\n')
+
+
+def test_the_name_is_the_file_s_unless_given(tmp_path):
+    assert experiment.load(write(tmp_path, 'data = "d"', "my photos.toml")).name == "my-photos"
+    assert experiment.load(write(tmp_path, 'data = "d"\nname = "z"')).name == "z"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('data = "d"\ntrails = 3', ["photos.toml:2", "unknown key 'trails'", "'trials'"]),
+        ('data = "d"\nseconds = 3', ["photos.toml:2", "unknown key 'seconds'", "'time'"]),
+        ('data = "d"\n[spase]\na = 1', ["photos.toml:2", "unknown key 'spase'", "'space'"]),
+        ('data = "d"\ntrials = "many"', ["photos.toml:2", 'trials = "many"', "whole number", "text"]),
+        ('data = "d"\ntrials = 2.5', ["trials = 2.5", "whole number"]),
+        ('data = "d"\ntrials = true', ["trials = true", "whole number", "true or false"]),
+        ('data = "d"\ntrials = 0', ["photos.toml", "trials = 0", "at least 1"]),
+        ("data = 3", ["data = 3", "text is expected"]),
+        ('data = "d"\nname = "../up"', ['name = "../up"', "folders are named after it"]),
+        ('data = "d"\ntarget = [1, 2]', ["target = [1, 2]", "list of texts"]),
+        ('data = "d"\ntask = "clustering"', ["task", "binary", "regression"]),
+        ('data = "d"\ntime = "soon"', ['time = "soon"', "1h30m"]),
+        ('data = "d"\ntime = 0', ["time = 0", "1h30m"]),
+        ('data = "d"\ntime = true', ["time = true", "a number is expected"]),
+        ('data = "d"\nsize = "48*64"', ["size", "48x64"]),
+        ('data = "d"\nsize = [1, 2, 3]', ["size", "one or two sides"]),
+        ('data = "d"\nvalidation = "x"', ["validation", "a number is expected"]),
+        ('data = "d"\ntest = 0.9', ["test = 0.9", "below 1"]),
+        ('data = "d"\nspace = 3', ["space = 3", "a table is expected"]),
+        ('data = "d"\n[space]\nunits = {min = 1}', ["photos.toml:2", "units", "{min, max}"]),
+        ('data = "d"\n[space]\nunits = {min = 1, max = 2, log = true}', ["units", "sampling"]),
+        ('data = "d"\n[space]\nunits = []', ["units", "list of values"]),
+        ('data = "d"\n[tolerances]\ntflite_int8 = "x"', ["tflite_int8", "a number is expected"]),
+        ('data = "d"\n[tolerances]\ntflite_int8 = -1', ["tflite_int8", "at least 0"]),
+        ('name = "x"', ["photos.toml", 'the key "data" is missing']),
+        ('data = "d"\ntrials = = 3', ["photos.toml", "not valid TOML", "line 2"]),
+        ('data = "d"\ndata = "e"', ["not valid TOML"]),
+    ],
+)
+def test_what_cannot_be_right_is_refused_with_file_key_and_remedy(tmp_path, text, expected):
+    with pytest.raises(ExperimentError) as refusal:
+        experiment.load(write(tmp_path, text))
+    for part in expected:
+        assert part in str(refusal.value)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    write(tmp_path, 'data = "d"')
+    with pytest.raises(ExperimentError, match=r"photo\.toml does not exist.*Did you mean 'photos\.toml'"):
+        experiment.load(tmp_path / "photo.toml")
+    (tmp_path / "latin.toml").write_bytes('data = "é"'.encode("latin-1"))
+    with pytest.raises(ExperimentError, match=r"not UTF-8 at byte 8"):
+        experiment.load(tmp_path / "latin.toml")
+    with pytest.raises(ExperimentError, match="cannot be read"):
+        experiment.load(tmp_path)
+
+
+def test_an_experiment_is_named_after_its_data(tmp_path):
+    (tmp_path / "My Photos v1.2").mkdir()
+    assert experiment.from_data(str(tmp_path / "My Photos v1.2")).name == "My-Photos-v1.2"
+    assert experiment.from_data("somewhere/adult.csv").name == "adult"
+    assert experiment.from_data("train-idx3-ubyte.gz").name == "train-idx3-ubyte"
+    assert experiment.from_data("sklearn:digits") == Experiment(name="digits", data="sklearn:digits")
+    assert experiment.from_data("/").name == "data"
+
+
+def test_options_are_checked_as_a_file_is():
+    made = experiment.from_data(
+        "adult.csv", target=("income",), time="10m", size="48x64", trials=None, drop=()
+    )
+    assert made == Experiment(
+        name="adult", data="adult.csv", target=("income",), seconds=600.0, size=(48, 64)
+    )
+    assert experiment.from_data("adult.csv", name="mine").name == "mine"
+    with pytest.raises(ExperimentError, match=r"unknown key 'trails'\. Did you mean 'trials'"):
+        experiment.from_data("adult.csv", trails=3)
+    with pytest.raises(ExperimentError, match=r"trials = 0"):
+        experiment.from_data("adult.csv", trials=0)
+
+
+def test_only_given_options_override():
+    asked = Experiment(name="x", data="d", trials=5, seed=3)
+    assert experiment.override(asked) == asked
+    assert experiment.override(asked, trials=9, seed=0, time=None, target=()) == dataclasses.replace(
+        asked, trials=9, seed=0
+    )
+    with pytest.raises(ExperimentError, match="epochs = -1"):
+        experiment.override(asked, epochs=-1)
+
+
+def test_the_default_budget_is_for_those_who_give_none():
+    asked = Experiment(name="x", data="d")
+    assert experiment.with_budget(asked).trials == experiment.DEFAULT_TRIALS
+    assert experiment.with_budget(asked).seconds == experiment.DEFAULT_SECONDS
+    for budget in ({"trials": 3}, {"seconds": 5.0}):
+        given = dataclasses.replace(asked, **budget)
+        assert experiment.with_budget(given) == given
+
+
+def test_data_lie_beside_the_toml_otherwise_in_the_current_folder(tmp_path, monkeypatch):
+    beside, current = tmp_path / "experiments", tmp_path / "current"
+    for folder in (beside, current):
+        (folder / "both").mkdir(parents=True)
+    (current / "one").mkdir()
+    monkeypatch.chdir(current)
+    assert experiment.locate("both", beside) == str(beside / "both")
+    assert experiment.locate("one", beside) == "one"
+    assert experiment.locate("sklearn:digits", beside) == "sklearn:digits"
+    assert experiment.locate(str(current), beside) == str(current)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("1m5s", 65)],
+)
+def test_durations(text, seconds):
+    assert experiment.parse_duration(text) == seconds
+    assert experiment.parse_duration(experiment.format_duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "0m", "m", "10 minutes", "-5", "1m1h", "nan", float("nan"), -1, 0])
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match="1h30m"):
+        experiment.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"), [("48x64", (48, 64)), ("32", (32, 32)), (28, (28, 28)), ([8, 9], (8, 9))]
+)
+def test_sizes(value, size):
+    assert experiment.parse_size(value) == size
+
+
+@pytest.mark.parametrize("value", ["48x", "x", "0x3", "axb", "1x2x3", [], True, [1.5, 2], None, -3])
+def test_what_is_no_size(value):
+    with pytest.raises(ValueError, match="expected"):
+        experiment.parse_size(value)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_experiments_that_ship_are_valid(path):
+    assert experiment.load(path).name == path.stem
+    assert path.read_text(encoding="utf-8").startswith("# ")
