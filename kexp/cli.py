@@ -134,6 +134,19 @@ def _work() -> Iterator[None]:
         os.close(answer)
 
 
+def _tensorflow() -> None:
+    """Import TensorFlow unheard: 2.21 announces oneDNN on stderr at any log level. Failures are exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        importlib.import_module("keras")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _answer(as_json: bool, document: Any, *tables: RenderableType) -> None:
     if as_json:
         click.echo(json.dumps(to_json(document), ensure_ascii=False, allow_nan=False, default=os.fspath))
@@ -191,7 +204,7 @@ def init(
     _answer(
         as_json,
         document,
-        screen.facts(found.lines, found.notices),
+        screen.facts([line for line in found.lines if line[0] != "notice"], found.notices),
         screen.following(f"kexp search {found.toml}", "that file may be edited first"),
     )
 
@@ -257,6 +270,7 @@ def search(
     from kexp import pipeline, screen
 
     with _work(), screen.SearchView(experiment.objective) as view:
+        _tensorflow()
         run = pipeline.search(
             with_budget(experiment), home=home, base=base, workers=workers, fresh=fresh, listener=view
         )
@@ -311,6 +325,7 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
     from kexp import pipeline, screen
 
     with _work():
+        _tensorflow()
         document = pipeline.evaluate(home, name)
     _answer(as_json, document, screen.evaluation(document))
 
@@ -331,7 +346,7 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
     "formats",
     multiple=True,
     type=Row("kexp.export", "FORMATS"),
-    help="One format; may be repeated.",
+    help="One format; may be repeated. None at all: those of the experiment, or every one.",
 )
 @click.option(
     "--tolerance",
@@ -359,8 +374,11 @@ def export(
     """
     from kexp import pipeline, screen
 
-    asked = [*["tflite"] * tflite, *["keras"] * keras, *["saved_model"] * saved_model, *formats]
+    asked = [*["tflite"] * tflite, *["saved_model"] * saved_model, *formats]
+    if asked or keras:
+        asked.append("keras")
     with _work():
+        _tensorflow()
         made = pipeline.export(home, name, asked, dict(tolerances))
     document = {
         "folder": made.folder,
@@ -389,6 +407,7 @@ def verify(folder: Path, as_json: bool) -> int:
     from kexp import pipeline, screen
 
     with _work():
+        _tensorflow()
         artifacts, checks = pipeline.verify_folder(folder)
     _answer(as_json, {"artifacts": artifacts, "checks": checks}, screen.verdicts(artifacts, checks, {}))
     return 0 if all(check.ok for check in checks) else 1
@@ -429,7 +448,7 @@ def run(model: Path, inputs: tuple[Path, ...], repeat: int, top: int, as_json: b
 
     with _work():
         answers = predict.run(model, inputs, repeat=repeat, top=top)
-    _answer(as_json, {"predictions": answers}, screen.predictions(answers))
+    _answer(as_json, {"model": model, "predictions": answers}, screen.predictions(answers))
 
 
 @commands.command(epilog=examples("kexp clean digits", "kexp clean"))

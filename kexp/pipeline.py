@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
+    from kexp.release import Release
+
 
 class InitResult(NamedTuple):
     """What `init` saw and wrote."""
@@ -130,36 +132,27 @@ def evaluate(home: Path, name: str | None = None) -> dict[str, Any]:
         return evaluation.evaluate(run, home / "exported" / run.name)
 
 
-class ExportResult(NamedTuple):
-    """What was exported and what was refused."""
-
-    folder: Path
-    artifacts: list[Artifact]
-    checks: list[Check]
-    failures: dict[str, str]  # format -> why it is not there
-    ok: bool
-
-
 def export(
     home: Path,
     name: str | None = None,
     formats: Sequence[str] = (),
     tolerances: dict[str, float] | None = None,
-) -> ExportResult:
+) -> Release:
     """Convert the best model, hold each file to the gate, and keep what passes in exported/<name>/."""
-    from kexp import export as exports
+    from kexp.release import release
 
     with RunStore.open(home, name or store.latest(home)) as run:
-        _need_model(run)
-        dataset = Dataset.open(run.data)
-        wanted = list(formats) or list(run.experiment.formats) or exports.formats(dataset.spec.kind)
-        limits = {**run.experiment.tolerances, **(tolerances or {})}
-        return ExportResult(
-            *exports.release(
-                run.model, dataset, wanted, home / "exported" / run.name,
-                tolerances=limits, trial=run.get("best_trial"), evaluation=run.read_evaluation(),
-            )
-        )  # fmt: skip
+        question = run.experiment
+        return release(
+            _need_model(run),
+            Dataset.open(run.data),
+            formats or question.formats,
+            home / "exported" / run.name,
+            tolerances={**question.tolerances, **(tolerances or {})},
+            trial=run.get("best_trial"),
+            evaluation=run.read_evaluation(),
+            modules=_modules(question),
+        )
 
 
 def verify_folder(folder: Path) -> tuple[list[Artifact], list[Check]]:
@@ -213,7 +206,7 @@ class Run:
         """See `pipeline.evaluate`."""
         return evaluate(self.home, self.name)
 
-    def export(self, *formats: str, tolerances: dict[str, float] | None = None) -> ExportResult:
+    def export(self, *formats: str, tolerances: dict[str, float] | None = None) -> Release:
         """See `pipeline.export`; without formats, all that suit the data."""
         return export(self.home, self.name, formats, tolerances)
 
@@ -267,6 +260,12 @@ def _keep_best(run: RunStore, dataset: Dataset) -> None:
     staging = run.model.with_name("staging.keras")
     models.inference(network).save(staging)
     staging.replace(run.model)
+
+
+def _modules(question: Experiment) -> list[str]:
+    """What must be imported before model.keras opens: it registers the layers that the file names."""
+    own = question.factory.partition(":")[0] if ":" in question.factory else ""
+    return ["kexp.models.layers", *([own] if own else [])]
 
 
 def _finished(run: RunStore) -> list[Trial]:

@@ -47,7 +47,8 @@ class AbstractRuntime(ABC):
 class LiteRTRuntime(AbstractRuntime):
     """A .tflite file of batch 1: samples go through it one by one, a resized batch crashes some graphs.
 
-    Raises ExportError for a file that is no TFLite model, is damaged, or needs operators that are not built in.
+    Raises ExportError for a file that is no TFLite model, is damaged, or needs operators that are not built
+    in.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -63,21 +64,23 @@ class LiteRTRuntime(AbstractRuntime):
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1 or inputs[0]["shape"][0] != 1:
             raise ExportError(
-                f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, the first of shape "
-                f"{tuple(map(int, inputs[0]['shape'])) if inputs else ()}: one of each and batch 1 are expected."
+                f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, of shape "
+                f"{[d['shape'].tolist() for d in inputs + outputs]}: one of each and batch 1 are expected."
             )
         self._input, self._output = inputs[0], outputs[0]
         self.shape = tuple(int(n) for n in self._input["shape"][1:])
         self.dtype = np.dtype(self._input["dtype"])
 
     def predict(self, x: Array) -> NDArray[np.float32]:
-        """Outputs (n, outputs) of raw samples (n, *shape); those of an integer file are quantised as it asks."""
+        """Outputs (n, outputs) of raw samples (n, *shape); those of an integer file are rounded."""
         _check_shape(x, self.shape)
         out = np.empty((len(x), int(np.prod(self._output["shape"][1:]))), np.float32)
         for row, sample in enumerate(x):
             self._interpreter.set_tensor(self._input["index"], _quantise(sample, self._input)[None])
             self._interpreter.invoke()
-            out[row] = _dequantise(self._interpreter.get_tensor(self._output["index"]), self._output).reshape(-1)
+            out[row] = _dequantise(self._interpreter.get_tensor(self._output["index"]), self._output).reshape(
+                -1
+            )
         return out
 
 
@@ -101,7 +104,10 @@ class KerasRuntime(AbstractRuntime):
     def predict(self, x: Array) -> NDArray[np.float32]:
         """Outputs (n, outputs) of raw samples (n, *shape)."""
         _check_shape(x, self.shape)
-        parts = [np.asarray(self._model(x[i : i + 256].astype(np.float32), training=False)) for i in _starts(x, 256)]
+        parts = [
+            np.asarray(self._model(x[i : i + 256].astype(np.float32), training=False))
+            for i in _starts(x, 256)
+        ]
         return np.concatenate(parts).astype(np.float32)
 
 
@@ -172,7 +178,10 @@ def operators(path: Path) -> list[str]:
         raise ExportError(f"{path} is a damaged .tflite: {_brief(error)}. Export it again.") from error
     names = {value: name for name, value in vars(fb.BuiltinOperator).items() if isinstance(value, int)}
     return sorted(
-        {CUSTOM + custom.decode("utf-8", "replace") if custom else names.get(n, f"{CUSTOM}{n}") for n, custom in numbers}
+        {
+            CUSTOM + custom.decode("utf-8", "replace") if custom else names.get(n, f"{CUSTOM}{n}")
+            for n, custom in numbers
+        }
     )
 
 
@@ -181,7 +190,9 @@ def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ExportError(f"{path} cannot be read: {error.strerror}. kexp export writes such files.") from error
+        raise ExportError(
+            f"{path} cannot be read: {error.strerror}. kexp export writes such files."
+        ) from error
     if content[4:8] != b"TFL3":
         raise ExportError(
             f"{path} is no TFLite model ({len(content)} bytes, without the mark TFL3). "
@@ -200,7 +211,9 @@ def _starts(x: Array, step: int) -> range:
 
 def _check_shape(x: Array, shape: tuple[int, ...]) -> None:
     if x.shape[1:] != shape:
-        raise DataError(f"samples are of shape {x.shape[1:]}, the model takes {shape}. Give one array (n, {shape}).")
+        raise DataError(
+            f"samples are of shape {x.shape[1:]}, the model takes {shape}. Give one array (n, {shape})."
+        )
 
 
 def _quantise(sample: Array, detail: dict[str, Any]) -> Array:
@@ -217,4 +230,5 @@ def _dequantise(values: Array, detail: dict[str, Any]) -> NDArray[np.float32]:
     scale, zero = detail["quantization"]
     if values.dtype.kind == "f" or not scale:
         return values.astype(np.float32)
-    return (values.astype(np.float32) - zero) * np.float32(scale)
+    floats: NDArray[np.float32] = (values.astype(np.float32) - zero) * np.float32(scale)
+    return floats

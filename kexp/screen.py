@@ -20,6 +20,7 @@ from rich.text import Text
 from kexp.records import Artifact, Check, Trial
 
 if TYPE_CHECKING:
+    from kexp.predict import Prediction
     from kexp.search.events import Event
 
 CONFUSION_CLASSES = (
@@ -143,11 +144,20 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     trials = document["trials"]
     objective = document["objective"]
     right = ("trial", objective, "weights", "time")
-    table = _table("", *right, "factory", "values", right=right, fold=("values",))
-    telling = _telling(trials)
+    table = _table("", *right, "factory", "values", right=right)
+    table.columns[-1].overflow = "ellipsis"
+    telling = _telling(trials[:top])
+    winner: list[RenderableType] = []
     for trial in trials[:top]:
         best = trial["id"] == document.get("best")
-        told = values(trial["values"], telling)
+        told = (
+            "as trial {parent}, again".format(**trial)
+            if trial["stage"] == "confirm"
+            else values(trial["values"], telling)
+        )
+        if best:
+            winner = [Text.assemble(("best  ", "dim"), f"trial {trial['id']}: {values(trial['values'])}")]
+            winner += [dim(document["reason"])] * bool(document.get("reason"))
         table.add_row(
             Text("★", style="green") if best else "",
             str(trial["id"]),
@@ -164,7 +174,7 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
         counts[trial["status"]] = counts.get(trial["status"], 0) + 1
     summary = ", ".join(f"{count} {status}" for status, count in counts.items())
     hidden = f"; the first {top} are shown" if len(trials) > top else ""
-    return Group(Text(document["run"], style="bold"), table, dim(f"{summary}{hidden}"))
+    return Group(Text(document["run"], style="bold"), table, dim(f"{summary}{hidden}"), *winner)
 
 
 def evaluation(document: Mapping[str, Any]) -> Group:
@@ -233,6 +243,20 @@ def verdicts(artifacts: Sequence[Artifact], checks: Sequence[Check], failures: M
     return Group(*parts)
 
 
+def predictions(answers: Sequence[Prediction]) -> Group:
+    """A line per sample: the label with its probabilities, or the values; milliseconds; warnings below."""
+    repeated = any(answer.p50_ms is not None for answer in answers)
+    labelled = any(answer.label for answer in answers)
+    times = ("p50 ms", "p95 ms") if repeated else ("ms",)
+    table = _table("input", *["answer"] * labelled, "values", *times, right=times, fold=("input", "values"))
+    for answer in answers:
+        told = "  ".join(f"{name} {number(value)}" for name, value in answer.values.items())
+        spent = (answer.p50_ms, answer.p95_ms) if repeated else (answer.ms,)
+        label = [Text(answer.label or "none", style="bold")] * labelled
+        table.add_row(answer.source, *label, told, *(f"{ms:.2f}" for ms in spent if ms is not None))
+    return Group(table, *(warning(f"{a.source}: {text}") for a in answers for text in a.warnings))
+
+
 def _telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:
     """Names of the hyperparameters that differ between trials; all, where there is nothing to compare."""
     seen: dict[str, set[Any]] = {}
@@ -262,7 +286,7 @@ class SearchView:
     """
 
     def __init__(self, objective: str, now: Callable[[], float] = time.monotonic) -> None:
-        self._objective = objective or "score"
+        self._objective = objective
         self._now = now
         self._console = console(stderr=True)
         self._event: Event | None = None
@@ -300,10 +324,16 @@ class SearchView:
         elif event.text:
             self._console.print(dim(event.text), soft_wrap=True)
 
+    def _score(self, trial: Trial) -> str:
+        """The name of what is ranked: the one asked for, or the metric that the score is."""
+        return self._objective or next(
+            (name for name, v in trial.metrics.items() if v == trial.score), "score"
+        )
+
     def _line(self, event: Event, trial: Trial) -> str:
         planned = f"/{event.planned}" if event.planned else ""
         if trial.status == "completed":
-            told = f"{self._objective} {number(trial.score)}"
+            told = f"{self._score(trial)} {number(trial.score)}"
         else:
             told = f"{trial.status}: {trial.message}".splitlines()[0][:100]
         best = f", best {number(event.best.score)} (trial {event.best.id})" if event.best else ""
@@ -328,7 +358,7 @@ class SearchView:
         telling = _telling({"values": trial.values} for trial in self._trials)
         best = Text.assemble(
             "best  ",
-            (f"{self._objective} {number(event.best.score)}", "bold green"),
+            (f"{self._score(event.best)} {number(event.best.score)}", "bold green"),
             f"  trial {event.best.id}  ",
             (f"{event.best.factory} {values(event.best.values, telling[:4])}", "dim"),
         )

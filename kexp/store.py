@@ -296,7 +296,6 @@ class RunStore:
                 "those of the best trials. Choose another trial, or search again with --fresh."
             ) from error
 
-
     # What evaluate found
 
     def save_predictions(self, **arrays: NDArray[Any]) -> None:

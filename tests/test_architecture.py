@@ -19,7 +19,7 @@ LAYERS = [
     {"records"},
     {"store", "experiment", "data", "models", "metrics"},
     {"train", "runtime", "export"},
-    {"evaluate", "verify", "diagnose", "benchmark", "predict"},
+    {"evaluate", "verify", "diagnose", "benchmark", "predict", "release"},
     {"search", "baselines"},
     {"report", "phone"},
     {"pipeline"},
@@ -180,6 +180,14 @@ def test_only_evaluate_takes_the_test_rows():
 @pytest.mark.parametrize("module", ["kexp", "kexp.cli", "kexp.records", "kexp.errors", "kexp.experiment"])
 def test_nothing_heavy_is_imported_by(module):
     code = f"import sys, {module}; print(*{HEAVY!r}.intersection(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("module", ["kexp.pipeline", "kexp.predict", "kexp.export", "kexp.search.oracles"])
+def test_tensorflow_is_not_imported_by(module):
+    # `kexp list`, `kexp show` and `kexp run` must not wait for it.
+    code = f"import sys, {module}; print(*{{'tensorflow', 'keras', 'keras_tuner'}}.intersection(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

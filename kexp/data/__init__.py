@@ -5,6 +5,7 @@ What can be read is a row of READERS. Statistics are of the training rows alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from kexp.records import Experiment
 
 __all__ = ["READERS", "Dataset", "Raw", "Reader", "describe", "load"]
 
+MAX_COLUMNS = 40  # that are described one by one
 Progress = Callable[[int, int], None]
 
 
@@ -84,8 +86,12 @@ def describe(dataset: Dataset) -> list[tuple[str, str]]:
         for k, label in enumerate(spec.labels):
             values = dataset.y[:, k]
             lines.append((f"{label}", f"{values.min():g}..{values.max():g}, mean {values.mean():g}"))
-    for column in spec.columns:
+    for column in spec.columns[:MAX_COLUMNS]:
         lines.append((f"column {column.name}", _column_text(column.kind, column.choices, column.missing)))
+    if len(spec.columns) > MAX_COLUMNS:
+        kinds = Counter(column.kind for column in spec.columns)
+        named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        lines.append(("columns", f"{len(spec.columns)} altogether: {named}"))
     return lines + [("notice", notice) for notice in dataset.notices]
 
 
@@ -156,14 +162,24 @@ def _npz(path: Path, experiment: Experiment, cache: Path, progress: Progress | N
 def _is_picture_csv(path: Path) -> bool:
     from kexp.data import pictures
 
-    return pictures.is_picture_csv(path)
+    return pictures.is_picture_csv(_list_in(path))
+
+
+def _list_in(path: Path) -> Path:
+    """The one CSV, or the train.csv, in a folder that has no class folders for it to describe."""
+    if not path.is_dir():
+        return path
+    lists = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (".csv", ".tsv")]
+    train = [file for file in lists if file.stem.lower() == "train"]
+    folders = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return (train or lists)[0] if len(folders) < 2 and (train or len(lists) == 1) else path
 
 
 def _picture_csv(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
     from kexp.data import pictures
 
     return pictures.read_csv(
-        path,
+        _list_in(path),
         target=experiment.target,
         split_column=experiment.split_column,
         group_column=experiment.group_column,

@@ -62,13 +62,14 @@ def read_idx(path: Path, *, size: tuple[int, ...] = ()) -> Raw:
         images, labels = files.get((part, "images")), files.get((part, "labels"))
         if images is None or labels is None:
             raise DataError(
-                f"{images or labels} has no {'labels' if images else 'images'} beside it. Put both into {folder}."
+                f"{images or labels} has no {'labels' if images else 'images'} beside it. Put both in "
+                f"{folder}."
             )
         x, y = _read_idx_file(images), _read_idx_file(labels)
-        if x.ndim not in (3, 4) or y.ndim != 1 or len(x) != len(y):
+        if x.ndim not in (3, 4) or y.ndim != 1 or len(x) != len(y) or x.size == 0:
             raise DataError(
                 f"{images} has shape {x.shape}, {labels} has {y.shape}; (n, height, width) and (n,) are "
-                "expected, with the same n."
+                "expected, with the same n above 0."
             )
         samples.append(("test" if part in ("t10k", "test") else "train", images.name, x, y))
     codes = np.unique(np.concatenate([y for *_, y in samples]))
@@ -85,14 +86,15 @@ def _read_idx_file(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be unpacked: {error}. Fetch it again.") from error
     if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
         raise DataError(
-            f"{path} is no idx file: it begins with {data[:4].hex(' ') or 'nothing'}; 00 00 08 (values of one "
-            "byte) and the number of axes are expected. Fetch it again."
+            f"{path} is no idx file: it begins with {data[:4].hex(' ') or 'nothing'}; 00 00 08 (values of "
+            "one byte) and the number of axes are expected. Fetch it again."
         )
     shape = tuple(np.frombuffer(data, ">u4", data[3], 4).tolist())
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape))
     if len(values) != int(np.prod(shape)):
         raise DataError(
-            f"{path} announces {shape}, {int(np.prod(shape)):,} bytes, and has {len(values):,}. Fetch it again."
+            f"{path} announces {shape}, {int(np.prod(shape)):,} bytes, and has {len(values):,}. It was cut "
+            "off, or is another file: fetch it again."
         )
     return values.reshape(shape)
 
@@ -112,10 +114,10 @@ def _class_names(path: Path, codes: NDArray[np.uint8]) -> tuple[NDArray[np.str_]
 
 
 def read_npz(path: Path, *, size: tuple[int, ...] = ()) -> Raw:
-    """Pictures, or the rows of a table, from `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test` (`_val`).
+    """Pictures, or the rows of a table, from x and y, or from x_train, y_train, x_test, y_test, x_val, y_val.
 
-    Whole numbers and text in y are classes, floats are numbers; (n, k) of zeros and a single 1 are classes too,
-    of zeros and ones labels. Raises DataError for what is no .npz, or has other keys or shapes.
+    Whole numbers and text in y are classes, floats are numbers; (n, k) of zeros and a single 1 are classes
+    too, of zeros and ones labels. Raises DataError for what is no .npz, or has other keys or shapes.
     """
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is no .npz file (a zip of arrays, as numpy.savez writes it).")
@@ -144,12 +146,6 @@ def read_npz(path: Path, *, size: tuple[int, ...] = ()) -> Raw:
                 f"{path}: {keys[part, 'x']} has shape {x.shape}, {keys[part, 'y']} has {y.shape}; as many "
                 "values of y as samples in x are expected."
             )
-        first = samples[0] if samples else None
-        if first and (x.shape[1:] != first[2].shape[1:] or y.shape[1:] != first[3].shape[1:]):
-            raise DataError(
-                f"{path}: {keys[part, 'x']} {x.shape} and {keys[part, 'y']} {y.shape} have other shapes than "
-                f"{keys['train', 'x']} {first[2].shape} and {keys['train', 'y']} {first[3].shape}."
-            )
         samples.append((part, f"{path.name} {keys[part, 'x']}", x, y))
     return _raw(path, samples, size=size)
 
@@ -163,6 +159,12 @@ def _raw(
     notices: list[str] | None = None,
 ) -> Raw:
     notices = list(notices or [])
+    for _, name, x, y in samples[1:]:
+        if (x.shape[1:], y.shape[1:]) != (samples[0][2].shape[1:], samples[0][3].shape[1:]):
+            raise DataError(
+                f"{path}: {name} and its y have shapes {x.shape} and {y.shape}, {samples[0][1]} and its y "
+                f"{samples[0][2].shape} and {samples[0][3].shape}: the same are expected but for the first."
+            )
     x = np.concatenate([x for _, _, x, _ in samples]) if len(samples) > 1 else samples[0][2]
     y = _targets(path, np.concatenate([y for *_, y in samples]))
     parts = part_codes([part for part, _, x_part, _ in samples for _ in range(len(x_part))])
@@ -202,7 +204,7 @@ def _bytes(path: Path, x: NDArray[Any], notices: list[str]) -> NDArray[np.uint8]
     low, high = float(x.min()), float(x.max())  # NaN if one value is
     if x.dtype.kind == "f" and low >= 0 and high <= 1:
         notices.append(f"{path.name}: pictures of 0..1 were brought to 0..255.")
-        return np.rint(x * 255).astype(np.uint8)
+        return (x * 255 + 0.5).astype(np.uint8)
     whole = x.dtype.kind in "bui" or bool((x == np.rint(x)).all())
     if not (whole and low >= 0 and high <= 255):
         raise DataError(f"{path}: x has values from {low:g} to {high:g} of type {x.dtype}. {NPZ_EXPECTED}.")
@@ -224,7 +226,7 @@ def _resized(x: NDArray[np.uint8], size: tuple[int, ...], notices: list[str]) ->
     channels = x.shape[3]
     resized = np.empty((len(x), height, width, channels), np.uint8)
     for i, pixels in enumerate(x):
-        picture = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
+        picture = Image.fromarray(pixels.squeeze(2) if channels == 1 else pixels)
         resized[i] = as_array(fit(picture, height, width), channels)
     return resized
 

@@ -67,8 +67,8 @@ def fill(
     """Decode `files` to (n, *shape) on every core, and store them under `key`.
 
     A DataError of `decode` marks that picture as damaged; any other exception ends the work. `progress` is
-    told how many of how many are done. Raises DataError when more than max(1, 1 %) are damaged, or the disk is
-    full.
+    told how many of how many are done. Raises DataError when more than max(1, 1 %) are damaged, or when the
+    disk is full.
     """
     cache.mkdir(parents=True, exist_ok=True)
     needed, free = len(files) * int(np.prod(shape)), shutil.disk_usage(cache).free
@@ -108,12 +108,12 @@ def fill(
 
 
 def refuse_damaged(reasons: Sequence[str], total: int) -> None:
-    """Raise DataError, with three of the `reasons`, when more than max(1, 1 %) of `total` pictures are damaged."""
+    """Raise DataError, with three of `reasons`, when more than max(1, 1 %) of `total` are damaged."""
     if len(reasons) > max(1, total // 100):
         named = "\n  ".join(reasons[:3])
         raise DataError(
-            f"{len(reasons)} of {total} pictures cannot be read; at most {max(1, total // 100)} (1 %, or one) "
-            f"may be skipped. Replace or remove them, beginning with:\n  {named}"
+            f"{len(reasons)} of {total} pictures cannot be read; at most {max(1, total // 100)} (1 %, or "
+            f"one) may be skipped. Replace or remove them, beginning with:\n  {named}"
         )
 
 

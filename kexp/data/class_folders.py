@@ -78,8 +78,8 @@ def check_classes(root: Path, rows: Sequence[Row], *, noun: str) -> None:
         )
         hint = f" Did you mean {root / only}, which holds {', '.join(inner[:4])}?" if len(inner) > 1 else ""
         raise DataError(
-            f"{root} has one class folder with {noun}s, {only!r}; at least two are expected, a folder for each "
-            f"class.{hint}"
+            f"{root} has one class folder with {noun}s, {only!r}; at least two are expected, a folder for "
+            f"each class.{hint}"
         )
     trained = Counter(row.label for row in rows if row.part == "train")
     unknown = sorted(set(counts) - set(trained))
@@ -128,7 +128,7 @@ def _walk(root: Path, extensions: Collection[str]) -> tuple[list[PurePosixPath],
         seen.add((state.st_dev, state.st_ino))
         folders[:] = [name for name in sorted(folders) if not name.startswith(".")]
         below = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        for name in files:
+        for name in sorted(files):
             suffix = PurePosixPath(name).suffix.lower()
             if name.startswith("."):
                 others["hidden"] += 1

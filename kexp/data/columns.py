@@ -23,10 +23,11 @@ TRUE = ("yes", "true", "1", "y", "t")  # TRUE[i] is the opposite of FALSE[i]
 MAX_CHOICES = 50
 BINS = 16
 UNKNOWN = -1.0  # the code of a category that no training row has
+LARGEST = float(np.finfo(np.float32).max)  # the network computes in float32
 _EPOCH = datetime.datetime(1970, 1, 1)
 _DAYS = ("%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%y", "%m/%d/%y")
 _MONTHS = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d-%b-%y")
-DATE_FORMATS = ("", *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS + _MONTHS))
+DATE_FORMATS = ("", "%Y-%m", *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS + _MONTHS))
 
 
 def text(cell: object) -> str:
@@ -61,6 +62,15 @@ def number(cell: object) -> float | None:
         return None
 
 
+def floats(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """All cells as `number` reads them, at once, (n,); None where a cell is no plain number, NaN or empty."""
+    try:
+        values = np.array([float(cell or "nan") for cell in cells], np.float64)
+    except ValueError:
+        return None
+    return None if "_" in "".join(cells) else values
+
+
 def date(cell: object, format: str = "") -> float | None:
     """Days since 1970-01-01 (UTC), the time of day as a fraction; NaN where missing, None where no date."""
     word = text(cell)
@@ -77,7 +87,7 @@ def date(cell: object, format: str = "") -> float | None:
 
 
 def date_format(present: Counter[str], share: float = 0.95) -> str | None:
-    """The format that most of the `present` cells have, at least `share` of them; None where there is none."""
+    """The format that most `present` cells have, at least `share` of them; None where there is none."""
     counts = {word: times for word, times in present.items() if any(map(str.isdigit, word))}
     few = list(counts)[:20]
     best, most = None, share * present.total()
@@ -144,6 +154,9 @@ def encode(cells: Sequence[object], column: Column) -> NDArray[np.float32]:
     Raises DataError for a cell that is no number, date or boolean where one is expected, or is infinite.
     """
     words = _words(cells)
+    values = floats(words) if column.kind == "number" else None
+    if values is not None and not (np.abs(values) > LARGEST).any():
+        return values.astype(np.float32)
     known = {choice: float(index) for index, choice in enumerate(column.choices)}
     table = {word: _value(word.strip(), column, known) for word in dict.fromkeys(words)}
     return np.array([table[word] for word in words], dtype=np.float32)
@@ -191,7 +204,7 @@ def _value(word: str, column: Column, known: Mapping[str, float]) -> float:
     if value is None:
         what = "a number" if column.kind == "number" else f"a date such as {_day(column.maximum, column)}"
         raise DataError(f"{column.name} = {word!r}: {what} is expected. Correct the cell, or leave it empty.")
-    if abs(value) > float(np.finfo(np.float32).max):
+    if abs(value) > LARGEST:
         raise DataError(
             f"{column.name} = {word}: a finite number below 3.4e38 is expected. Correct the cell or empty it."
         )

@@ -7,9 +7,7 @@ is left out, and that is said.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,18 +64,35 @@ def row_keys(frame: pd.DataFrame, kinds: Kinds) -> NDArray[np.int64]:
     keys = np.zeros(len(frame), np.int64)
     for name, (kind, _) in kinds.items():
         words = frame[name].tolist()
-        meaning: dict[str, object] = {}
-        for word in dict.fromkeys(words):
-            value = columns.number(word) if kind == "number" else columns.text(word)
-            meaning[word] = "" if columns.is_missing(word) else value
-        codes = {value: code for code, value in enumerate(dict.fromkeys(meaning.values()))}
-        column = np.array([codes[meaning[word]] for word in words], np.int64)
-        keys = np.unique(keys * len(codes) + column, return_inverse=True)[1].astype(np.int64)
+        column: NDArray[np.generic] | None = columns.floats(words) if kind == "number" else None
+        if column is None:
+            meaning: dict[str, object] = {}
+            for word in dict.fromkeys(words):
+                value = columns.number(word) if kind == "number" else columns.text(word)
+                meaning[word] = "" if columns.is_missing(word) else value
+            position = {value: index for index, value in enumerate(dict.fromkeys(meaning.values()))}
+            column = np.array([position[meaning[word]] for word in words], np.int64)
+        codes = np.unique(column, return_inverse=True)[1]
+        keys = np.unique(keys * len(words) + codes, return_inverse=True)[1].astype(np.int64)
     return keys
+
+
+def numbers_rows(name: str, values: NDArray[np.float64]) -> bool:
+    """Whether `values` (n,) only name the rows: they count from 0 or 1, or an identifier's name says so."""
+    if len(values) < 3 or not np.isfinite(values).all() or (values != np.floor(values)).any():
+        return False
+    named = IDENTIFIER.search(name) is not None
+    breaks = int((np.diff(values) != 1).sum())
+    if len(np.unique(values)) == len(values):
+        return named or (breaks == 0 and values[0] in (0, 1))
+    return named and breaks < 3 and len(values) >= 20  # counted anew in each of up to three files
 
 
 def _kind(name: str, cells: list[str]) -> tuple[ColumnKind | None, str]:
     """The kind of a column and its date format, or None and the reason why it is of no use."""
+    values = columns.floats(cells)
+    if values is not None and len(np.unique(values[~np.isnan(values)])) > 2:
+        return (None, "it numbers the rows (identifier)") if numbers_rows(name, values) else ("number", "")
     counts = columns.count(cells)
     total, rows = counts.total(), len(cells)
     if not counts:
@@ -87,8 +102,6 @@ def _kind(name: str, cells: list[str]) -> tuple[ColumnKind | None, str]:
     if columns.pair(list(counts)):
         return "boolean", ""
     if sum(count for word, count in counts.items() if columns.number(word) is not None) >= READABLE * total:
-        if total == rows and _counts_rows(name, cells, counts):
-            return None, "it numbers the rows (identifier)"
         return "number", ""
     format = columns.date_format(counts, READABLE)
     if format is not None:
@@ -106,23 +119,17 @@ def _kind(name: str, cells: list[str]) -> tuple[ColumnKind | None, str]:
     return None, f"{distinct:,} different texts in {total:,} cells (free text or identifier){hint}"
 
 
-def _counts_rows(name: str, cells: list[str], counts: Counter[str]) -> bool:
-    """Whether whole numbers, no two alike, follow each other or have the name of an identifier."""
-    if len(counts) < len(cells) or not all(word.isdigit() for word in counts):
-        return False
-    values = [int(cell) for cell in cells]
-    return bool(IDENTIFIER.search(name)) or all(b - a == 1 for a, b in pairwise(values))
-
-
 def _unreadable(name: str, cells: list[str], kind: ColumnKind, format: str, ids: Sequence[str]) -> set[int]:
     """Rows whose cell is no number, or no date. Raises DataError for an infinite one."""
+    values = columns.floats(cells) if kind == "number" else None
+    if values is not None and not (np.abs(values) > columns.LARGEST).any():
+        return set()
     read = {
         cell: columns.number(cell) if kind == "number" else columns.date(cell, format)
         for cell in dict.fromkeys(cells)
     }
-    largest = float(np.finfo(np.float32).max)
-    if any(value is not None and abs(value) > largest for value in read.values()):
-        row = next(row for row, cell in enumerate(cells) if abs(read[cell] or 0.0) > largest)
+    if any(value is not None and abs(value) > columns.LARGEST for value in read.values()):
+        row = next(row for row, cell in enumerate(cells) if abs(read[cell] or 0.0) > columns.LARGEST)
         raise DataError(
             f"{ids[row]}: {name} = {cells[row]}, a finite number is expected. Correct the cell or empty it."
         )

@@ -1,7 +1,7 @@
-"""Pictures: `decode` brings one file to the network's shape; readers of class folders and of CSV files of paths.
+"""Pictures: `decode` brings one file to the network's shape; readers of class folders and of CSVs of paths.
 
-`decode` is also what `kexp run` calls, so that a photo is treated alike in training and afterwards; hence this
-module imports Pillow and NumPy alone, and the rest when a reader is called.
+`decode` is also what `kexp run` calls, so that a photo is treated alike in training and afterwards; hence
+this module imports Pillow and NumPy alone, and the rest when a reader is called.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ Source = Path | bytes | BinaryIO
 Progress = Callable[[int, int], None]
 
 EXTENSIONS = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif"})
+LISTS = (".csv", ".tsv")
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # the same, as Pillow names them
 EXPECTED = "a jpeg, png, bmp, webp or gif"
 LARGEST_AREA = 64 * 64  # pixels, unless the user asks for more: what a CPU trains on in minutes
@@ -88,7 +89,7 @@ def _read(source: Source, size: tuple[int, int]) -> Image.Image:
         # A JPEG is decoded at 1/2, 1/4 or 1/8 straight away, to no less than twice the size wanted.
         picture.draft(None, (int(2 * picture.width / scale), int(2 * picture.height / scale)))
         picture.load()
-    fitted = fit(_plain(picture, source), height, width)
+    fitted = fit(_plain(picture), height, width)
     return fitted.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else fitted
 
 
@@ -130,7 +131,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise DataError(f"{name} is a damaged picture ({error}). Replace or remove it.") from error
 
 
-def _plain(picture: Image.Image, source: Source) -> Image.Image:
+def _plain(picture: Image.Image) -> Image.Image:
     """The picture as 8-bit L or RGB, without palette, transparency or deeper pixels."""
     if picture.mode.startswith("I"):  # 16-bit grey, as scanners and depth cameras write it
         deep = np.asarray(picture).astype(np.int64).clip(0, 65535)
@@ -239,10 +240,14 @@ def read_folder(
 
 
 def is_picture_csv(path: Path) -> bool:
-    """Whether `path` is a CSV or TSV with a column of picture paths, of which some among the first exist."""
+    """Whether `path` is a CSV or TSV with a column of picture paths, of which some among the first exist.
+
+    Or a folder with one CSV or TSV, which is such a one.
+    """
     from kexp.data.tables import read_file
 
-    if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
+    path = _only_csv(path) or path
+    if path.suffix.lower() not in LISTS or not path.is_file():
         return False
     with path.open("rb") as stream:
         start = stream.read(1 << 16).lower()
@@ -280,6 +285,7 @@ def read_csv(
     from kexp.data.dataset import Raw
     from kexp.records import Experiment
 
+    path = _only_csv(path) or path
     cells = tables.read_file(path).columns
     column = _path_column(cells)
     if column is None:
@@ -292,7 +298,7 @@ def read_csv(
     left = [name for name in cells if name != column and name not in special]
     if not left:
         raise DataError(f"{path} has no column beside {column!r}. A label or a number for each is expected.")
-    raw = tables.read(
+    raw: Any = tables.read(
         path,
         Experiment(
             name=path.stem,
@@ -331,6 +337,11 @@ def read_csv(
     )
 
 
+def _only_csv(folder: Path) -> Path | None:
+    found = [file for file in folder.iterdir() if file.suffix.lower() in LISTS] if folder.is_dir() else []
+    return found[0] if len(found) == 1 else None
+
+
 def _path_column(cells: Mapping[str, Sequence[str]]) -> str | None:
     """The first column of which every cell ends as a picture does."""
     for name, column in cells.items():
@@ -340,7 +351,7 @@ def _path_column(cells: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def _classes_or_cells(y: NDArray[Any]) -> NDArray[Any]:
-    """(n,) of str for a few whole numbers: of pictures they are classes, where a table would mean quantities."""
+    """(n,) of str for a few whole numbers: of pictures they are classes, where a table means quantities."""
     distinct = {str(cell).strip() for cell in y[:, 0].tolist()}
     digits = all(cell.lstrip("-").isdigit() for cell in distinct)
     return y[:, 0].astype(str) if y.shape[1] == 1 and digits and len(distinct) <= FEW_NUMBERS else y

@@ -122,7 +122,11 @@ def _parts(raw: Raw, target: Target, keys: NDArray[np.integer], experiment: Expe
     loose = 0
     if raw.times is None:
         twins, loose = split.small_twins(keys)
-        groups = twins if groups is None else split.merge(groups, twins)
+        if groups is None:
+            groups = twins
+        else:
+            groups, unjoined = split.join(groups, twins)
+            loose += unjoined
     part = split.split(
         len(target.y),
         y=split.strata(target.y),
@@ -136,7 +140,7 @@ def _parts(raw: Raw, target: Target, keys: NDArray[np.integer], experiment: Expe
     raw.notices += _twin_notices(raw, keys, part, loose)
     if raw.groups is not None:
         code = np.unique(raw.groups, return_inverse=True)[1]
-        straddling = sum(len(np.unique(part[code == value])) > 1 for value in range(int(code.max()) + 1))
+        straddling = int((np.bincount(np.unique(code * len(PARTS) + part) // len(PARTS)) > 1).sum())
         if straddling:
             raw.notices.append(f"{straddling:,} groups lie in several parts: the data's own parts say so.")
     if target.task in ("binary", "multiclass"):
@@ -160,8 +164,8 @@ def _twin_notices(raw: Raw, keys: NDArray[Any], part: NDArray[np.int8], loose: i
     ]
     if loose:
         notices.append(
-            f"{loose:,} of them are in groups larger than {split.LARGEST_TWINS:.0%} of all {what}: "
-            "these groups are divided between the parts."
+            f"{loose:,} {what} would, with their twins, be in groups larger than {split.LARGEST_TWINS:.0%} "
+            "of all: there, twins may be in different parts."
         )
     in_train = np.zeros(len(counts), np.bool_)
     in_train[code[part == PARTS["train"]]] = True

@@ -31,6 +31,7 @@ def read(name: str) -> Raw:
             kind="image",
             x=pixels,
             y=np.array([str(digit) for digit in bunch.target]),
+            targets=("digit",),
             labels=tuple(str(digit) for digit in bunch.target_names),
             ids=[f"digits sample {index}" for index in range(len(pixels))],
         )

@@ -100,6 +100,19 @@ def small_twins(keys: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
     return group, int(large.sum())
 
 
+def join(groups: ArrayLike, twins: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """`groups` joined where they share `twins`, (n,), and how many rows that left in groups as they were.
+
+    They are left where the joined group would exceed LARGEST_TWINS of the rows: twins link groups in chains.
+    """
+    given = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
+    joined = merge(given, twins)
+    sizes = np.bincount(joined)
+    several = np.bincount(joined[np.unique(given, return_index=True)[1]], minlength=len(sizes)) > 1
+    large = (several & (sizes > max(10, LARGEST_TWINS * len(given))))[joined]
+    return np.where(large, len(sizes) + given, joined), int(large.sum())
+
+
 def merge(one: ArrayLike, other: ArrayLike) -> NDArray[np.int64]:
     """The finest groups, (n,), of which each holds whole groups of both."""
     a = np.unique(np.asarray(one), return_inverse=True)[1]

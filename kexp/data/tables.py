@@ -40,7 +40,8 @@ class File:
 def find(path: Path) -> dict[Part | Literal["all"], Path]:
     """The files of a table by what they are, "all" where there is one; empty where there are none.
 
-    `path` is a file, with its siblings if it is named train.*, or a folder with train.* or one table.
+    `path` is a file, with its siblings if it is named train.*, or a folder with train.* or with one table and
+    no folders. Raises DataError for a folder with several tables and no folders.
     """
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
@@ -54,8 +55,15 @@ def find(path: Path) -> dict[Part | Literal["all"], Path]:
     found = _named_by_part(path, SUFFIXES)
     if "train" in found:
         return found
-    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
-    return {"all": files[0]} if len(files) == 1 else {}
+    if any(entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir()):
+        return {}
+    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files[:5]) + (" ..." if files[5:] else "")
+        raise DataError(
+            f"{path} holds {len(files)} tables: {names}. Name one of them, or call them train and test."
+        )
+    return {"all": files[0]} if files else {}
 
 
 def read(path: Path, experiment: Experiment) -> Raw:
@@ -250,9 +258,13 @@ def _parts(cells: Sequence[str], name: str, ids: Sequence[str]) -> NDArray[np.in
 
 
 def _times(cells: Sequence[str], name: str, ids: Sequence[str]) -> NDArray[np.float64]:
-    counts = dict.fromkeys(cells)
-    format = None if all(columns.number(word) is not None for word in counts) else columns.date_format(cells)
-    read = {word: columns.number(word) if format is None else columns.date(word, format) for word in counts}
+    counts = columns.count(cells)
+    numbers = all(columns.number(word) is not None for word in counts)
+    format = None if numbers else columns.date_format(counts, share=0.5)
+    read = {
+        cell: columns.number(cell) if format is None else columns.date(cell, format)
+        for cell in dict.fromkeys(cells)
+    }
     times = np.full(len(cells), math.nan)
     for row, cell in enumerate(cells):
         value = read[cell]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.data import columns
+from kexp.data import columns, kinds
 from kexp.errors import DataError
 from kexp.records import Task
 
@@ -58,7 +58,7 @@ def guess(cells: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     `cells` holds every column that may be the target. Raises DataError where none may be.
     """
     advice = "Set it with --target NAME, or target = [...] in the experiment."
-    legal = [name for name in cells if _legal(cells[name])]
+    legal = [name for name in cells if _legal(name, cells[name])]
     for name in legal:
         if name.strip().lower() in NAMES:
             return name, f"The target is {name!r}, because of its name. {advice}"
@@ -133,7 +133,7 @@ def _infer(cells: NDArray[Any], names: Sequence[str]) -> tuple[Task, str]:
     distinct = [list(dict.fromkeys(map(columns.text, column))) for column in cells.T]
     numeric = [all(columns.number(word) is not None for word in words) for words in distinct]
     if len(names) == 1:
-        name, count = repr(names[0]), len(distinct[0])
+        name, count = repr(names[0]), len(set(_one_spelling(distinct[0])))
         if numeric[0] and count > 2:
             whole = all(float(word).is_integer() for word in distinct[0] if math.isfinite(float(word)))
             if whole and count <= 20:
@@ -172,7 +172,7 @@ def _numbers(cells: NDArray[Any], names: Sequence[str], ids: Sequence[str]) -> N
                     f"{_at(ids, row)}the target {name} = {cell!r} is no number, and regression needs one. "
                     "Correct the cell, empty it (the row is then left out), or name a task of classes."
                 )
-            if not abs(value) < float(np.finfo(np.float32).max):
+            if not abs(value) < columns.LARGEST:
                 raise DataError(
                     f"{_at(ids, row)}the target {name} = {cell} is not finite, a number below 3.4e38 is "
                     "expected. Correct the cell, or empty it (the row is then left out)."
@@ -248,7 +248,7 @@ def _one_spelling(words: Sequence[str]) -> Sequence[str]:
     distinct = Counter(words)
     values = {word: columns.number(word) for word in distinct}
     if all(value is not None and math.isfinite(value) for value in values.values()):
-        table = {word: f"{value:.10g}" for word, value in values.items()}
+        table = {word: repr(value).removesuffix(".0") for word, value in values.items()}
     elif columns.pair([word.lower() for word in distinct]):
         first = {word.lower(): word for word, _ in reversed(distinct.most_common())}
         table = {word: first[word.lower()] for word in distinct}
@@ -266,15 +266,17 @@ def _sorted(words: list[str]) -> list[str]:
     return sorted(words, key=lambda word: (values[word] is None, values[word] or 0.0, word))
 
 
-def _legal(cells: Sequence[str]) -> bool:
+def _legal(name: str, cells: Sequence[str]) -> bool:
     """Whether a column may be the target: not constant, no date, no identifier, not too many texts."""
+    values = columns.floats(cells)
+    if values is not None and len(np.unique(values[~np.isnan(values)])) > 2:
+        return name.strip().lower() in NAMES or not kinds.numbers_rows(name, values)
     counts = columns.count(cells)
     total = counts.total()
     if len(counts) < 2:
         return False
     if all(columns.number(word) is not None for word in counts):
-        whole = all(word.lstrip("+-").isdigit() for word in counts)
-        return not (whole and len(counts) == total and total > 20)
+        return True
     if columns.date_format(counts) is not None:
         return False
     return len(counts) <= min(MAX_CLASSES, total / 2) and min(counts.values()) >= FEWEST

@@ -1,11 +1,14 @@
-"""A Keras model as a SavedModel folder, with one signature: "input" -> "output"."""
+"""TensorFlow's own files: the .keras file, and a SavedModel with one signature, "input" -> "output"."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 from pathlib import Path
 from typing import Any
+
+from kexp.export.source import Source
 
 
 def write(model: Any, folder: Path, batch: int | None = None) -> None:
@@ -25,3 +28,13 @@ def write(model: Any, folder: Path, batch: int | None = None) -> None:
     )
     with contextlib.redirect_stdout(io.StringIO()):
         archive.write_out(str(folder), verbose=False)
+
+
+def folder(source: Source, path: Path) -> None:
+    """Write the SavedModel of `source` to `path`."""
+    write(source.model, path)
+
+
+def keras_file(source: Source, path: Path) -> None:
+    """Write model.keras: the file as it is."""
+    shutil.copyfile(source.path, path)

@@ -1,4 +1,4 @@
-"""What every converter reads: the trained model and the training rows to calibrate with. Loaded when first used."""
+"""What every converter reads: the trained model, loaded when first used, and rows to calibrate with."""
 
 from __future__ import annotations
 

@@ -19,12 +19,13 @@ from kexp.records import Dimension, Value
 class HyperParameters:
     """Answers each question of a factory from `values`, or by the default, and notes what was asked.
 
+    `overrides` are an experiment's [space]: name -> fixed value, [choices], or {min, max, step, sampling}.
     `asked` holds every dimension in the order asked, `read` the values given: the identity of a candidate.
     """
 
-    def __init__(self, values: Mapping[str, Value] | None = None, space: Mapping[str, Dimension] | None = None) -> None:
+    def __init__(self, values: Mapping[str, Value] | None = None, overrides: Mapping[str, Any] | None = None) -> None:
         self._given = dict(values or {})
-        self._space = dict(space or {})  # the experiment's own limits, which overrule the factory's
+        self._overrides = dict(overrides or {})
         self.asked: dict[str, Dimension] = {}
         self.read: dict[str, Value] = {}
 
@@ -78,7 +79,8 @@ class HyperParameters:
         return self._answer(Dimension(name=name, kind="fixed", default=value))
 
     def _answer(self, dimension: Dimension) -> Value:
-        dimension = self._space.get(dimension.name, dimension)
+        if dimension.name in self._overrides:
+            dimension = _override(dimension, self._overrides[dimension.name])
         self.asked[dimension.name] = dimension
         value = self._given.get(dimension.name, dimension.default)
         self.read[dimension.name] = value
@@ -89,36 +91,33 @@ def declare(build: Callable[[HyperParameters], object], overrides: Mapping[str, 
     """Every dimension that `build` can ask for, before the first candidate is proposed.
 
     Counts are answered with their largest value, so that what hangs on them (`units_3`) is asked for; if `thorough`,
-    each choice and boolean is tried in turn, until nothing new is asked (a build each). `overrides` are the experiment's [space]:
-    name -> fixed value, [choices], or {min, max, step, sampling}.
+    each choice and boolean is tried in turn, until nothing new is asked (a build each).
 
     Raises ExperimentError for an override of what the factory does not ask for.
     """
-    limits: dict[str, Dimension] = {}
     known: dict[str, Dimension] = {}
     tried: set[tuple[str, Value]] = set()
 
     def visit(values: Mapping[str, Value]) -> None:
-        hp = HyperParameters({**_extremes(known.values()), **values}, limits)
+        hp = HyperParameters({**_extremes(known.values()), **values}, overrides)
         build(hp)
         for name, dimension in hp.asked.items():
-            if name in overrides and name not in limits:
-                limits[name] = _override(dimension, overrides[name])
-            known.setdefault(name, limits.get(name, dimension))
+            known.setdefault(name, dimension)
 
     visit({})
     while True:
-        before = (len(known), len(limits))
+        before = len(known)
         visit({})
         for dimension in list(known.values()) if thorough else ():
             for value in dimension.values:
                 if (dimension.name, value) not in tried:
                     tried.add((dimension.name, value))
                     visit({dimension.name: value})
-        if (len(known), len(limits)) == before:
+        if len(known) == before:
             break
     unknown = [name for name in overrides if name not in known]
-    if unknown:
+    if unknown and (len(overrides) == 1 or unknown[0] not in {d.name for d in declare(build, {}, thorough=thorough)}):
+        # One that only other overrides have put out of use (units of a layer that is not there) does no harm.
         raise ExperimentError(
             f"[space] {unknown[0]!r} is no hyperparameter of this factory.{nearest(unknown[0], known)}"
         )
@@ -127,7 +126,11 @@ def declare(build: Callable[[HyperParameters], object], overrides: Mapping[str, 
 
 def _extremes(dimensions: Any) -> dict[str, Value]:
     """The largest value of every count: what depends on a count is asked for only then."""
-    return {d.name: int(d.maximum) for d in dimensions if d.kind == "int"}
+    largest: dict[str, Value] = {d.name: int(d.maximum) for d in dimensions if d.kind == "int"}
+    for d in dimensions:
+        if d.kind == "choice" and all(type(value) is int for value in d.values):
+            largest[d.name] = max(d.values)
+    return largest
 
 
 def _override(dimension: Dimension, wanted: Any) -> Dimension:

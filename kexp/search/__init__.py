@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from kexp import models
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
 from kexp.metrics import objective
 from kexp.records import Experiment, Trial
 from kexp.search.budget import budget
 from kexp.search.events import Event, Listener, ignore
-from kexp.search.loop import Search
 from kexp.search.oracles import ORACLES
 from kexp.search.workers import WORKERS, Setup
 from kexp.store import RunStore
@@ -41,10 +39,15 @@ def search(
     )
     pool = WORKERS[where](setup, workers, store.root / "workers.log")  # they start while the space is declared
     try:
+        # Networks bring TensorFlow: only a search pays for it, not whoever wants ORACLES or an Event.
+        from kexp import models
+        from kexp.search.loop import Search
+
         dimensions = models.space(spec, experiment)
         text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(dimensions)} hyperparameters"
         listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
-        best = Search(experiment, spec, dimensions, store, pool, plan, listener).run()
+        rows = len(dataset.rows("validation"))
+        best = Search(experiment, spec, dimensions, store, pool, plan, rows, listener).run()
     finally:
         pool.close()
     store.finish()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from kexp import models
 from kexp.errors import RunError, SearchError
@@ -24,6 +24,8 @@ from kexp.search.oracles import ORACLES, Proposal
 from kexp.search.worker import Job
 from kexp.search.workers import AbstractWorkers, Outcome
 from kexp.store import RunStore
+
+T = TypeVar("T")
 
 WINDOW = 16  # how far an oracle that learns may be asked ahead of what it was told
 POLL_SECONDS = 0.5
@@ -40,13 +42,14 @@ class Search:
         store: RunStore,
         workers: AbstractWorkers,
         budget: Budget,
+        validation_rows: int,
         listener: Listener,
     ) -> None:
         self.experiment, self.spec, self.store, self.workers = experiment, spec, store, workers
         self.budget, self.listener = budget, listener
+        self._validation_rows = validation_rows
         self.factory = experiment.factory or models.default_factory(spec)
         self.direction = objective(spec.task, experiment.objective)[1]
-        self._limits = {d.name: d for d in dimensions}
         self._row = ORACLES[experiment.oracle]
         self._oracle = self._row.make(
             dimensions, seed=experiment.seed, direction=self.direction, trials=experiment.trials, epochs=budget.epochs
@@ -128,7 +131,7 @@ class Search:
 
     def _propose(self, id: int, proposal: Proposal, same: dict[tuple[Any, ...], int]) -> None:
         """Journal a proposal and start it, unless it, or its equal, ran already."""
-        hp = HyperParameters(proposal.values, self._limits)
+        hp = HyperParameters(proposal.values, self.experiment.space)
         models.build(self.spec, self.factory, hp)  # what its build reads is what it is
         epochs = proposal.epochs or self.budget.epochs
         values = dict(hp.read)
@@ -181,10 +184,10 @@ class Search:
         wanted = [
             (self._known[leader], self.experiment.seed + 1 + s)
             for s in range(chosen.seeds)
-            for leader in plan["leaders"][: chosen.candidates]
+            for leader in (plan["leaders"][i] for i in chosen.candidates)
         ]
         self._planned = len(wanted)
-        text = f"the {chosen.candidates} leading candidates again, {chosen.seeds} seed(s) each"
+        text = f"{len(chosen.candidates)} leading candidate(s) again, {chosen.seeds} seed(s) each"
         self._say("notice", text + (f", {chosen.longer} times longer" if chosen.longer > 1 else ""))
         ids = [self._confirm_one(leader, seed, leader.epochs * chosen.longer) for leader, seed in wanted]
         while self._running and self._may_go_on(next(iter(self._running))):
@@ -195,16 +198,27 @@ class Search:
         left = None
         if self.experiment.seconds is not None:
             left = self._begun + self.experiment.seconds - time.monotonic()
-        # A trial that early stopping or the deadline cut short is taken at its full length.
-        cost = max(t.seconds for t in leaders[:2]) if leaders else 0.0
-        return confirmation(self.experiment, self.spec, seconds=left, cost=cost, workers=self.workers.size)
+        costs = [trial.seconds for trial in leaders]
+        return confirmation(self.experiment, self.spec, seconds=left, costs=costs, workers=self.workers.size)
 
     def _leaders(self, explored: list[Trial]) -> list[Trial]:
         """The best explored trials of distinct candidates, best first."""
         leaders: dict[tuple[Any, ...], Trial] = {}
-        for trial in sorted(explored, key=self._rank, reverse=True):
+        for trial in self._best_first(explored, self._rank):
             leaders.setdefault(key(trial.values), trial)
         return list(leaders.values())[: max(1, self.experiment.finalists)]
+
+    def _best_first(self, items: list[T], of: Callable[[T], tuple[float, float]]) -> list[T]:
+        """`items` by their rank; those whose share of right answers is within one standard error of the best's, by loss.
+
+        On n validation rows such a difference is a coin's toss (Breiman et al. 1984, the one-standard-error rule);
+        the loss also sees how sure each answer was. Other objectives decide by themselves.
+        """
+        best = max(of(item)[0] for item in items)
+        margin = 0.0
+        if objective(self.spec.task, self.experiment.objective)[0] in ("accuracy", "balanced_accuracy"):
+            margin = math.sqrt(max(best * (1 - best), 0.0) / self._validation_rows)
+        return sorted(items, key=lambda i: (of(i)[0] >= best - margin, of(i)[1] if of(i)[0] >= best - margin else 0.0, of(i)), reverse=True)
 
     def _confirm_one(self, leader: Trial, seed: int, epochs: int) -> int:
         """The id of the trial that repeats `leader` under `seed`: the journal's, or a new one that is started."""
@@ -233,10 +247,10 @@ class Search:
                 runs.append(self._known[id])  # the exploring run was as long: it is one more seed
         name = objective(self.spec.task, self.experiment.objective)[0]
         if not by_leader:
-            best = max(explored, key=self._rank)
+            best = self._leaders(explored)[0]
             return best, f"best validation {name} of {len(explored)} candidates, one run each"
         means = {id: _mean([self._rank(t) for t in runs]) for id, runs in by_leader.items()}
-        winner = max(means, key=lambda id: means[id])
+        winner = self._best_first(list(means), lambda id: means[id])[0]
         best = max(by_leader[winner], key=self._rank)
         scores = [t.score for t in by_leader[winner] if t.score is not None]
         return best, (

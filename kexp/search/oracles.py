@@ -1,7 +1,7 @@
 """Who proposes the next candidate: the table of oracles, and grid search, which needs nobody's help.
 
-The first proposal of each is the default candidate, a recipe made by hand. keras-tuner is imported when one of its
-oracles is made, not before (it brings TensorFlow: 5 seconds).
+The first proposal of each is the default candidate, a recipe made by hand. keras-tuner is imported when one
+of its oracles is made, not before (it brings TensorFlow: 5 seconds).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from kexp.errors import ExperimentError, RunError
+from kexp.errors import ExperimentError
 from kexp.records import Dimension
-from kexp.search.protocol import AbstractOracle, Proposal, Space
+from kexp.search.protocol import AbstractOracle, Proposal, Space, check_replay
 
 __all__ = ["ORACLES", "AbstractOracle", "GridOracle", "OracleRow", "Proposal"]
 
@@ -22,7 +22,7 @@ Direction = Literal["max", "min"]
 class OracleRow(NamedTuple):
     """How an oracle is made; whether what it asks depends on what it was told; one line for people.
 
-    `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: no limit),
+    `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: all),
     trained for `epochs`, the better the higher ("max") or lower ("min") their score.
     Raises ExperimentError for a space that the oracle cannot walk.
     """
@@ -41,7 +41,7 @@ class GridOracle(AbstractOracle):
             if values is None:
                 raise ExperimentError(
                     f"the grid oracle cannot list {name}, a number from {dimension.minimum:g} to "
-                    f"{dimension.maximum:g} without a step. Give it values, [space] {name} = [...], or a step, "
+                    f"{dimension.maximum:g} without a step. Give it values, [space] {name} = [...], a step, "
                     "or choose another oracle."
                 )
         self._left = int(min(self._space.size, trials or self._space.size))
@@ -70,15 +70,6 @@ class GridOracle(AbstractOracle):
     def replay(self, id: int, proposal: Proposal) -> None:
         """Step over `proposal`. Raises RunError if the grid has another one in its place."""
         check_replay(id, proposal, self.ask(id))
-
-
-def check_replay(id: int, recorded: Proposal, asked: Proposal | None) -> None:
-    """Raise RunError if the proposal `recorded` for trial `id` is not what the oracle `asked` for anew."""
-    if recorded != asked:
-        raise RunError(
-            f"the journal says that trial {id} is {recorded.values}, the oracle would now propose "
-            f"{asked.values if asked else 'nothing'}: another version of kexp wrote it. Start anew with --fresh."
-        )
 
 
 def _grid(

@@ -1,8 +1,8 @@
 """What every oracle is (`AbstractOracle`) and says (`Proposal`), and the space it draws from (`Space`).
 
-A space is coded for the oracles: a dimension that can be listed becomes the position in its list, a continuous one
-stays a number. Choices of mixed types, steps that do not divide a range, and defaults beside the grid are then
-settled here, once, for all of them.
+A space is coded for the oracles: a dimension that can be listed becomes the position in its list, a
+continuous one stays a number. Choices of mixed types, steps that do not divide a range, and defaults beside
+the grid are then settled here, once, for all of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from kexp.errors import ExperimentError, RunError
 from kexp.records import Dimension, Value
 
 Code = int | float
@@ -20,7 +21,7 @@ Code = int | float
 class Proposal(NamedTuple):
     """One candidate: hyperparameters, and how far to train it, where the oracle says so.
 
-    `epochs` counts from the candidate's very beginning: with `initial_epoch` 2 and `epochs` 6, four are trained,
+    `epochs` counts from the candidate's very beginning: with `initial_epoch` 2 and `epochs` 6, four are run,
     from the weights of trial `parent`.
     """
 
@@ -38,7 +39,7 @@ class AbstractOracle(ABC):
 
     @abstractmethod
     def ask(self, id: int) -> Proposal | None:
-        """The candidate that trial `id` shall be; None: nothing until more is told, or never where `exhausted`."""
+        """The candidate for trial `id`; None: nothing until more is told, or never where `exhausted`."""
 
     @property
     @abstractmethod
@@ -57,10 +58,24 @@ class AbstractOracle(ABC):
         """
 
 
+def check_replay(id: int, recorded: Proposal, asked: Proposal | None) -> None:
+    """Raise RunError if the proposal `recorded` for trial `id` is not what the oracle `asked` for anew."""
+    if recorded != asked:
+        raise RunError(
+            f"the journal says that trial {id} is {recorded.values}, the oracle would now propose "
+            f"{asked.values if asked else 'nothing'}: another version of kexp wrote it. Use --fresh."
+        )
+
+
 class Space:
-    """The dimensions of a search, coded. What cannot vary is no part of the code."""
+    """The dimensions of a search, coded. What cannot vary is no part of the code.
+
+    Raises ExperimentError for a range that cannot be walked.
+    """
 
     def __init__(self, dimensions: Sequence[Dimension]) -> None:
+        for dimension in dimensions:
+            _check(dimension)
         self._dimensions = tuple(dimensions)
         self._listed = {d.name: listed(d) for d in dimensions}
 
@@ -81,7 +96,10 @@ class Space:
     @property
     def default(self) -> dict[str, Code]:
         """The code of the default candidate, each value moved to the nearest that the space allows."""
-        return {name: _code(dimension.default, dimension, values) for name, (dimension, values) in self.free.items()}
+        return {
+            name: _code(dimension.default, dimension, values)
+            for name, (dimension, values) in self.free.items()
+        }
 
     def decode(self, codes: Mapping[str, Code]) -> dict[str, Value]:
         """The values of a candidate, fixed ones included, in the order of the dimensions."""
@@ -129,6 +147,23 @@ def listed(dimension: Dimension) -> Sequence[Value] | None:
         # keras-tuner's own Float(0, .5, step=.1) never reaches .5, because .5 // .1 is 4.
         values = [low + step * i for i in range(int((high - low) / step + 1e-9) + 1)]
     return [int(value) if whole else float(f"{value:.12g}") for value in values]
+
+
+def _check(dimension: Dimension) -> None:
+    if dimension.kind not in ("int", "float"):
+        return
+    logarithmic = dimension.sampling == "log"
+    if dimension.sampling not in ("linear", "log"):
+        wrong = f"sampling = {dimension.sampling!r}, linear or log is expected"
+    elif dimension.minimum > dimension.maximum:
+        wrong = f"min = {dimension.minimum:g} is above max = {dimension.maximum:g}"
+    elif logarithmic and dimension.minimum <= 0:
+        wrong = f"min = {dimension.minimum:g}, above 0 is expected with sampling = 'log'"
+    elif dimension.step is not None and dimension.step <= logarithmic:
+        wrong = f"step = {dimension.step:g}, above {int(logarithmic)} is expected"
+    else:
+        return
+    raise ExperimentError(f"[space] {dimension.name}: {wrong}.")
 
 
 def _code(value: Value, dimension: Dimension, values: Sequence[Value] | None) -> Code:

@@ -1,0 +1,125 @@
+"""Golden vectors: a few validation samples as a user has them, and what each file must answer.
+
+    golden/00.jpg, 01.png ...  the user's own pictures, or the decoded ones where those are large or in one
+    file golden/rows.csv            rows of a table, cells as the user wrote them, the target beside them
+    golden/expected.json       the samples' names, and outputs of the Keras model and of each exported file
+
+Whoever runs a file elsewhere (a phone, a C program) replays them, decoding and encoding included.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.data.columns import encode_row
+from kexp.data.dataset import Dataset
+from kexp.data.tables import read_file
+from kexp.errors import ExportError, KexpError
+from kexp.records import DatasetSpec
+
+SAMPLES = 12
+LARGEST_PICTURE = 500_000  # bytes of a user's file that is copied as it is
+ROWS = "rows.csv"
+EXPECTED = "expected.json"
+
+
+def choose(dataset: Dataset, count: int = SAMPLES) -> NDArray[np.int64]:
+    """About `count` validation rows, ascending: of every class in turn, or spread over the target's range."""
+    rows = dataset.rows("validation")
+    y = dataset.y[rows]
+    if y.ndim > 1:
+        order = np.argsort(y[:, 0], kind="stable")
+    else:  # the first of each class, then the second of each ...
+        turn = np.empty(len(y), np.int64)
+        for label in np.unique(y):
+            turn[y == label] = np.arange((y == label).sum())
+        order = np.lexsort((y, turn))
+        return np.sort(rows[order[:count]])
+    return np.sort(rows[order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))]])
+
+
+def write(dataset: Dataset, folder: Path) -> list[str]:
+    """Write the chosen samples into `folder`; the name of each."""
+    folder.mkdir(parents=True)
+    rows = choose(dataset)
+    if dataset.spec.kind == "image":
+        return [_write_picture(dataset, int(row), folder, f"{i:02}") for i, row in enumerate(rows)]
+    if dataset.raw is None:
+        raise ValueError("a table's Dataset has its raw cells")
+    frame = dataset.raw.iloc[rows]
+    with (folder / ROWS).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(frame.columns)
+        writer.writerows(
+            [["" if cell is None else cell for cell in row] for row in frame.itertuples(index=False)]
+        )
+    return [f"{ROWS} row {i + 1}" for i in range(len(rows))]
+
+
+def read(folder: Path, spec: DatasetSpec) -> NDArray[Any]:
+    """The samples in `folder` as the model takes them, (n, *shape), read as `kexp run` reads files."""
+    if spec.kind == "table":
+        table = read_file(folder / ROWS)
+        cells = zip(*table.columns.values(), strict=True)
+        return np.stack(
+            [encode_row(dict(zip(table.columns, row, strict=True)), spec.columns)[0] for row in cells]
+        )
+    from kexp.data.pictures import decode
+
+    height, width, channels = spec.shape
+    files = sorted(path for path in folder.iterdir() if path.name != EXPECTED)
+    return np.stack([decode(path, (height, width, channels)) for path in files])
+
+
+def save_expected(
+    folder: Path, names: list[str], reference: NDArray[Any], outputs: dict[str, NDArray[Any]]
+) -> None:
+    """Write expected.json: `reference` (n, outputs) of the Keras model, `outputs` of each format."""
+    document = {
+        "samples": names,
+        "reference": reference.astype(float).tolist(),
+        "outputs": {format: values.astype(float).tolist() for format, values in outputs.items()},
+    }
+    (folder / EXPECTED).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def load_expected(folder: Path) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Reference and outputs by format. Raises ExportError for a file that is missing or damaged."""
+    try:
+        document = json.loads((folder / EXPECTED).read_text(encoding="utf-8"))
+        outputs = {format: np.array(values, np.float64) for format, values in document["outputs"].items()}
+        return np.array(document["reference"], np.float64), outputs
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExportError(f"{folder / EXPECTED} cannot be read: {error}. Export again.") from error
+
+
+def replayable(folder: Path, spec: DatasetSpec, rows: int) -> NDArray[Any]:
+    """`read`, whose failures are ExportErrors; there must be `rows` samples."""
+    try:
+        x = read(folder, spec)
+    except (OSError, ValueError, KexpError) as error:
+        raise ExportError(f"the golden samples in {folder} cannot be read: {error} Export again.") from error
+    if len(x) != rows:
+        raise ExportError(f"{folder} holds {len(x)} samples, {EXPECTED} has outputs of {rows}. Export again.")
+    return x
+
+
+def _write_picture(dataset: Dataset, row: int, folder: Path, name: str) -> str:
+    source = Path(dataset.files[row]) if dataset.files is not None else None
+    if source is not None and source.is_file() and source.stat().st_size <= LARGEST_PICTURE:
+        target = folder / f"{name}{source.suffix.lower()}"
+        shutil.copyfile(source, target)
+        return target.name
+    from PIL import Image
+
+    pixels = np.asarray(dataset.x[row])
+    target = folder / f"{name}.png"
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(target)
+    return target.name

@@ -1,0 +1,158 @@
+"""`release`: convert a model, hold every file to the gate, and put what passes into one folder that can ship.
+
+exported/<name>/  one file or folder per format, labels.txt, golden/, README.md (model card), export.json
+
+The folder is what the last export passed, whole: it is built beside and renamed into place. A file that
+failed is nowhere in it, and where nothing passed there is no folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kexp import export, verify
+from kexp.data.dataset import Dataset
+from kexp.errors import ExportError
+from kexp.export import card, golden
+from kexp.records import Artifact, Check
+from kexp.runtime import KerasRuntime, open_runtime
+
+CALIBRATION_ROWS = 256
+GATE_ROWS = 4000  # validation rows, evenly spaced, where there are more: int16x8 takes milliseconds for each
+
+
+class Release(NamedTuple):
+    """What was exported and what was refused. `failures` tells of each missing format why."""
+
+    folder: Path
+    artifacts: list[Artifact]
+    checks: list[Check]
+    failures: dict[str, str]
+    ok: bool
+
+
+def release(
+    model: Path,
+    dataset: Dataset,
+    formats: Sequence[str],
+    folder: Path,
+    *,
+    tolerances: Mapping[str, float] | None = None,
+    trial: int | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+    modules: Sequence[str] = ("kexp.models.layers",),
+) -> Release:
+    """Export the .keras file `model` in `formats` (names or "tflite"; all if empty) to `folder`.
+
+    `tolerances` are largest metric drops by format, `evaluation` the document of `evaluate` for the model
+    card. Training rows calibrate, validation rows decide. Raises ExportError for formats that do not suit
+    the data.
+    """
+    spec = dataset.spec
+    wanted = export.formats(spec.kind, formats)
+    allowed = {**dict.fromkeys(wanted), **(tolerances or {})}
+    for name in allowed:
+        export.formats(spec.kind, [name])
+    train, validation = (
+        _spaced(dataset.rows("train"), CALIBRATION_ROWS),
+        _spaced(dataset.rows("validation"), GATE_ROWS),
+    )
+    x, y = np.asarray(dataset.x[validation]), dataset.y[validation]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        made = export.export(model, spec, np.asarray(dataset.x[train]), wanted, staging, modules=modules)
+        for name in modules:
+            importlib.import_module(name)  # as the child did: the file names their layers
+        keras = KerasRuntime(model)
+        reference = keras.predict(x)
+        names = golden.write(dataset, staging / "golden")
+        samples = golden.read(staging / "golden", spec)
+        artifacts: list[Artifact] = []
+        checks: list[Check] = []
+        failures: dict[str, str] = {}
+        outputs = {}
+        for name in wanted:
+            path = made[name]
+            if isinstance(path, str):
+                failures[name] = path
+                continue
+            found, why = _judge(name, path, x, y, reference, dataset, allowed[name])
+            checks += found
+            if why:
+                failures[name] = why
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                continue
+            outputs[name] = open_runtime(path).predict(samples)
+            artifacts.append(
+                Artifact(
+                    format=name,
+                    path=path.name,
+                    bytes=verify.size(path),
+                    sha256=verify.digest(path),
+                    trial=trial,
+                )
+            )
+        if artifacts:
+            golden.save_expected(staging / "golden", names, keras.predict(samples), outputs)
+            limits = {name: verify.limits(name, spec, len(y), allowed[name]) for name in outputs}
+            kept = [check for check in checks if check.name.split()[0] in outputs]
+            rows = {part: len(dataset.rows(part)) for part in ("train", "validation")}
+            card.write(
+                staging, spec, artifacts, kept, limits, rows=rows,
+                evaluation=evaluation, trial=trial, modules=modules,
+            )  # fmt: skip
+        _replace(staging if artifacts else None, folder)
+        return Release(folder, artifacts, checks, failures, not failures)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _judge(
+    name: str, path: Path, x: Any, y: Any, reference: Any, dataset: Dataset, tolerance: float | None
+) -> tuple[list[Check], str]:
+    """The checks of one file, and why it is refused."""
+    try:
+        outputs = open_runtime(path).predict(x)
+    except ExportError as error:
+        checks = verify.structure(name, path)
+        return [
+            *checks,
+            Check(name=f"{name} loads", value="no", limit="yes", ok=False, advice=str(error)),
+        ], str(error)
+    checks = verify.gate(name, reference, outputs, y, dataset.spec, path, tolerance)
+    bad = [
+        f"{check.name} {_number(check.value)}, limit {_number(check.limit)}"
+        for check in checks
+        if not check.ok
+    ]
+    return checks, "; ".join(bad)
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _spaced(rows: Any, count: int) -> Any:
+    """At most `count` of `rows`, evenly spaced."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+
+
+def _replace(staging: Path | None, folder: Path) -> None:
+    """Put `staging` in the place of `folder`, which may exist; None removes it."""
+    old = None
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        folder.rename(old / folder.name)
+    if staging is not None:
+        staging.chmod(0o755)  # mkdtemp makes it private
+        staging.rename(folder)
+    if old is not None:
+        shutil.rmtree(old)

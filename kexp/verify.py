@@ -1,0 +1,242 @@
+"""The gate of exported files: outputs in, Checks out; and the gate again from an exported folder alone.
+
+A file passes if it loads with built-in operators, answers as the Keras model does (gap), and is as good on
+the validation rows (drop). Whoever computed the outputs, the gate is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.errors import ExportError
+from kexp.export import golden, metadata
+from kexp.export.card import MANIFEST, manifest
+from kexp.metrics import metrics, objective
+from kexp.records import Artifact, Check, DatasetSpec, at_most, from_json
+from kexp.runtime import CUSTOM, open_runtime, operators
+
+Array = NDArray[Any]
+REPEATS = {
+    "float": 1e-4,
+    "quantised": 0.02,
+}  # between machines: rounding, and a quantum or two of int8 (measured)
+
+
+class Limits(NamedTuple):
+    """Of one file. gap: in probability, or in standard deviations of the target. drop: of the metric."""
+
+    gap: float
+    drop: float
+
+
+# Largest gaps measured (18 small nets, six activations, pictures and tables, 2026-11): float32 1.7e-6,
+# float16 .002, dynamic .07, int16x8 .05, int8 .17 in probability and .66 deviations (a row far outside the
+# calibration rows). Drops: accuracy as a share, RMSE relative to the Keras model's.
+EXACT, HALF = Limits(1e-4, 0.0), Limits(0.02, 0.002)
+QUANTISED = Limits(0.35, 0.01)
+QUANTISED_REGRESSION = Limits(1.0, 0.02)
+REGRESSION_FLOAT32_DROP = 1e-4
+EXACT_FORMATS = ("keras", "saved_model", "tflite_float32")
+
+
+def limits(format: str, spec: DatasetSpec, rows: int, tolerance: float | None = None) -> Limits:
+    """What `format` is held to on `rows` validation rows; `tolerance` replaces the largest metric drop."""
+    if format in EXACT_FORMATS:
+        chosen = EXACT._replace(drop=REGRESSION_FLOAT32_DROP) if spec.task == "regression" else EXACT
+    elif format == "tflite_float16":
+        chosen = HALF
+    elif spec.task == "regression":
+        chosen = QUANTISED_REGRESSION
+    else:  # of few rows one sample is more than a point
+        chosen = QUANTISED._replace(drop=max(QUANTISED.drop, round(1 / max(rows, 1), 9)))
+    return chosen if tolerance is None else chosen._replace(drop=tolerance)
+
+
+def gate(
+    format: str,
+    reference: Array,
+    outputs: Array,
+    y: Array,
+    spec: DatasetSpec,
+    path: Path,
+    tolerance: float | None = None,
+) -> list[Check]:
+    """Verdicts on a file: `reference` (n, outputs) of the Keras model, `outputs` of the file, targets `y`."""
+    held = limits(format, spec, len(y), tolerance)
+    name, _ = objective(spec.task)
+    return [
+        *structure(format, path),
+        gap(format, reference, outputs, spec, held.gap),
+        at_most(
+            f"{format} {name} drop",
+            drop(reference, outputs, y, spec),
+            held.drop,
+            "Use a larger variant such as tflite_float16, or allow more: --tolerance " + f"{format}=0.02",
+        ),
+    ]
+
+
+def structure(format: str, path: Path) -> list[Check]:
+    """What can be told without running: bytes, which have no limit, and of a .tflite built-in operators."""
+    checks = [Check(name=f"{format} bytes", value=size(path), limit=math.inf, ok=True)]
+    if path.suffix == ".tflite":
+        custom = [name.removeprefix(CUSTOM) for name in operators(path) if name.startswith(CUSTOM)]
+        advice = (
+            "" if not custom else "A phone's LiteRT lacks these operators: use other layers in the network."
+        )
+        found = ", ".join(custom) or "built-in only"
+        checks.append(
+            Check(
+                name=f"{format} operators", value=found, limit="built-in only", ok=not custom, advice=advice
+            )
+        )
+    return checks
+
+
+def gap(
+    format: str, reference: Array, outputs: Array, spec: DatasetSpec, limit: float, what: str = "gap"
+) -> Check:
+    """The largest difference of outputs (n, outputs): of probabilities, or in deviations of the target."""
+    advice = "The file does not compute what the model does: report the network, and use another format."
+    if reference.shape != outputs.shape or not reference.size:
+        value = math.nan
+    else:
+        difference = np.abs(outputs.astype(np.float64) - reference.astype(np.float64))
+        if spec.task == "regression":
+            difference = difference / np.array([s or 1.0 for s in spec.target_std] or [1.0])
+        value = float(difference.max())
+    return at_most(f"{format} {what}", value, limit, advice)
+
+
+def drop(reference: Array, outputs: Array, y: Array, spec: DatasetSpec) -> float:
+    """How much worse the outputs are than `reference`: accuracy as a share, RMSE relative, or NaN."""
+    if reference.shape != outputs.shape or not np.isfinite(outputs).all():
+        return math.nan
+    name, direction = objective(spec.task)
+    before, after = (metrics(spec.task, y, values)[name] for values in (reference, outputs))
+    if direction == "max":
+        return round(before - after, 9)  # shares of rows are no exact floats, and the limit may be one sample
+    return after / before - 1 if before else (0.0 if after == before else math.inf)
+
+
+def folder(exported: Path) -> tuple[list[Artifact], list[Check]]:
+    """The artifacts of an exported folder, and the gate from its files alone.
+
+    The metric drop needs all validation rows; its verdict is the one that export stored. TensorFlow is
+    loaded only where model.keras or saved_model is there. Raises ExportError where the folder holds no
+    export.
+    """
+    document, spec = manifest(exported)
+    artifacts = [from_json(Artifact, item) for item in document["artifacts"]]
+    reference, stored = golden.load_expected(exported / "golden")
+    x = golden.replayable(exported / "golden", spec, len(reference))
+    if any(artifact.path.endswith(".keras") for artifact in artifacts):
+        _import(document.get("modules", []))
+    checks = [_labels(exported, spec)]
+    for artifact in artifacts:
+        checks += _file(
+            exported, artifact, spec, x, reference, stored, Limits(*document["limits"][artifact.format])
+        )
+    checks += [from_json(Check, item) for item in document["checks"] if item["name"].endswith(" drop")]
+    return artifacts, checks
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file; of a folder, of the names and contents of its files in order."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    total = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
+    return total.hexdigest()
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return (
+        path.stat().st_size
+        if path.is_file()
+        else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    )
+
+
+def _file(
+    exported: Path,
+    artifact: Artifact,
+    spec: DatasetSpec,
+    x: Array,
+    reference: Array,
+    stored: dict[str, Array],
+    held: Limits,
+) -> list[Check]:
+    """Every check of one file; one that cannot be read or run ends with the check that says so."""
+    format, path = artifact.format, exported / artifact.path
+    again = f"The file is not the one that was exported. kexp export makes it again in {exported.name}."
+    if not path.exists():
+        return [Check(name=f"{format} file", value="missing", limit=artifact.path, ok=False, advice=again)]
+    found = digest(path)
+    same = found == artifact.sha256
+    checks = [
+        Check(
+            name=f"{format} sha256",
+            value=found[:12],
+            limit=artifact.sha256[:12],
+            ok=same,
+            advice="" if same else again,
+        )
+    ]
+    try:
+        checks += structure(format, path)
+        if path.suffix == ".tflite":
+            described = metadata.read_spec(path) == spec
+            told = "as export.json" if described else "another description"
+            checks.append(
+                Check(
+                    name=f"{format} description",
+                    value=told,
+                    limit="as export.json",
+                    ok=described,
+                    advice=again,
+                )
+            )
+        outputs = open_runtime(path).predict(x)
+    except ExportError as error:
+        return [
+            *checks,
+            Check(name=f"{format} loads", value=str(error), limit="loads", ok=False, advice=again),
+        ]
+    repeats = REPEATS["float" if format in EXACT_FORMATS else "quantised"]
+    expected = stored.get(format, np.empty((0, 0)))
+    return [
+        *checks,
+        gap(format, reference, outputs, spec, held.gap, "golden gap"),
+        gap(format, expected, outputs, spec, repeats, "golden repeat"),
+    ]
+
+
+def _import(modules: list[str]) -> None:
+    """Import the modules that register the layers of model.keras; a user's own is looked for from here."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ExportError(
+                f"model.keras needs the module {name!r}: {error}. Run this where it can be found."
+            ) from error
+
+
+def _labels(exported: Path, spec: DatasetSpec) -> Check:
+    try:
+        found = tuple((exported / metadata.LABELS).read_text(encoding="utf-8").splitlines())
+    except OSError:
+        found = ()
+    ok = found == spec.labels
+    advice = "" if ok else f"{metadata.LABELS} differs from {MANIFEST}. Export again."
+    return Check(name="labels", value=len(found), limit=len(spec.labels), ok=ok, advice=advice)

@@ -1,0 +1,264 @@
+"""The search with real workers: same seed same search, kill -9 anywhere, failures, bugs, budgets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from kexp import store
+from kexp.data.dataset import Dataset
+from kexp.errors import ExperimentError, RunError, SearchError
+from kexp.records import Column, DatasetSpec, Experiment
+from kexp.search import search
+from kexp.search.events import Event
+from kexp.store import RunStore
+
+# Drives a search in a process of its own, which can be killed: argv = home, name, workers.
+DRIVER = """
+import json, sys
+from pathlib import Path
+from kexp import store
+from kexp.data.dataset import Dataset
+from kexp.search import search
+from kexp.store import RunStore
+home, name, workers = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+with RunStore.open(home, name) as run, run.lock():
+    def say(event):
+        if event.kind in ("started", "finished"):
+            print(json.dumps([event.kind, event.trial.id]), flush=True)
+    best = search(run.experiment, Dataset.open(run.data), run, workers=workers, listener=say)
+    print(json.dumps(["best", best.id]), flush=True)
+"""
+
+
+def toy(rows: int = 240) -> Dataset:
+    """Two noisy half-planes: learnt in a moment, never perfectly."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(rows, 3)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] * x[:, 2] + random.normal(scale=0.5, size=rows) > 0).astype(np.int32)
+    part = np.array([0, 0, 0, 1, 2] * (rows // 5), np.int8)
+    columns = tuple(Column(name=n, kind="number", edges=(-3.0, -0.5, 0.5, 3.0)) for n in "abc")
+    spec = DatasetSpec(name="toy", kind="table", task="binary", shape=(3,), outputs=1, labels=("no", "yes"), columns=columns)
+    return Dataset(spec=spec, x=x, y=y, part=part, ids=[str(i) for i in range(rows)], fingerprint="toy")
+
+
+def prepared(home, name="toy", **options) -> RunStore:
+    question = Experiment(name=name, data="toy", **{"trials": 4, "epochs": 3, "finalists": 2, "seeds": 1, **options})
+    run = RunStore.create(home, name, question)
+    run.data.mkdir()
+    toy().save(run.data)
+    return run
+
+
+def searched(home, name="toy", workers=1, **options):
+    events: list[Event] = []
+    with prepared(home, name, **options) as run, run.lock():
+        best = search(run.experiment, Dataset.open(run.data), run, workers=workers, listener=events.append)
+        return best, run.trials(), events
+
+
+def results(trials):
+    return [(t.id, t.stage, t.parent, t.seed, t.epochs, t.values, t.score) for t in trials]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("oracle", ["random", "bayesian", "hyperband", "grid"])
+def test_the_same_seed_searches_the_same_points_on_one_worker_and_on_two(tmp_path, oracle):
+    space = {"learning_rate": [1e-3, 1e-2], "weight_decay": 1e-4, "dropout": 0.0} if oracle == "grid" else {}
+    options = {"oracle": oracle, "trials": 7, "space": space, "window": 3 if oracle == "bayesian" else None}
+    best_1, trials_1, _ = searched(tmp_path, "one", workers=1, **options)
+    best_2, trials_2, _ = searched(tmp_path, "two", workers=2, **options)
+    assert results(trials_1) == results(trials_2)
+    assert (best_1.id, best_1.score) == (best_2.id, best_2.score)
+    assert sum(t.stage == "explore" for t in trials_1) == 7
+
+
+@pytest.mark.slow
+def test_another_seed_searches_other_points(tmp_path):
+    _, one, _ = searched(tmp_path, "one", seed=0)
+    _, two, _ = searched(tmp_path, "two", seed=1)
+    assert [t.values for t in one[1:4]] != [t.values for t in two[1:4]]
+
+
+def drive(home, name, workers):
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(home), name, str(workers)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_driver_loses_nothing_and_runs_nothing_twice(tmp_path):
+    options = {"trials": 8, "epochs": 12}
+    searched(tmp_path, "straight", workers=2, **options)
+    prepared(tmp_path, "killed", **options).close()
+    driver = drive(tmp_path, "killed", 2)
+    finished = 0
+    for line in driver.stdout:
+        finished += json.loads(line)[0] == "finished"
+        if finished == 3:
+            break
+    workers = children(driver.pid)
+    driver.kill()
+    driver.wait()
+    with RunStore.open(tmp_path, "killed") as run:
+        before = {t.id for t in run.trials() if t.status == "completed"}
+    assert len(before) >= 3
+    out, err = drive(tmp_path, "killed", 2).communicate(timeout=240)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert events, err
+    assert not before & {id for kind, id in events if kind == "started"}
+    with RunStore.open(tmp_path, "killed") as run, RunStore.open(tmp_path, "straight") as straight:
+        assert results(run.trials()) == results(straight.trials())
+        assert run.get("best_trial") == straight.get("best_trial")
+    deadline = time.monotonic() + 20
+    while any(_alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(_alive(pid) for pid in workers), "workers outlive their driver"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_kill_9_of_a_worker_costs_nothing_but_time(tmp_path):
+    options = {"trials": 5, "epochs": 12}
+    searched(tmp_path, "straight", workers=1, **options)
+    prepared(tmp_path, "hurt", **options).close()
+    driver = drive(tmp_path, "hurt", 1)
+    for line in driver.stdout:
+        if json.loads(line)[0] == "finished":
+            os.kill(children(driver.pid)[0], signal.SIGKILL)
+            break
+    out, err = driver.communicate(timeout=240)
+    assert '"best"' in out, err
+    with RunStore.open(tmp_path, "hurt") as run, RunStore.open(tmp_path, "straight") as straight:
+        assert results(run.trials()) == results(straight.trials())
+
+
+MINE = """
+import os, signal
+import keras
+def build(hp):
+    kind = hp.Choice("kind", {kinds!r})
+    if kind == "crash" and "kexp.search.worker" in __import__("sys").modules and not __import__("sys").argv[0].endswith("pytest"):
+        if os.environ.get("OMP_NUM_THREADS") == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "bug" and os.environ.get("OMP_NUM_THREADS") == "1":
+        raise KeyError("planted bug")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1, activation="sigmoid")])
+    rate = 1e30 if kind == "diverge" else 1e-2
+    model.compile(keras.optimizers.SGD(rate), "binary_crossentropy")
+    return model
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A user's factory in a module of the current folder; it misbehaves in workers only."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    def write(module: str, kinds: list[str]) -> str:
+        (tmp_path / f"{module}.py").write_text(MINE.format(kinds=kinds))
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return f"{module}:build"
+
+    return write
+
+
+@pytest.mark.slow
+def test_a_trial_that_kills_its_worker_is_tried_twice_then_failed_and_the_search_goes_on(tmp_path, mine):
+    factory = mine("mine_crash", ["good", "crash"])
+    best, trials, _ = searched(tmp_path, factory=factory, oracle="grid", trials=2, finalists=0)
+    assert best.values == {"kind": "good"}
+    failed = next(t for t in trials if t.values["kind"] == "crash")
+    assert failed.status == "failed"
+    assert "SIGKILL" in failed.message
+    assert "tried 2 times" in failed.message
+
+
+@pytest.mark.slow
+def test_a_bug_stops_the_search_with_its_traceback_and_keeps_what_finished(tmp_path, mine):
+    factory = mine("mine_bug", ["good", "bug"])
+    with pytest.raises(RuntimeError, match="planted bug") as caught:
+        searched(tmp_path, factory=factory, oracle="grid", trials=2, finalists=0)
+    assert "Traceback" in str(caught.value)
+    with RunStore.open(tmp_path, "toy") as run:
+        assert [t.status for t in run.trials()] == ["completed", "running"]
+
+
+@pytest.mark.slow
+def test_a_search_of_failures_is_an_error(tmp_path, mine):
+    factory = mine("mine_diverge", ["diverge"])
+    with pytest.raises(SearchError, match=r"Not one of 1 trials finished.*trial 0"):
+        searched(tmp_path, factory=factory, oracle="grid", trials=3, finalists=0)
+
+
+@pytest.mark.slow
+def test_equal_candidates_are_trained_once(tmp_path):
+    space = {"hidden_layers": [0, 1], "numeric_encoding": "standard", "learning_rate": 1e-2, "weight_decay": 0.01,
+             "activation": "relu", "batch_normalization": False, "dropout": 0.0, "units_0": [16, 32]}  # fmt: skip
+    _, trials, events = searched(tmp_path, space=space, oracle="grid", trials=8, finalists=0)
+    assert len(trials) == 4
+    twin = next(t for t in trials if t.message.startswith("equal to trial"))  # units_0 means nothing without a layer
+    assert twin.values["hidden_layers"] == 0
+    assert twin.score == next(t for t in trials if t.id == twin.parent).score
+    assert twin.id not in {e.trial.id for e in events if e.kind == "started"}
+
+
+@pytest.mark.slow
+def test_a_larger_budget_continues_a_finished_run(tmp_path):
+    searched(tmp_path, "grown", trials=2)
+    with RunStore.open(tmp_path, "grown") as run, run.lock():
+        before = run.trials()
+        import dataclasses
+
+        larger = dataclasses.replace(run.experiment, trials=4)
+        events: list[Event] = []
+        search(larger, Dataset.open(run.data), run, workers=1, listener=events.append)
+        after = run.trials()
+    assert after[: len(before)] == before
+    assert sum(t.stage == "explore" for t in after) == 4
+    assert not {t.id for t in before} & {e.trial.id for e in events if e.kind == "started"}
+
+
+@pytest.mark.slow
+def test_a_time_budget_ends_the_search_with_what_there_is(tmp_path):
+    best, trials, _ = searched(tmp_path, trials=None, seconds=8.0, epochs=2000, finalists=0)
+    assert best.status in ("stopped", "completed")
+    assert best.score is not None
+    assert all(t.epochs == 2000 for t in trials)
+
+
+def test_an_oracle_and_an_objective_that_do_not_exist_are_refused(tmp_path):
+    with pytest.raises(ExperimentError, match="random"):
+        searched(tmp_path, "one", oracle="randm")
+    with pytest.raises(ExperimentError, match="accuracy"):
+        searched(tmp_path, "two", objective="acuracy")
+
+
+def test_one_driver_for_each_run(tmp_path):
+    with prepared(tmp_path) as run, run.lock():
+        other = RunStore.open(tmp_path, "toy")
+        with pytest.raises(RunError, match="in use"), other.lock():
+            pass
+        other.close()
+    assert store.exists(tmp_path, "toy")

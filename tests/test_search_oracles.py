@@ -1,0 +1,491 @@
+"""Every oracle keeps the ask/tell protocol; the traps of keras-tuner stay shut."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+from kexp.errors import ExperimentError, RunError
+from kexp.records import Dimension
+from kexp.search.oracles import ORACLES, GridOracle, Proposal
+from kexp.search.protocol import Space, listed
+
+DIMENSIONS = (
+    Dimension(name="layers", kind="int", default=2, minimum=0, maximum=4),
+    Dimension(name="units", kind="int", default=64, minimum=8, maximum=128, step=8),
+    Dimension(name="width", kind="int", default=32, minimum=8, maximum=512, sampling="log"),
+    Dimension(name="rate", kind="float", default=1e-3, minimum=1e-4, maximum=1e-1, sampling="log"),
+    Dimension(name="dropout", kind="float", default=0.1, minimum=0, maximum=0.5, step=0.1),
+    Dimension(name="mixed", kind="choice", default="same", values=(3, "same", True, 1, 0.5)),
+    Dimension(name="norm", kind="boolean", default=True),
+    Dimension(name="classes", kind="fixed", default=7),
+)
+SMALL = (
+    Dimension(name="a", kind="int", default=1, minimum=0, maximum=2),
+    Dimension(name="b", kind="boolean", default=True),
+    Dimension(name="c", kind="choice", default="y", values=("x", "y")),
+)
+DEFAULTS = {d.name: d.default for d in DIMENSIONS}
+LEARNING = [name for name, row in ORACLES.items() if row.learns]
+TUNER = ["random", "bayesian", "hyperband"]
+
+
+def make(name, dimensions=None, *, seed=0, direction="max", trials=20, epochs=9):
+    if dimensions is None:
+        dimensions = SMALL if name == "grid" else DIMENSIONS
+    return ORACLES[name].make(dimensions, seed=seed, direction=direction, trials=trials, epochs=epochs)
+
+
+def score(proposal):
+    """Between 0 and about 1, best at rate .01."""
+    values = proposal.values
+    if "rate" not in values:
+        return values["a"] / 4 + values["b"] / 3
+    return 1 - abs(math.log10(values["rate"]) + 2) / 2 - values["dropout"] / 3 + values["layers"] / 50
+
+
+def run(oracle, *, window=1, fails=lambda id: False, last=10_000, of=score):
+    """The proposals until the oracle is exhausted, with up to `window` untold; and the asks and tells in order."""
+    proposals, log, told = {}, [], 0
+    while len(proposals) < last:
+        proposal = oracle.ask(len(proposals)) if len(proposals) - told < window else None
+        if proposal is not None:
+            log.append(("ask", len(proposals), proposal))
+            proposals[len(proposals)] = proposal
+        elif told < len(proposals):
+            value = None if fails(told) else of(proposals[told])
+            log.append(("tell", told, value))
+            oracle.tell(told, value)
+            told += 1
+        else:
+            break
+    return proposals, log
+
+
+# -- the contract, for every row ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_the_default_candidate_comes_first(name):
+    dimensions = SMALL if name == "grid" else DIMENSIONS
+    first = make(name).ask(0)
+    assert first.values == {d.name: d.default for d in dimensions}
+    assert list(first.values) == [d.name for d in dimensions]
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_every_proposal_is_of_the_space_and_of_plain_python(name):
+    dimensions = SMALL if name == "grid" else DIMENSIONS
+    proposals, _ = run(make(name, trials=12))
+    for proposal in proposals.values():
+        assert not any(key.startswith("tuner/") for key in proposal.values)
+        assert json.loads(json.dumps(proposal.values)) == proposal.values
+        for d in dimensions:
+            value, values = proposal.values[d.name], listed(d)
+            if values is None:
+                assert d.minimum <= value <= d.maximum
+                assert type(value) is (int if d.kind == "int" else float)
+            else:
+                assert any(value == v and type(value) is type(v) for v in values), (d.name, value)
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_no_candidate_is_proposed_twice(name):
+    proposals, _ = run(make(name, SMALL, trials=None), last=12)
+    fresh = [tuple(p.values.items()) for p in proposals.values() if p.parent is None]
+    assert len(set(fresh)) == len(fresh)
+
+
+@pytest.mark.parametrize("name", ORACLES)
+@pytest.mark.parametrize("window", [1, 3])
+def test_replayed_asks_and_tells_give_the_same_proposals_and_the_same_next_one(name, window):
+    trials = 12 if name != "hyperband" else 30
+    _, log = run(make(name, trials=trials), window=window, fails=lambda id: id % 5 == 3)
+    for cut in (len(log) // 2, 2 * len(log) // 3):
+        again, quick = make(name, trials=trials), make(name, trials=trials)
+        for kind, id, what in log[:cut]:
+            if kind == "ask":
+                assert again.ask(id) == what
+                quick.replay(id, what)
+            else:
+                again.tell(id, what)
+                quick.tell(id, what)
+        rest = [entry for entry in log[cut:] if entry[0] == "ask"][:1]
+        while log[cut][0] == "tell" and log[cut] is not rest[0]:
+            again.tell(*log[cut][1:])
+            quick.tell(*log[cut][1:])
+            cut += 1
+        assert again.ask(rest[0][1]) == rest[0][2]
+        assert quick.ask(rest[0][1]) == rest[0][2]
+
+
+@pytest.mark.parametrize("name", TUNER)
+def test_the_same_seed_proposes_the_same_and_another_seed_another(name):
+    def values(seed):
+        return [p.values for p in run(make(name, seed=seed, trials=11))[0].values()]
+
+    assert values(0) == values(0)  # keras-tuner takes seed 0 for none
+    assert values(0)[1:] != values(1)[1:]
+
+
+@pytest.mark.parametrize("name", TUNER)
+def test_neighbouring_seeds_do_not_walk_the_same_way_one_step_apart(name):
+    # keras-tuner's own: the draws of seed 7 are those of seed 0, one trial later, in a space of 7 dimensions.
+    seeds = [[p.values for p in run(make(name, seed=s, trials=8))[0].values()] for s in range(8)]
+    drawn = [v["rate"] for values in seeds for v in values[1:]]
+    assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_trials_bounds_what_is_proposed_and_more_trials_only_add(name):
+    few, many = run(make(name, trials=5))[0], run(make(name, trials=9))[0]
+    assert (len(few), len(many)) == (5, 9)
+    assert [many[i] for i in few] == list(few.values())
+    oracle = make(name, trials=5)
+    assert not oracle.exhausted
+    for id in range(5):
+        assert not oracle.exhausted
+        assert oracle.ask(id) is not None
+    assert oracle.exhausted
+    assert oracle.ask(5) is None
+
+
+@pytest.mark.parametrize("name", TUNER)
+def test_without_trials_there_is_no_end_while_the_space_has_candidates(name):
+    oracle = make(name, trials=None, epochs=3)
+    last = 10 if name == "bayesian" else 150
+    assert len(run(oracle, last=last)[0]) == last
+    assert not oracle.exhausted
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_small_space_is_proposed_whole_and_then_exhausted(name):
+    oracle = make(name, SMALL, trials=None)
+    proposals, _ = run(oracle)
+    assert oracle.exhausted
+    assert len({tuple(p.values.items()) for p in proposals.values()}) == 12
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_space_where_nothing_varies_is_its_default(name):
+    fixed = (
+        Dimension(name="a", kind="fixed", default=3),
+        Dimension(name="b", kind="choice", default="x", values=("x",)),
+        Dimension(name="c", kind="float", default=0.5, minimum=0.5, maximum=0.5, sampling="log"),
+    )
+    oracle = make(name, fixed, trials=None)
+    proposals, _ = run(oracle, of=lambda p: 1.0)
+    assert oracle.exhausted
+    assert {tuple(p.values.items()) for p in proposals.values()} == {(("a", 3), ("b", "x"), ("c", 0.5))}
+
+
+@pytest.mark.parametrize("name", ORACLES)
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf])
+def test_failed_trials_in_a_row_do_not_end_the_search(name, bad):
+    oracle = make(name, trials=None)
+    for id in range(6):
+        oracle.ask(id)
+        oracle.tell(id, bad)
+    assert oracle.ask(6) is not None
+
+
+@pytest.mark.parametrize("name", ["random", "grid"])
+def test_an_oracle_that_does_not_learn_asks_the_same_whatever_it_is_told(name):
+    assert run(make(name))[0] == run(make(name), window=20, of=lambda p: -score(p))[0]
+    assert name not in LEARNING
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_an_oracle_that_learns_does_not(name):
+    trials = 14
+    assert run(make(name, trials=trials))[0] != run(make(name, trials=trials), of=lambda p: -score(p))[0]
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_lower_is_better_where_it_is_said(name):
+    up = run(make(name, trials=14))[0]
+    down = run(make(name, trials=14, direction="min"), of=lambda p: -score(p))[0]
+    assert up == down
+
+
+@pytest.mark.parametrize("name", TUNER)
+def test_a_trial_is_told_once(name):
+    oracle = make(name)
+    oracle.ask(0)
+    oracle.tell(0, 0.5)
+    with pytest.raises(ValueError, match="twice"):
+        oracle.tell(0, 0.6)
+
+
+@pytest.mark.parametrize("name", ["grid", "hyperband"])
+def test_a_journal_that_does_not_fit_is_refused(name):
+    oracle = make(name)
+    with pytest.raises(RunError, match="--fresh"):
+        oracle.replay(0, Proposal({"a": 99}))
+    oracle = make(name)
+    oracle.replay(0, make(name).ask(0))
+
+
+# -- keras-tuner's traps --------------------------------------------------------------------------
+
+
+def test_the_table_is_read_without_keras_tuner():
+    code = "import sys, kexp.search.oracles as o; sys.exit(any(m in sys.modules for m in ('keras_tuner', 'keras')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", TUNER)
+def test_no_file_is_written_and_nothing_is_printed(name, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    make(name, trials=1)  # keras-tuner is imported and has said what it has to say
+    capfd.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # scikit-learn warns of fits that have not converged
+        run(make(name, trials=11), fails=lambda id: id == 2, of=lambda p: 1.0)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", TUNER)
+def test_after_an_error_another_thread_can_ask(name, monkeypatch):
+    import keras_tuner
+
+    kinds = {
+        "random": "RandomSearchOracle",
+        "bayesian": "BayesianOptimizationOracle",
+        "hyperband": "HyperbandOracle",
+    }
+    kind = getattr(keras_tuner.oracles, kinds[name])
+    oracle = make(name)
+    oracle.tell(0, score(oracle.ask(0)))
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "populate_space", lambda self, trial_id: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            oracle.ask(1)
+    proposals = []
+    thread = threading.Thread(target=lambda: proposals.append(oracle.ask(1)), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert proposals
+
+
+def test_bayesian_finds_more_than_random():
+    best = {
+        name: np.mean([max(map(score, run(make(name, seed=s, trials=18))[0].values())) for s in range(3)])
+        for name in ("bayesian", "random")
+    }
+    assert best["bayesian"] > best["random"]
+
+
+def test_bayesian_keeps_away_from_where_candidates_failed():
+    space = (Dimension(name="x", kind="float", default=0.9, minimum=0, maximum=1),)
+    oracle = make("bayesian", space, trials=40)
+    ids = {}
+    for id in range(24):
+        ids[id] = oracle.ask(id).values["x"]
+        oracle.tell(id, None if ids[id] > 0.5 else ids[id])
+    assert sum(x > 0.55 for x in list(ids.values())[10:]) <= 4
+    assert max(x for x in ids.values() if x <= 0.5) > 0.45
+
+
+def test_scores_of_any_unit_look_alike_and_failed_ones_are_below_all():
+    from kexp.search.tuner_oracles import standardised
+
+    scores = [0.2, 0.8, None, 0.5, 0.9, -1e9]
+    scaled = standardised(scores)
+    assert scaled[2] < min(s for i, s in enumerate(scaled) if i != 2)
+    assert min(scaled) >= -4
+    assert list(np.argsort(scaled)) == [2, 5, 0, 3, 1, 4]
+    dollars = [None if s is None else s * 50_000 + 7 for s in scores]
+    assert standardised(dollars) == pytest.approx(scaled)
+    assert standardised([None, None]) == [0.0, 0.0]
+    assert standardised([5.0]) == [0.0]
+
+
+def test_the_fast_prediction_is_scikit_learn_s():
+    make("bayesian", trials=1)
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Matern
+
+    from kexp.search.tuner_oracles import Process
+
+    random = np.random.default_rng(0)
+    x, new = random.uniform(size=(25, 4)), random.uniform(size=(9, 4))
+    y = np.sin(3 * x.sum(axis=1)) * 40 + 100
+    slow = GaussianProcessRegressor(Matern(nu=2.5), normalize_y=True, alpha=1e-4, random_state=1)
+    fast = Process(slow)
+    np.testing.assert_allclose(fast.predict(new, True), slow.predict(new, return_std=True))
+    fast.fit(x, y)
+    np.testing.assert_allclose(fast.predict(new, True), slow.predict(new, return_std=True), rtol=1e-9)
+
+
+# -- Hyperband ------------------------------------------------------------------------------------
+
+
+def rungs(proposals):
+    """How many trials were trained from and to how many epochs."""
+    counts = {}
+    for p in proposals.values():
+        key = (p.initial_epoch, p.epochs)
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def test_hyperband_promotes_the_best_third_with_its_parent():
+    oracle = make("hyperband", trials=None, epochs=9)
+    proposals, _ = run(oracle, window=100, last=13)  # brackets of 9 epochs: 9 of 1, 3 to 3, 1 to 9
+    assert rungs(proposals) == {(0, 1): 9, (1, 3): 3, (3, 9): 1}
+    first = sorted(range(9), key=lambda i: -score(proposals[i]))
+    assert {proposals[i].parent for i in (9, 10, 11)} == set(first[:3])
+    for p in proposals.values():
+        if p.parent is not None:
+            assert p.values == proposals[p.parent].values
+            assert p.initial_epoch == proposals[p.parent].epochs
+
+
+def test_hyperband_waits_for_a_full_rung_and_an_idle_ask_leaves_no_trace():
+    patient, eager = make("hyperband"), make("hyperband")
+    for id in range(9):
+        assert patient.ask(id) == eager.ask(id)
+    for _ in range(5):
+        assert eager.ask(9) is None
+        assert not eager.exhausted
+    for id in range(9):
+        assert patient.tell(id, id / 10) is eager.tell(id, id / 10)
+        if id < 8:
+            assert eager.ask(9) is None
+    assert patient.ask(9) == eager.ask(9)
+    assert patient.ask(10).parent in (6, 7)
+
+
+def test_hyperband_does_not_depend_on_when_it_is_told():
+    fails = lambda id: id % 4 == 1  # noqa: E731
+    one = run(make("hyperband", trials=40), window=1, fails=fails)[0]
+    assert one == run(make("hyperband", trials=40), window=4, fails=fails)[0]
+    assert one == run(make("hyperband", trials=40), window=100, fails=fails)[0]
+
+
+def test_hyperband_draws_again_for_what_failed_and_promotes_as_many_as_ever():
+    # Told FAILED, keras-tuner's own promotes nothing.
+    half = {id for id in range(200) if id % 2}
+    proposals, _ = run(
+        make("hyperband", trials=None), window=100, last=22, fails=lambda id: id in half and id < 18
+    )
+    assert rungs(proposals) == {(0, 1): 18, (1, 3): 3, (3, 9): 1}
+    assert all(p.parent not in half for p in proposals.values() if p.initial_epoch == 1)
+
+
+def test_hyperband_never_continues_a_trial_that_failed():
+    failed = set()
+
+    def fails(id):
+        if proposed[id].parent is not None:
+            failed.add(id)
+        return proposed[id].parent is not None
+
+    oracle, proposed = make("hyperband", trials=30), {}
+    told = 0
+    while not oracle.exhausted:
+        proposal = oracle.ask(len(proposed))
+        if proposal is not None:
+            assert proposal.parent not in failed
+            proposed[len(proposed)] = proposal
+        else:
+            oracle.tell(told, None if fails(told) else score(proposed[told]))
+            told += 1
+    assert failed
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 10, 100])
+def test_hyperband_trains_nobody_for_longer_than_asked(epochs):
+    proposals, _ = run(make("hyperband", trials=60, epochs=epochs), window=200)
+    assert len(proposals) == 60
+    assert max(p.epochs for p in proposals.values()) <= epochs
+
+
+def test_a_space_too_small_for_a_rung_still_reaches_the_last_epoch():
+    proposals, _ = run(make("hyperband", SMALL[:2], trials=None, epochs=27), window=100)
+    assert max(p.epochs for p in proposals.values()) == 27
+    assert sum(p.parent is None for p in proposals.values()) == 6
+
+
+# -- grid and the space ---------------------------------------------------------------------------
+
+
+def test_a_grid_is_every_combination_with_the_default_first():
+    proposals, _ = run(make("grid", trials=None))
+    walked = [tuple(p.values.values()) for p in proposals.values()]
+    everything = list(itertools.product((0, 1, 2), (False, True), ("x", "y")))
+    assert walked[0] == (1, True, "y")
+    assert walked[1:] == [each for each in everything if each != walked[0]]
+
+
+def test_a_grid_says_which_dimension_it_cannot_list():
+    with pytest.raises(ExperimentError, match=r"rate.*\[space\] rate"):
+        GridOracle((*SMALL, DIMENSIONS[3]))
+    with pytest.raises(ExperimentError, match="width"):
+        GridOracle((DIMENSIONS[2],))
+    assert not GridOracle((DIMENSIONS[4],)).exhausted
+
+
+@pytest.mark.parametrize(
+    ("dimension", "values"),
+    [
+        (Dimension(name="n", kind="int", default=1, minimum=2.0, maximum=5.0, step=2), [2, 4]),
+        # keras-tuner's own never reaches .5, for .5 // .1 is 4
+        (DIMENSIONS[4], [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        (
+            Dimension(name="n", kind="int", default=8, minimum=8, maximum=64, step=2, sampling="log"),
+            [8, 16, 32, 64],
+        ),
+        (
+            Dimension(name="r", kind="float", default=1, minimum=1e-3, maximum=10, step=10, sampling="log"),
+            [0.001, 0.01, 0.1, 1, 10],
+        ),
+        (Dimension(name="b", kind="boolean", default=True), [False, True]),
+        (Dimension(name="f", kind="fixed", default="x"), ["x"]),
+        (DIMENSIONS[3], None),
+        (DIMENSIONS[2], None),
+    ],
+)
+def test_what_can_be_listed(dimension, values):
+    found = listed(dimension)
+    assert values is None if found is None else list(found) == values
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"minimum": 0, "sampling": "log"}, "above 0"),
+        ({"minimum": 2, "maximum": 1}, "above max"),
+        ({"step": 0}, "step = 0"),
+        ({"minimum": 1, "step": 1, "sampling": "log"}, "above 1"),
+        ({"sampling": "cubic"}, "linear or log"),
+    ],
+)
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_range_that_cannot_be_walked_is_refused(name, changed, message):
+    right = {"name": "r", "kind": "float", "default": 1, "minimum": 0.5, "maximum": 1.5, "step": 0.5}
+    with pytest.raises(ExperimentError, match=rf"\[space\] r: .*{message}"):
+        make(name, (Dimension(**{**right, **changed}),))
+    make(name, (Dimension(**right),))
+
+
+def test_a_default_beside_the_space_moves_to_the_nearest_value():
+    space = Space(
+        (
+            Dimension(name="units", kind="int", default=70, minimum=16, maximum=64, step=16),
+            Dimension(name="kernel", kind="choice", default=6, values=(3, 5, 9)),
+            Dimension(name="act", kind="choice", default="relu", values=("tanh", "gelu")),
+            Dimension(name="rate", kind="float", default=1.0, minimum=1e-4, maximum=1e-2, sampling="log"),
+        )
+    )
+    assert space.decode(space.default) == {"units": 64, "kernel": 5, "act": "tanh", "rate": 0.01}
