@@ -60,7 +60,8 @@ class Row(click.ParamType):  # type: ignore[type-arg]  # generic only in newer v
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name as it is; wrong usage, with the nearest name, if there is no such row."""
-        rows = getattr(importlib.import_module(self.module), self.table)
+        with _work():
+            rows = getattr(importlib.import_module(self.module), self.table)
         if value not in rows and not (self.own and ":" in value):
             self.fail(f"{value!r} is not known.{nearest(value, rows)}", param, ctx)
         return str(value)
@@ -107,12 +108,8 @@ json_option = click.option(
     is_flag=True,
     help="One JSON document as the last line of stdout, all else to stderr.",
 )
-target_option = click.option(
-    "--target", multiple=True, metavar="COLUMN", help="What to predict; may be repeated."
-)
-task_option = click.option(
-    "--task", type=click.Choice(typing.get_args(Task)), help="Otherwise told from the target."
-)
+target_option = click.option("--target", multiple=True, metavar="COLUMN", help="What to predict; may be repeated.")
+task_option = click.option("--task", type=click.Choice(typing.get_args(Task)), help="Otherwise told from the target.")
 
 
 def examples(*lines: str) -> str:
@@ -122,29 +119,28 @@ def examples(*lines: str) -> str:
 
 @contextlib.contextmanager
 def _work() -> Iterator[None]:
-    """While this lasts, whatever libraries and child processes print goes to stderr."""
+    """While this lasts stdout is silent: what Python prints goes to stderr, what native code prints nowhere.
+
+    TensorFlow and LiteRT announce themselves at any log level. TF_CPP_MIN_LOG_LEVEL=0 lets all through.
+    """
     sys.stdout.flush()
-    answer = os.dup(1)
-    os.dup2(2, 1)
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    # Left open: loggers that are made meanwhile keep it, and may speak when Python ends.
+    voice = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: PTH123, SIM115
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    native = 2 if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") < "3" else nowhere
+    os.dup2(native, 1)
+    os.dup2(native, 2)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(voice), contextlib.redirect_stderr(voice):
             yield
     finally:
-        os.dup2(answer, 1)
-        os.close(answer)
-
-
-def _tensorflow() -> None:
-    """Import TensorFlow unheard: 2.21 announces oneDNN on stderr at any log level. Failures are exceptions."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        importlib.import_module("keras")
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        voice.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (*kept, nowhere):
+            os.close(descriptor)
 
 
 def _answer(as_json: bool, document: Any, *tables: RenderableType) -> None:
@@ -219,24 +215,18 @@ def init(
 @click.argument("source", metavar="EXPERIMENT.toml|DATA")
 @target_option
 @task_option
-@click.option(
-    "--time", type=Parsed("duration", parse_duration), help="Stop after this long: 90s, 10m, 1h30m."
-)
+@click.option("--time", type=Parsed("duration", parse_duration), help="Stop after this long: 90s, 10m, 1h30m.")
 @click.option(
     "--trials",
     type=click.IntRange(1),
     metavar="N",
     help="Stop after so many. Neither given: 40 trials or 10m.",
 )
-@click.option(
-    "--epochs", type=click.IntRange(1), metavar="N", help="Most passes over the training rows for one trial."
-)
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Most passes over the training rows for one trial.")
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Training rows per step.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="The same seed searches the same trials.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that train at the same time.")
-@click.option(
-    "--oracle", type=Row("kexp.search.oracles", "ORACLES"), help="random, bayesian, hyperband or grid."
-)
+@click.option("--oracle", type=Row("kexp.search.oracles", "ORACLES"), help="random, bayesian, hyperband or grid.")
 @click.option(
     "--factory",
     type=Row("kexp.models", "FACTORIES", own=True),
@@ -270,7 +260,6 @@ def search(
     from kexp import pipeline, screen
 
     with _work(), screen.SearchView(experiment.objective) as view:
-        _tensorflow()
         run = pipeline.search(
             with_budget(experiment), home=home, base=base, workers=workers, fresh=fresh, listener=view
         )
@@ -299,9 +288,7 @@ def list_runs(home: Path, as_json: bool) -> None:
 
 @commands.command(epilog=examples("kexp show", "kexp show digits --top 5", "kexp show digits --json"))
 @click.argument("name", required=False)
-@click.option(
-    "--top", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="How many trials."
-)
+@click.option("--top", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="How many trials.")
 @home_option
 @json_option
 def show(name: str | None, top: int, home: Path, as_json: bool) -> None:
@@ -325,7 +312,6 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
     from kexp import pipeline, screen
 
     with _work():
-        _tensorflow()
         document = pipeline.evaluate(home, name)
     _answer(as_json, document, screen.evaluation(document))
 
@@ -378,7 +364,6 @@ def export(
     if asked or keras:
         asked.append("keras")
     with _work():
-        _tensorflow()
         made = pipeline.export(home, name, asked, dict(tolerances))
     document = {
         "folder": made.folder,
@@ -407,7 +392,6 @@ def verify(folder: Path, as_json: bool) -> int:
     from kexp import pipeline, screen
 
     with _work():
-        _tensorflow()
         artifacts, checks = pipeline.verify_folder(folder)
     _answer(as_json, {"artifacts": artifacts, "checks": checks}, screen.verdicts(artifacts, checks, {}))
     return 0 if all(check.ok for check in checks) else 1

@@ -1,12 +1,12 @@
 """Errors that a person can mend. Anything else is a bug and keeps its traceback.
 
-    KexpError               what happened, what was expected, what to do; the command line prints it and exits 1
-    +-- DataError           a file, a row or a column that cannot be used
-    +-- ExperimentError     a TOML or an option that cannot be right
-    +-- RunError            a run that is missing, locked or of another experiment
-    +-- SearchError         a search that ended with nothing to show
-    +-- ExportError         a file that could not be made, or did not pass its gate
-    FailedTrial             one candidate is bad (memory, divergence): recorded, the search goes on
+KexpError               what happened, what was expected, what to do; the command line prints it and exits 1
++-- DataError           a file, a row or a column that cannot be used
++-- ExperimentError     a TOML or an option that cannot be right
++-- RunError            a run that is missing, locked or of another experiment
++-- SearchError         a search that ended with nothing to show
++-- ExportError         a file that could not be made, or did not pass its gate
+FailedTrial             one candidate is bad (memory, divergence): recorded, the search goes on
 """
 
 from __future__ import annotations

@@ -42,17 +42,13 @@ def load(path: Path | str) -> Experiment:
     except UnicodeDecodeError as error:
         raise ExperimentError(f"{path} is not UTF-8 at byte {error.start}. Save it as UTF-8 text.") from error
     except OSError as error:
-        raise ExperimentError(
-            f"{path} cannot be read: {error.strerror}. An experiment file is expected."
-        ) from error
+        raise ExperimentError(f"{path} cannot be read: {error.strerror}. An experiment file is expected.") from error
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ExperimentError(f"{path} is not valid TOML: {error}.") from error
     if "data" not in document:
-        raise ExperimentError(
-            f'{path}: the key "data" is missing. Write data = "a path", or data = "sklearn:digits".'
-        )
+        raise ExperimentError(f'{path}: the key "data" is missing. Write data = "a path", or data = "sklearn:digits".')
     document.setdefault("name", _sanitised(path.stem))
     return _made(Experiment, document, lambda key: f"{path}{_line(text, key)}")
 
@@ -94,7 +90,7 @@ def locate(data: str, base: Path) -> str:
         return data
     path = Path(data).expanduser()
     beside = base / path
-    return str(beside if beside.exists() else path)
+    return str(path if path.exists() and not beside.exists() else beside)
 
 
 def dump(experiment: Experiment, comment: str = "") -> str:
@@ -159,9 +155,7 @@ def parse_size(value: Any) -> tuple[int, int]:
 # -- reading --------------------------------------------------------------------------------
 
 
-def _made(
-    make: Callable[..., Experiment], document: Mapping[str, Any], where: Callable[[str], str]
-) -> Experiment:
+def _made(make: Callable[..., Experiment], document: Mapping[str, Any], where: Callable[[str], str]) -> Experiment:
     """`make` of the checked fields in `document`; `where` says of a key where a person wrote it."""
     fields: dict[str, Any] = {}
     for key, value in document.items():
@@ -179,9 +173,7 @@ def _made(
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value for key, value in options.items() if value is not None and value not in ((), [], {}, "")
-    }
+    return {key: value for key, value in options.items() if value is not None and value not in ((), [], {}, "")}
 
 
 def _text(value: Any) -> str:
@@ -232,9 +224,7 @@ def _space(value: Any) -> dict[str, Any]:
         if isinstance(item, dict):
             unknown = set(item) - {"min", "max", "step", "sampling"}
             if unknown or not {"min", "max"} <= set(item):
-                raise ValueError(
-                    f"{name} is {{min, max}}, with step and sampling if wanted, not {_shown(item)}"
-                )
+                raise ValueError(f"{name} is {{min, max}}, with step and sampling if wanted, not {_shown(item)}")
         elif not choices or not all(isinstance(choice, int | float | str | bool) for choice in choices):
             raise ValueError(f"{name} is a value, a list of values, or {{min, max}}, not {_shown(item)}")
     return dict(value)

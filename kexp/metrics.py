@@ -20,7 +20,7 @@ _EPSILON = 1e-7  # probabilities are kept this far from 0 and 1, so that one sur
 def classes(task: Task, outputs: Array) -> NDArray[np.int64]:
     """(n, outputs) probabilities -> (n,) class indices, or (n, outputs) 0/1 for multilabel."""
     if task == "multiclass":
-        return np.argmax(outputs, axis=-1)
+        return np.asarray(np.argmax(outputs, axis=-1), np.int64)
     chosen = (outputs >= 0.5).astype(np.int64)
     return chosen[:, 0] if task == "binary" else chosen
 

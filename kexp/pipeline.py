@@ -1,8 +1,8 @@
 """THE MAIN PATH: one short function per command, in the order of the work.
 
-    init -> search -> show -> evaluate -> export -> verify
-            |
-            data.load -> Dataset -> search.search -> best trial -> model.keras
+init -> search -> show -> evaluate -> export -> verify
+        |
+        data.load -> Dataset -> search.search -> best trial -> model.keras
 """
 
 from __future__ import annotations
@@ -211,16 +211,21 @@ class Run:
         return export(self.home, self.name, formats, tolerances)
 
 
-def search_data(source: str | Path, *, home: str | Path | None = None, workers: int | None = None, fresh: bool = False, **options: Any) -> Run:
+def search_data(
+    source: str | Path,
+    *,
+    home: str | Path | None = None,
+    workers: int | None = None,
+    fresh: bool = False,
+    **options: Any,
+) -> Run:
     """Search on data or on an experiment file, as `kexp search` does: `kexp.search("photos/", time="10m")`."""
     path = Path(source)
     if path.suffix == ".toml":
         question, base = experiment.override(experiment.load(path), **options), path.parent
     else:
         question, base = experiment.from_data(str(source), **options), Path()
-    return search(
-        experiment.with_budget(question), home=store.home(home), base=base, workers=workers, fresh=fresh
-    )
+    return search(experiment.with_budget(question), home=store.home(home), base=base, workers=workers, fresh=fresh)
 
 
 def open_run(name: str | None = None, home: str | Path | None = None) -> Run:
@@ -284,7 +289,9 @@ def _ranked(run: RunStore) -> list[Trial]:
         else t
         for t in run.trials()
     ]
-    scored = sorted((t for t in trials if t.score is not None), key=lambda t: rank(task, wanted, t.metrics), reverse=True)
+    scored = sorted(
+        (t for t in trials if t.score is not None), key=lambda t: rank(task, wanted, t.metrics), reverse=True
+    )
     return scored + [t for t in trials if t.score is None]
 
 

@@ -46,9 +46,7 @@ class _Sample(NamedTuple):
     warnings: Sequence[str] = ()
 
 
-def run(
-    model: Path, inputs: Sequence[Path], *, repeat: int = 1, top: int = 3, threads: int = 1
-) -> list[Prediction]:
+def run(model: Path, inputs: Sequence[Path], *, repeat: int = 1, top: int = 3, threads: int = 1) -> list[Prediction]:
     """One answer per picture, table row and array element of `inputs`, in order, of the `top` labels each.
 
     Raises ExportError for a model that cannot be run, DataError for an input that does not suit it, naming
@@ -57,9 +55,7 @@ def run(
     runtime = open_runtime(model, threads)
     spec = describe(model)
     if runtime.shape != spec.shape:
-        raise ExportError(
-            f"{model} takes {runtime.shape}, its description says {spec.shape}. Export it again."
-        )
+        raise ExportError(f"{model} takes {runtime.shape}, its description says {spec.shape}. Export it again.")
     samples = [sample for path in inputs for sample in _read(path, spec)]
     if not samples:
         raise DataError(f"no input: {_expected(spec)} is expected.")
@@ -77,9 +73,7 @@ def describe(model: Path) -> DatasetSpec:
     return card.manifest(model.parent)[1]
 
 
-def _answer(
-    runtime: AbstractRuntime, sample: _Sample, spec: DatasetSpec, repeat: int, top: int
-) -> Prediction:
+def _answer(runtime: AbstractRuntime, sample: _Sample, spec: DatasetSpec, repeat: int, top: int) -> Prediction:
     times = runtime.latency(sample.x[None], repeat)
     outputs = runtime.predict(sample.x[None])[0].astype(float)
     p50, p95 = np.percentile(times, (50, 95)) if repeat > 1 else (None, None)
@@ -152,15 +146,11 @@ def _array(path: Path, spec: DatasetSpec) -> Iterator[_Sample]:
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is no .npy array of numbers: {error}. Write it with numpy.save.") from error
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "uifb":
-        raise DataError(
-            f"{path} holds no numbers. Expected: (n, {', '.join(map(str, spec.shape))}), raw samples."
-        )
+        raise DataError(f"{path} holds no numbers. Expected: (n, {', '.join(map(str, spec.shape))}), raw samples.")
     if x.shape == spec.shape:
         x = x[None]
     if x.shape[1:] != spec.shape:
-        raise DataError(
-            f"{path} is {x.shape}: (n, {', '.join(map(str, spec.shape))}) is expected, raw samples."
-        )
+        raise DataError(f"{path} is {x.shape}: (n, {', '.join(map(str, spec.shape))}) is expected, raw samples.")
     if spec.kind == "image":
         bad = np.flatnonzero(~np.isfinite(x.astype(float)).reshape(len(x), -1).all(axis=1))
         if len(bad):
@@ -172,8 +162,4 @@ def _array(path: Path, spec: DatasetSpec) -> Iterator[_Sample]:
 
 
 def _expected(spec: DatasetSpec) -> str:
-    return (
-        "pictures, or raw pixels as .npy"
-        if spec.kind == "image"
-        else "CSV files with a header, or rows as .npy"
-    )
+    return "pictures, or raw pixels as .npy" if spec.kind == "image" else "CSV files with a header, or rows as .npy"

@@ -94,7 +94,9 @@ class Experiment:
     test: float = 0.15
     size: tuple[int, ...] = ()  # (height, width) that pictures are brought to
     factory: str = ""  # a row of FACTORIES, or "module:function"
-    space: dict[str, Any] = field(default_factory=dict)  # hyperparameter: value, [choices] or {min, max, step, sampling}
+    space: dict[str, Any] = field(
+        default_factory=dict
+    )  # hyperparameter: value, [choices] or {min, max, step, sampling}
     objective: str = ""  # accuracy, log_loss, rmse, mae ...
     oracle: str = "random"
     trials: int | None = None  # candidates to explore
@@ -211,7 +213,7 @@ def from_json(cls: type[R], document: dict[str, Any]) -> R:
 
     Raises TypeError for a field that the record does not have.
     """
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     return cls(**{key: _revive(hints.get(key, Any), value) for key, value in document.items()})
 
 

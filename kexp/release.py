@@ -128,11 +128,7 @@ def _judge(
             Check(name=f"{name} loads", value="no", limit="yes", ok=False, advice=str(error)),
         ], str(error)
     checks = verify.gate(name, reference, outputs, y, dataset.spec, path, tolerance)
-    bad = [
-        f"{check.name} {_number(check.value)}, limit {_number(check.limit)}"
-        for check in checks
-        if not check.ok
-    ]
+    bad = [f"{check.name} {_number(check.value)}, limit {_number(check.limit)}" for check in checks if not check.ok]
     return checks, "; ".join(bad)
 
 

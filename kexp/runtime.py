@@ -78,9 +78,7 @@ class LiteRTRuntime(AbstractRuntime):
         for row, sample in enumerate(x):
             self._interpreter.set_tensor(self._input["index"], _quantise(sample, self._input)[None])
             self._interpreter.invoke()
-            out[row] = _dequantise(self._interpreter.get_tensor(self._output["index"]), self._output).reshape(
-                -1
-            )
+            out[row] = _dequantise(self._interpreter.get_tensor(self._output["index"]), self._output).reshape(-1)
         return out
 
 
@@ -104,10 +102,7 @@ class KerasRuntime(AbstractRuntime):
     def predict(self, x: Array) -> NDArray[np.float32]:
         """Outputs (n, outputs) of raw samples (n, *shape)."""
         _check_shape(x, self.shape)
-        parts = [
-            np.asarray(self._model(x[i : i + 256].astype(np.float32), training=False))
-            for i in _starts(x, 256)
-        ]
+        parts = [np.asarray(self._model(x[i : i + 256].astype(np.float32), training=False)) for i in _starts(x, 256)]
         return np.concatenate(parts).astype(np.float32)
 
 
@@ -190,9 +185,7 @@ def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ExportError(
-            f"{path} cannot be read: {error.strerror}. kexp export writes such files."
-        ) from error
+        raise ExportError(f"{path} cannot be read: {error.strerror}. kexp export writes such files.") from error
     if content[4:8] != b"TFL3":
         raise ExportError(
             f"{path} is no TFLite model ({len(content)} bytes, without the mark TFL3). "
@@ -211,9 +204,7 @@ def _starts(x: Array, step: int) -> range:
 
 def _check_shape(x: Array, shape: tuple[int, ...]) -> None:
     if x.shape[1:] != shape:
-        raise DataError(
-            f"samples are of shape {x.shape[1:]}, the model takes {shape}. Give one array (n, {shape})."
-        )
+        raise DataError(f"samples are of shape {x.shape[1:]}, the model takes {shape}. Give one array (n, {shape}).")
 
 
 def _quantise(sample: Array, detail: dict[str, Any]) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from kexp.predict import Prediction
     from kexp.search.events import Event
 
-CONFUSION_CLASSES = (
-    14  # a matrix of more does not fit 80 columns: the commonest confusions are listed instead
-)
+CONFUSION_CLASSES = 14  # a matrix of more does not fit 80 columns: the commonest confusions are listed instead
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -47,7 +45,7 @@ def number(value: Any) -> str:
     """Four telling digits: 0.9741, 52,431, 3.2e-05; text as it is; a dash for what is not known."""
     if value is None or value != value:
         return "-"
-    if isinstance(value, bool | str):
+    if isinstance(value, bool | str) or value == float("inf"):
         return str(value)
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
@@ -100,14 +98,8 @@ def _short(value: Any) -> str:
 def _table(*columns: str, right: Sequence[str] = (), fold: Sequence[str] = ()) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
-        loose = name in fold
-        table.add_column(
-            name,
-            justify="right" if name in right else "left",
-            overflow="fold",
-            no_wrap=not loose,
-            ratio=1 if loose else None,
-        )
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        table.add_column(name, justify=side, overflow="fold", no_wrap=name not in fold)
     return table
 
 
@@ -145,19 +137,14 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     objective = document["objective"]
     right = ("trial", objective, "weights", "time")
     table = _table("", *right, "factory", "values", right=right)
-    table.columns[-1].overflow = "ellipsis"
+    table.expand = True  # one line for each trial, as wide as the screen
+    table.columns[-1].overflow, table.columns[-1].ratio = "ellipsis", 1
     telling = _telling(trials[:top])
-    winner: list[RenderableType] = []
     for trial in trials[:top]:
         best = trial["id"] == document.get("best")
-        told = (
-            "as trial {parent}, again".format(**trial)
-            if trial["stage"] == "confirm"
-            else values(trial["values"], telling)
-        )
-        if best:
-            winner = [Text.assemble(("best  ", "dim"), f"trial {trial['id']}: {values(trial['values'])}")]
-            winner += [dim(document["reason"])] * bool(document.get("reason"))
+        told = values(trial["values"], telling)
+        if trial["stage"] == "confirm":
+            told = f"as trial {trial['parent']}, again"
         table.add_row(
             Text("★", style="green") if best else "",
             str(trial["id"]),
@@ -165,10 +152,15 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
             number(trial["parameters"]),
             clock(trial["seconds"]),
             trial["factory"],
-            told
-            if trial["status"] == "completed"
-            else Text(f"{trial['status']}: {trial['message'] or told}", "dim"),
+            told if trial["status"] == "completed" else Text(f"{trial['status']}: {trial['message'] or told}", "dim"),
         )
+    winner: list[RenderableType] = [
+        Text.assemble(("best  ", "dim"), f"trial {trial['id']}: {values(trial['values'])}")
+        for trial in trials
+        if trial["id"] == document.get("best")
+    ]
+    if document.get("reason"):
+        winner.append(dim(document["reason"]))
     counts: dict[str, int] = {}
     for trial in trials:
         counts[trial["status"]] = counts.get(trial["status"], 0) + 1
@@ -194,9 +186,7 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         for name, value in _flat(document["residuals"]):
             residuals.add_row(name, number(value))
         parts += [Text(), residuals]
-    title = Text.assemble(
-        (document["run"], "bold"), (f"  {document['rows']:,} {document['split']} rows", "dim")
-    )
+    title = Text.assemble((document["run"], "bold"), (f"  {document['rows']:,} {document['split']} rows", "dim"))
     return Group(title, *parts)
 
 
@@ -224,22 +214,27 @@ def _confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Render
 
 
 def verdicts(artifacts: Sequence[Artifact], checks: Sequence[Check], failures: Mapping[str, str]) -> Group:
-    """The files of an export, every check of the gate, and why a format is missing."""
-    parts: list[RenderableType] = []
-    if artifacts:
-        files = _table("file", "format", "size", right=("size",))
-        for artifact in artifacts:
-            files.add_row(artifact.path, artifact.format, size(artifact.bytes))
-        parts += [files, Text()]
-    if checks:
-        gate = _table("", "check", "value", "limit", "advice", right=("value", "limit"), fold=("advice",))
-        for check in checks:
-            advice = Text("" if check.ok else check.advice, style="yellow")
-            gate.add_row(_mark(check.ok), check.name, number(check.value), number(check.limit), advice)
-        parts.append(gate)
-    parts += [
-        Text.assemble(("✗ ", "bold red"), (format, "bold"), f": {why}") for format, why in failures.items()
-    ]
+    """The files of an export with what was measured of each; every check that failed; what is missing."""
+    told = {(format, what): check for check in checks for format, _, what in [check.name.partition(" ")]}
+    measured = list(dict.fromkeys(w for (_, w), c in told.items() if isinstance(c.value, float) and w != "bytes"))
+    files = _table("", "file", "size", *measured, right=("size", *measured))
+    for artifact in artifacts:
+        own = {what: check for (format, what), check in told.items() if format == artifact.format}
+        cells = [number(own[what].value) if what in own else "" for what in measured]
+        good = all(check.ok for check in own.values())
+        files.add_row(_mark(good), artifact.path, size(artifact.bytes), *cells)
+    parts: list[RenderableType] = [files] if artifacts else []
+    bad = [check for check in checks if not check.ok]
+    if bad:
+        gate = _table("", "failed check", "value", "limit", "advice", right=("value", "limit"), fold=("advice",))
+        for check in bad:
+            gate.add_row(_mark(False), check.name, number(check.value), number(check.limit), warning(check.advice))
+        parts += [gate]
+    explained = {check.name.split()[0] for check in bad}
+    for format, why in failures.items():
+        if format not in explained:
+            parts.append(Text.assemble(("✗ ", "bold red"), (format, "bold"), f": {why}"))
+    parts.append(dim(f"{len(checks)} checks, " + (f"{len(bad)} failed" if bad else "all passed")))
     return Group(*parts)
 
 
@@ -250,7 +245,8 @@ def predictions(answers: Sequence[Prediction]) -> Group:
     times = ("p50 ms", "p95 ms") if repeated else ("ms",)
     table = _table("input", *["answer"] * labelled, "values", *times, right=times, fold=("input", "values"))
     for answer in answers:
-        told = "  ".join(f"{name} {number(value)}" for name, value in answer.values.items())
+        shown = {name: f"{value:.4f}" if labelled else number(value) for name, value in answer.values.items()}
+        told = "  ".join(f"{name} {value}" for name, value in shown.items())
         spent = (answer.p50_ms, answer.p95_ms) if repeated else (answer.ms,)
         label = [Text(answer.label or "none", style="bold")] * labelled
         table.add_row(answer.source, *label, told, *(f"{ms:.2f}" for ms in spent if ms is not None))
@@ -270,9 +266,7 @@ def _telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:
 def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
     for name, value in document.items():
-        pairs += (
-            _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
-        )
+        pairs += _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
     return pairs
 
 
@@ -293,9 +287,7 @@ class SearchView:
         self._heard = now()
         self._trials: list[Trial] = []
         self._passing = "loading"  # what is soon over: an epoch, a picture read
-        self._live = Live(
-            get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True
-        )
+        self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> SearchView:
         if self._console.is_terminal:
@@ -311,9 +303,7 @@ class SearchView:
         """Take in one event of the search."""
         if event.kind in ("epoch", "data"):
             self._passing = (
-                f"{event.text} {event.done}/{event.planned}"
-                if event.kind == "data" and event.planned
-                else event.text
+                f"{event.text} {event.done}/{event.planned}" if event.kind == "data" and event.planned else event.text
             )
             return
         self._event, self._heard, self._passing = event, self._now(), ""
@@ -326,9 +316,7 @@ class SearchView:
 
     def _score(self, trial: Trial) -> str:
         """The name of what is ranked: the one asked for, or the metric that the score is."""
-        return self._objective or next(
-            (name for name, v in trial.metrics.items() if v == trial.score), "score"
-        )
+        return self._objective or next((name for name, v in trial.metrics.items() if v == trial.score), "score")
 
     def _line(self, event: Event, trial: Trial) -> str:
         planned = f"/{event.planned}" if event.planned else ""

@@ -132,9 +132,7 @@ class RunStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
     def locked(self) -> bool:
@@ -223,23 +221,16 @@ class RunStore:
 
     def record_tell(self, trial: Trial) -> None:
         """Note how `trial` ended. Raises ValueError if that was told before, or it was never asked."""
-        if (
-            self._db.execute("SELECT 1 FROM events WHERE kind = 'ask' AND id = ?", (trial.id,)).fetchone()
-            is None
-        ):
+        if self._db.execute("SELECT 1 FROM events WHERE kind = 'ask' AND id = ?", (trial.id,)).fetchone() is None:
             raise ValueError(f"trial {trial.id} of run {self.name!r} is told but was never asked")
         self._record("tell", trial, {})
 
     def _record(self, kind: str, trial: Trial, proposal: dict[str, Any]) -> None:
         row = (kind, trial.id, json.dumps(to_json(trial)), json.dumps(to_json(proposal)), self.seconds_used)
         try:
-            self._db.execute(
-                "INSERT INTO events (kind, id, trial, proposal, seconds) VALUES (?, ?, ?, ?, ?)", row
-            )
+            self._db.execute("INSERT INTO events (kind, id, trial, proposal, seconds) VALUES (?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError as error:
-            raise ValueError(
-                f"the {kind} of trial {trial.id} is in the journal of {self.name!r} already"
-            ) from error
+            raise ValueError(f"the {kind} of trial {trial.id} is in the journal of {self.name!r} already") from error
 
     def events(self) -> list[Event]:
         """Every ask and tell, in the order they were recorded."""

@@ -88,21 +88,15 @@ def structure(format: str, path: Path) -> list[Check]:
     checks = [Check(name=f"{format} bytes", value=size(path), limit=math.inf, ok=True)]
     if path.suffix == ".tflite":
         custom = [name.removeprefix(CUSTOM) for name in operators(path) if name.startswith(CUSTOM)]
-        advice = (
-            "" if not custom else "A phone's LiteRT lacks these operators: use other layers in the network."
-        )
+        advice = "" if not custom else "A phone's LiteRT lacks these operators: use other layers in the network."
         found = ", ".join(custom) or "built-in only"
         checks.append(
-            Check(
-                name=f"{format} operators", value=found, limit="built-in only", ok=not custom, advice=advice
-            )
+            Check(name=f"{format} operators", value=found, limit="built-in only", ok=not custom, advice=advice)
         )
     return checks
 
 
-def gap(
-    format: str, reference: Array, outputs: Array, spec: DatasetSpec, limit: float, what: str = "gap"
-) -> Check:
+def gap(format: str, reference: Array, outputs: Array, spec: DatasetSpec, limit: float, what: str = "gap") -> Check:
     """The largest difference of outputs (n, outputs): of probabilities, or in deviations of the target."""
     advice = "The file does not compute what the model does: report the network, and use another format."
     if reference.shape != outputs.shape or not reference.size:
@@ -141,9 +135,7 @@ def folder(exported: Path) -> tuple[list[Artifact], list[Check]]:
         _import(document.get("modules", []))
     checks = [_labels(exported, spec)]
     for artifact in artifacts:
-        checks += _file(
-            exported, artifact, spec, x, reference, stored, Limits(*document["limits"][artifact.format])
-        )
+        checks += _file(exported, artifact, spec, x, reference, stored, Limits(*document["limits"][artifact.format]))
     checks += [from_json(Check, item) for item in document["checks"] if item["name"].endswith(" drop")]
     return artifacts, checks
 
@@ -160,11 +152,7 @@ def digest(path: Path) -> str:
 
 def size(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
-    return (
-        path.stat().st_size
-        if path.is_file()
-        else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-    )
+    return path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
 
 
 def _file(

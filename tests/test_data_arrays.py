@@ -63,9 +63,7 @@ def test_a_single_pair_leaves_the_parts_open(tmp_path):
 def test_a_file_chooses_among_several_sets(tmp_path):
     mnist(tmp_path, prefix="emnist-digits-")
     stored = mnist(tmp_path, prefix="emnist-letters-")
-    with pytest.raises(
-        DataError, match=r"2 sets of idx files \(emnist-digits-, emnist-letters-\). Name a file"
-    ):
+    with pytest.raises(DataError, match=r"2 sets of idx files \(emnist-digits-, emnist-letters-\). Name a file"):
         arrays.read_idx(tmp_path)
     raw = arrays.read_idx(tmp_path / "emnist-letters-t10k-labels-idx1-ubyte")
     assert np.array_equal(raw.x[:6, :, :, 0], stored["train"])
@@ -167,9 +165,7 @@ def test_x_and_y(tmp_path):
 
 def test_keras_style_with_and_without_validation(tmp_path):
     x = images()
-    raw = arrays.read_npz(
-        npz(tmp_path, x_train=x, y_train=LABELS[:, None], x_test=x[:2], y_test=LABELS[:2, None])
-    )
+    raw = arrays.read_npz(npz(tmp_path, x_train=x, y_train=LABELS[:, None], x_test=x[:2], y_test=LABELS[:2, None]))
     assert raw.x.shape == (8, 5, 7, 1)
     assert raw.parts.tolist() == [-1] * 6 + [2] * 2
     raw = arrays.read_npz(

@@ -52,9 +52,7 @@ def test_a_table_of_every_kind(tmp_path):
 
 
 def test_statistics_are_of_training_rows_alone(tmp_path):
-    lines = ["a,part,y"] + [
-        f"{i % 10},{'train' if i < 40 else 'val' if i < 50 else 'test'},{i % 4}" for i in range(60)
-    ]
+    lines = ["a,part,y"] + [f"{i % 10},{'train' if i < 40 else 'val' if i < 50 else 'test'},{i % 4}" for i in range(60)]
     lines[-1] = "1000000,test,500"
     dataset = read(tmp_path, table(tmp_path, lines), target=("y",), split_column="part")
     assert dataset.spec.columns[0].maximum == 9
@@ -76,9 +74,7 @@ def test_rows_without_target_are_left_out_and_counted(tmp_path):
     lines[9] = lines[9].rsplit(",", 1)[0] + ","
     dataset = read(tmp_path, table(tmp_path, lines), target=("happy",))
     assert len(dataset.x) == len(dataset.y) == len(dataset.ids) == len(dataset.raw) == 198
-    assert any(
-        "2 rows have no target and are left out, such as people.csv row 6" in n for n in dataset.notices
-    )
+    assert any("2 rows have no target and are left out, such as people.csv row 6" in n for n in dataset.notices)
 
 
 def test_a_target_without_any_value_is_refused(tmp_path):
@@ -148,18 +144,13 @@ def test_twins_that_the_data_separate_are_only_reported(tmp_path):
 
 
 def test_a_table_without_twins_says_nothing_of_them(tmp_path):
-    assert not any(
-        "twin" in notice for notice in read(tmp_path, table(tmp_path, people()), target=("happy",)).notices
-    )
+    assert not any("twin" in notice for notice in read(tmp_path, table(tmp_path, people()), target=("happy",)).notices)
 
 
 def test_too_large_groups_of_twins_are_divided(tmp_path):
     lines = ["a,y"] + [f"{i % 3},{i % 2}" for i in range(300)]
     dataset = read(tmp_path, table(tmp_path, lines))
-    assert any(
-        "300 rows would, with their twins, be in groups larger than 5%" in notice
-        for notice in dataset.notices
-    )
+    assert any("300 rows would, with their twins, be in groups larger than 5%" in notice for notice in dataset.notices)
     assert np.bincount(dataset.part).tolist() == pytest.approx([210, 45, 45], abs=3)
 
 

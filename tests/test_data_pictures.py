@@ -138,9 +138,7 @@ def test_the_centre_is_kept_at_the_wanted_ratio():
     wide = Image.new("RGB", (90, 30), RED)
     wide.paste(GREEN, (30, 0, 60, 30))
     assert is_like(pictures.decode(saved(wide), (10, 10, 3)).reshape(-1, 3), GREEN, 30)
-    assert is_like(
-        pictures.decode(saved(wide.rotate(90, expand=True)), (10, 10, 3)).reshape(-1, 3), GREEN, 30
-    )
+    assert is_like(pictures.decode(saved(wide.rotate(90, expand=True)), (10, 10, 3)).reshape(-1, 3), GREEN, 30)
 
 
 def test_resizing_averages_instead_of_skipping_pixels():
@@ -346,9 +344,7 @@ def test_a_class_needs_three_pictures(tmp_path, count):
     if count >= 3:
         assert pictures.read_folder(root, cache=tmp_path / "cache").labels == ("cat", "dog", "rare")
         return
-    with pytest.raises(
-        DataError, match=f"class 'rare' has {count} picture.*at least 3.*one each for training"
-    ):
+    with pytest.raises(DataError, match=f"class 'rare' has {count} picture.*at least 3.*one each for training"):
         pictures.read_folder(root, cache=tmp_path / "cache")
 
 
@@ -414,9 +410,7 @@ def test_the_size_may_be_set(tmp_path):
 def decoded(monkeypatch):
     """The names of the files that are decoded, in a list."""
     names, decode = [], pictures.decode
-    monkeypatch.setattr(
-        pictures, "decode", lambda file, shape: (names.append(file.name), decode(file, shape))[1]
-    )
+    monkeypatch.setattr(pictures, "decode", lambda file, shape: (names.append(file.name), decode(file, shape))[1])
     return names
 
 
@@ -599,9 +593,7 @@ def test_tables_are_no_picture_csv(tmp_path):
 def test_a_missing_file_is_named_with_its_row(tmp_path):
     path = listed(tmp_path, ["img/0.png,a", "img/1.png,b", "img/lost.png,a"])
     assert pictures.is_picture_csv(path)
-    with pytest.raises(
-        DataError, match=r"lists 1 pictures that are not in .*labels\.csv row 4: img/lost\.png"
-    ):
+    with pytest.raises(DataError, match=r"lists 1 pictures that are not in .*labels\.csv row 4: img/lost\.png"):
         pictures.read_csv(path, cache=tmp_path / "cache")
 
 

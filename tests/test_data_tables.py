@@ -150,9 +150,7 @@ def test_split_group_and_time_columns_are_no_inputs(tmp_path):
         tmp_path / "t.csv",
         "a,part,who,day,y\n1,train,x,2020-01-03,5\n2,val,y,2020-01-01,6\n3,Test,x,2020-01-02,7\n4,,y,2020-01-04,8\n",
     )
-    experiment = Experiment(
-        name="t", data="t", split_column="part", group_column="who", time_column="day", drop=()
-    )
+    experiment = Experiment(name="t", data="t", split_column="part", group_column="who", time_column="day", drop=())
     raw = tables.read(file, experiment)
     assert list(raw.x.columns) == ["a"]
     assert raw.parts.tolist() == [0, 1, 2, -1]
@@ -161,9 +159,7 @@ def test_split_group_and_time_columns_are_no_inputs(tmp_path):
 
 
 def test_cells_of_split_and_time_columns_that_make_no_sense_are_refused(tmp_path):
-    file = write(
-        tmp_path / "t.csv", "a,part,day,y\n1,train,2020-01-03,5\n2,exam,soon,6\n3,test,2020-01-04,7\n"
-    )
+    file = write(tmp_path / "t.csv", "a,part,day,y\n1,train,2020-01-03,5\n2,exam,soon,6\n3,test,2020-01-04,7\n")
     with pytest.raises(DataError, match=r"t\.csv row 3: part = 'exam'"):
         tables.read(file, Experiment(name="t", data="t", split_column="part"))
     with pytest.raises(DataError, match=r"t\.csv row 3: day = 'soon'"):
@@ -249,9 +245,7 @@ def test_a_table_without_useful_columns_is_refused():
 
 
 def test_rows_that_mean_the_same_have_equal_keys():
-    frame = pd.DataFrame(
-        {"a": ["1", "1.0", " 1", "2", "NA", ""], "b": ["x", "x ", "x", "x", "x", "x"]}, dtype=object
-    )
+    frame = pd.DataFrame({"a": ["1", "1.0", " 1", "2", "NA", ""], "b": ["x", "x ", "x", "x", "x", "x"]}, dtype=object)
     keys = kinds.row_keys(frame, {"a": ("number", ""), "b": ("category", "")})
     assert len({*keys[:3]}) == 1
     assert keys[3] != keys[0]
@@ -265,9 +259,7 @@ def test_numbers_are_fitted_on_present_cells_and_missing_ones_are_nan():
     column = columns.fit("age", "number", ["1", "3", "", "5"])
     assert (column.minimum, column.maximum, column.mean, column.missing) == (1, 5, 3, True)
     assert column.std == pytest.approx(np.std([1, 3, 5]))
-    np.testing.assert_array_equal(
-        columns.encode(["7", " ? ", 2.5, None, 4], column), [7, np.nan, 2.5, np.nan, 4]
-    )
+    np.testing.assert_array_equal(columns.encode(["7", " ? ", 2.5, None, 4], column), [7, np.nan, 2.5, np.nan, 4])
 
 
 def test_numbers_that_are_read_at_once_are_those_read_one_by_one():
@@ -323,9 +315,7 @@ def test_dates_are_days_since_1970():
 
 
 def test_the_format_of_dates_is_the_one_that_fits_most():
-    assert (
-        columns.date_format(columns.count(["01/02/2020", "03/02/2020", "31/02/2020", "30/01/2020"])) is None
-    )
+    assert columns.date_format(columns.count(["01/02/2020", "03/02/2020", "31/02/2020", "30/01/2020"])) is None
     assert columns.date_format(columns.count(["01/02/2020", "03/02/2020", "30/01/2020"])) == "%d/%m/%Y"
     assert columns.date_format(columns.count(["01/02/2020", "02/28/2020"])) == "%m/%d/%Y"
     assert columns.date_format(columns.count(["2020-02-01 10:00", "2020-02-01"])) == ""

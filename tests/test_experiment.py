@@ -145,12 +145,8 @@ def test_an_experiment_is_named_after_its_data(tmp_path):
 
 
 def test_options_are_checked_as_a_file_is():
-    made = experiment.from_data(
-        "adult.csv", target=("income",), time="10m", size="48x64", trials=None, drop=()
-    )
-    assert made == Experiment(
-        name="adult", data="adult.csv", target=("income",), seconds=600.0, size=(48, 64)
-    )
+    made = experiment.from_data("adult.csv", target=("income",), time="10m", size="48x64", trials=None, drop=())
+    assert made == Experiment(name="adult", data="adult.csv", target=("income",), seconds=600.0, size=(48, 64))
     assert experiment.from_data("adult.csv", name="mine").name == "mine"
     with pytest.raises(ExperimentError, match=r"unknown key 'trails'\. Did you mean 'trials'"):
         experiment.from_data("adult.csv", trails=3)
@@ -185,6 +181,7 @@ def test_data_lie_beside_the_toml_otherwise_in_the_current_folder(tmp_path, monk
     monkeypatch.chdir(current)
     assert experiment.locate("both", beside) == str(beside / "both")
     assert experiment.locate("one", beside) == "one"
+    assert experiment.locate("none", beside) == str(beside / "none")
     assert experiment.locate("sklearn:digits", beside) == "sklearn:digits"
     assert experiment.locate(str(current), beside) == str(current)
 
@@ -204,9 +201,7 @@ def test_what_is_no_duration(text):
         experiment.parse_duration(text)
 
 
-@pytest.mark.parametrize(
-    ("value", "size"), [("48x64", (48, 64)), ("32", (32, 32)), (28, (28, 28)), ([8, 9], (8, 9))]
-)
+@pytest.mark.parametrize(("value", "size"), [("48x64", (48, 64)), ("32", (32, 32)), (28, (28, 28)), ([8, 9], (8, 9))])
 def test_sizes(value, size):
     assert experiment.parse_size(value) == size
 

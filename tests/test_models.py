@@ -16,11 +16,25 @@ from kexp import models  # noqa: E402
 from kexp.models.layers import Augment, TableEncoder  # noqa: E402
 
 COLUMNS = (
-    Column(name="age", kind="number", mean=40.0, std=10.0, minimum=10, maximum=90, edges=(10, 30, 50, 90), missing=True),
+    Column(
+        name="age",
+        kind="number",
+        mean=40.0,
+        std=10.0,
+        minimum=10,
+        maximum=90,
+        edges=(10, 30, 50, 90),
+        missing=True,
+    ),
     Column(name="job", kind="category", choices=("cook", "nurse", "smith")),
     Column(name="glad", kind="boolean", choices=("no", "yes"), mean=0.5, std=0.5),
 )
-LABELS = {"binary": ("no", "yes"), "multiclass": ("a", "b", "c"), "multilabel": ("p", "q"), "regression": ("u", "v")}
+LABELS = {
+    "binary": ("no", "yes"),
+    "multiclass": ("a", "b", "c"),
+    "multilabel": ("p", "q"),
+    "regression": ("u", "v"),
+}
 
 
 def table(task: str) -> DatasetSpec:
@@ -28,13 +42,22 @@ def table(task: str) -> DatasetSpec:
     extra = {"target_mean": (100.0, -5.0), "target_std": (20.0, 3.0)} if task == "regression" else {}
     outputs = 1 if task == "binary" else len(labels)
     return DatasetSpec(
-        name="t", kind="table", task=task, shape=(3,), outputs=outputs, labels=labels, columns=COLUMNS, **extra
+        name="t",
+        kind="table",
+        task=task,
+        shape=(3,),
+        outputs=outputs,
+        labels=labels,
+        columns=COLUMNS,
+        **extra,
     )
 
 
 def picture(task: str, shape=(12, 16, 3)) -> DatasetSpec:
     spec = table(task)
-    return dataclasses.replace(spec, kind="image", shape=shape, columns=(), mean=(120.0,) * shape[2], std=(60.0,) * shape[2])
+    return dataclasses.replace(
+        spec, kind="image", shape=shape, columns=(), mean=(120.0,) * shape[2], std=(60.0,) * shape[2]
+    )
 
 
 def raw(spec: DatasetSpec, n: int = 6) -> np.ndarray:
@@ -42,7 +65,12 @@ def raw(spec: DatasetSpec, n: int = 6) -> np.ndarray:
     if spec.kind == "image":
         return random.integers(0, 256, (n, *spec.shape)).astype(np.float32)
     return np.stack(
-        [random.choice([np.nan, 20.0, 45.0, 88.0], n), random.choice([-1.0, 0, 1, 2], n), random.choice([0.0, 1.0], n)], axis=1
+        [
+            random.choice([np.nan, 20.0, 45.0, 88.0], n),
+            random.choice([-1.0, 0, 1, 2], n),
+            random.choice([0.0, 1.0], n),
+        ],
+        axis=1,
     ).astype(np.float32)
 
 
@@ -81,7 +109,9 @@ def test_the_corners_of_the_space_build_on_small_pictures(value):
         spec = picture("multiclass", shape)
         dimensions = models.space(spec, Experiment(name="x", data="y"))
         values = {
-            d.name: (d.values[0 if value == "min" else -1] if d.values else (d.minimum if value == "min" else d.maximum))
+            d.name: (
+                d.values[0 if value == "min" else -1] if d.values else (d.minimum if value == "min" else d.maximum)
+            )
             for d in dimensions
         }
         network = models.build(spec, "conv", HyperParameters(values))
@@ -91,7 +121,14 @@ def test_the_corners_of_the_space_build_on_small_pictures(value):
 def test_the_front_end_of_a_table():
     encoder = TableEncoder(
         [
-            {"kind": "number", "mean": 40.0, "std": 10.0, "edges": [10, 30, 50, 90], "choices": 0, "missing": True},
+            {
+                "kind": "number",
+                "mean": 40.0,
+                "std": 10.0,
+                "edges": [10, 30, 50, 90],
+                "choices": 0,
+                "missing": True,
+            },
             {"kind": "category", "mean": 0, "std": 1, "edges": [], "choices": 3, "missing": False},
         ]
     )
@@ -137,7 +174,12 @@ def test_the_exported_network_has_no_augmentation_and_no_dropout():
 
 
 def test_the_space_takes_the_experiments_limits():
-    space = {"units_0": [8, 24], "activation": "tanh", "learning_rate": {"min": 1e-4, "max": 1e-3}, "hidden_layers": {"max": 2}}
+    space = {
+        "units_0": [8, 24],
+        "activation": "tanh",
+        "learning_rate": {"min": 1e-4, "max": 1e-3},
+        "hidden_layers": {"max": 2},
+    }
     found = {d.name: d for d in models.space(table("binary"), Experiment(name="x", data="y", space=space))}
     assert found["units_0"].values == (8, 24)
     assert found["activation"].default == "tanh"
@@ -152,7 +194,7 @@ def test_the_space_takes_the_experiments_limits():
     [
         ({"unit_0": 3}, "units_0"),
         ({"activation": []}, "at least one"),
-        ({"learning_rate": {"low": 1}}, "expected min"),
+        ({"learning_rate": {"low": 1}}, "is expected"),
         ({"learning_rate": {"min": 1.0, "max": 0.1}}, "above"),
     ],
 )
@@ -162,7 +204,10 @@ def test_a_space_that_cannot_be_is_refused(space, words):
 
 
 def test_values_that_are_not_read_do_not_make_another_candidate():
-    one, two = HyperParameters({"hidden_layers": 1, "units_3": 16}), HyperParameters({"hidden_layers": 1, "units_3": 64})
+    one, two = (
+        HyperParameters({"hidden_layers": 1, "units_3": 16}),
+        HyperParameters({"hidden_layers": 1, "units_3": 64}),
+    )
     for hp in (one, two):
         models.build(table("binary"), "dense", hp)
     assert key(one.read) == key(two.read)

@@ -10,7 +10,13 @@ from kexp.search.budget import LONGER, MARGIN, UNTIMED, budget, confirmation
 QUESTION = Experiment(name="q", data="d")
 IMAGE = DatasetSpec(name="i", kind="image", task="binary", shape=(8, 8, 1), outputs=1, labels=("a", "b"))
 TABLE = DatasetSpec(
-    name="t", kind="table", task="binary", shape=(1,), outputs=1, labels=("a", "b"), columns=(Column(name="x", kind="number"),)
+    name="t",
+    kind="table",
+    task="binary",
+    shape=(1,),
+    outputs=1,
+    labels=("a", "b"),
+    columns=(Column(name="x", kind="number"),),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from kexp import experiment
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,9 +29,7 @@ def run(*arguments, folder=ROOT, **environment):
     )
 
 
-@pytest.mark.parametrize(
-    "arguments", [("ruff", "check", "."), ("ruff", "format", "--check", ".")], ids=" ".join
-)
+@pytest.mark.parametrize("arguments", [("ruff", "check", "."), ("ruff", "format", "--check", ".")], ids=" ".join)
 def test_ruff_finds_nothing(arguments):
     done = run(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -127,14 +128,20 @@ def test_every_command_and_option_of_the_readme_exists():
     from kexp.cli import commands
 
     known = {name: {option for p in c.params for option in p.opts} for name, c in commands.commands.items()}
-    for line in re.findall(
-        r"(?:^|&& |`)(?:\.venv/bin/)?kexp ([a-z].*?)(?:$|&&|`)", readme(), flags=re.MULTILINE
-    ):
+    for line in re.findall(r"(?:\$ |&& |`)(?:\.venv/bin/)?kexp ([a-z].*?)(?:$|&&|`)", readme(), flags=re.MULTILINE):
         words = line.split("#")[0].split()
         assert words[0] in known, line
         for word in words[1:]:
             if word.startswith("--"):
                 assert word in known[words[0]] | {"--help"}, line
+
+
+def test_the_readme_shows_every_key_of_an_experiment(tmp_path):
+    path = tmp_path / "photos.toml"
+    path.write_text(blocks(readme(), "toml")[0], encoding="utf-8")
+    shown = experiment.load(path)
+    known = {"time" if field.name == "seconds" else field.name for field in dataclasses.fields(shown)}
+    assert set(tomllib.loads(path.read_text(encoding="utf-8"))) == known
 
 
 def test_the_packages_that_are_needed_say_which_file_needs_them():

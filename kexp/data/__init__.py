@@ -15,6 +15,7 @@ import numpy as np
 from kexp.data import prepare, targets
 from kexp.data.dataset import PARTS, Dataset, Raw
 from kexp.errors import DataError, nearest
+from kexp.experiment import SKLEARN, locate
 from kexp.records import Experiment
 
 __all__ = ["READERS", "Dataset", "Raw", "Reader", "describe", "load"]
@@ -32,19 +33,15 @@ class Reader:
     has_target: bool = False  # the experiment chooses the target; elsewhere the data say what it is
 
 
-def load(
-    experiment: Experiment, *, base: Path = Path(), cache: Path, progress: Progress | None = None
-) -> Dataset:
+def load(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: Progress | None = None) -> Dataset:
     """The data that `experiment` names, read, split and encoded.
 
-    A path is relative to `base`. Decoded pictures are kept under `cache`; `progress` is told how many of how
+    A path is relative to `base`, otherwise to the current folder. Decoded pictures are kept under `cache`; `progress` is told how many of how
     many are done. Raises DataError where there is nothing, or what is there cannot be used.
     """
-    path = Path(experiment.data)
-    if not experiment.data.startswith("sklearn:"):
-        path = base / path.expanduser()
-        if not path.exists():
-            raise DataError(_not_there(path))
+    path = Path(locate(experiment.data, base))
+    if not experiment.data.startswith(SKLEARN) and not path.exists():
+        raise DataError(_not_there(path))
     reader = next((row for row in READERS.values() if row.matches(path)), None)
     if reader is None:
         raise DataError(
@@ -68,9 +65,7 @@ def describe(dataset: Dataset) -> list[tuple[str, str]]:
     counts = [(part, len(dataset.rows(part))) for part in PARTS]
     lines.append(("parts", ", ".join(f"{part} {count:,}" for part, count in counts)))
     if spec.kind == "image":
-        lines.append(
-            ("size", f"{spec.shape[0]} x {spec.shape[1]}, {'grey' if spec.shape[2] == 1 else 'colour'}")
-        )
+        lines.append(("size", f"{spec.shape[0]} x {spec.shape[1]}, {'grey' if spec.shape[2] == 1 else 'colour'}"))
     if spec.target:
         lines.append(("target", spec.target))
     if spec.task in ("binary", "multiclass"):

@@ -53,17 +53,14 @@ def read_idx(path: Path, *, size: tuple[int, ...] = ()) -> Raw:
         if match and (path.is_dir() or match["set"] == IDX_NAME.fullmatch(path.name)["set"]):  # type: ignore[index]
             sets.setdefault(match["set"], {})[(match["part"] or "").lower(), match["what"].lower()] = file
     if len(sets) != 1:
-        raise DataError(
-            f"{path} holds {len(sets)} sets of idx files ({', '.join(sets)}). Name a file of one of them."
-        )
+        raise DataError(f"{path} holds {len(sets)} sets of idx files ({', '.join(sets)}). Name a file of one of them.")
     files = next(iter(sets.values()))
     samples: Samples = []
     for part in dict.fromkeys(part for part, _ in sorted(files, key=lambda key: key[0] != "train")):
         images, labels = files.get((part, "images")), files.get((part, "labels"))
         if images is None or labels is None:
             raise DataError(
-                f"{images or labels} has no {'labels' if images else 'images'} beside it. Put both in "
-                f"{folder}."
+                f"{images or labels} has no {'labels' if images else 'images'} beside it. Put both in {folder}."
             )
         x, y = _read_idx_file(images), _read_idx_file(labels)
         if x.ndim not in (3, 4) or y.ndim != 1 or len(x) != len(y) or x.size == 0:
@@ -108,9 +105,7 @@ def _class_names(path: Path, codes: NDArray[np.uint8]) -> tuple[NDArray[np.str_]
     lines = [line for line in lines if line]
     if len(set(lines)) == len(lines) and len(lines) in (len(codes), int(codes.max()) + 1):
         return np.array(lines)[np.arange(len(codes)) if len(lines) == len(codes) else codes], []
-    return numbers, [
-        f"Ignored {path.name}: {len(lines)} names, one for each of {len(codes)} classes is expected."
-    ]
+    return numbers, [f"Ignored {path.name}: {len(lines)} names, one for each of {len(codes)} classes is expected."]
 
 
 def read_npz(path: Path, *, size: tuple[int, ...] = ()) -> Raw:
@@ -220,9 +215,7 @@ def _resized(x: NDArray[np.uint8], size: tuple[int, ...], notices: list[str]) ->
     height, width = size or choose_size([(found[0], found[1])])
     if (height, width) == found:
         return x
-    notices.append(
-        f"Pictures of {found[0]} x {found[1]} were brought to {height} x {width} (height x width)."
-    )
+    notices.append(f"Pictures of {found[0]} x {found[1]} were brought to {height} x {width} (height x width).")
     channels = x.shape[3]
     resized = np.empty((len(x), height, width, channels), np.uint8)
     for i, pixels in enumerate(x):
@@ -241,9 +234,7 @@ def _targets(path: Path, y: NDArray[Any]) -> NDArray[Any]:
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         row = int(np.argwhere(~np.isfinite(y))[0][0])
-        raise DataError(
-            f"{path}: y is {y[row]} in row {row} (counted from 0). Numbers are expected; remove the row."
-        )
+        raise DataError(f"{path}: y is {y[row]} in row {row} (counted from 0). Numbers are expected; remove the row.")
     if y.ndim == 1:
         return y.astype(np.float64)[:, None] if y.dtype.kind == "f" else y.astype(str)
     if np.isin(y, (0, 1)).all():

@@ -84,9 +84,7 @@ def fill(
         refuse_damaged(list(damaged.values()), len(files))
         if damaged:
             kept = np.delete(np.arange(len(files)), list(damaged))
-            whole = np.lib.format.open_memmap(
-                work / "kept.npy", mode="w+", dtype=np.uint8, shape=(len(kept), *shape)
-            )
+            whole = np.lib.format.open_memmap(work / "kept.npy", mode="w+", dtype=np.uint8, shape=(len(kept), *shape))
             for start in range(0, len(kept), 1024):
                 whole[start : start + 1024] = x[kept[start : start + 1024]]
             whole.flush()
@@ -135,9 +133,7 @@ def _decode_into(
 
     damaged: dict[int, str] = {}
     done = 0
-    pool = ThreadPoolExecutor(
-        max(2, os.cpu_count() or 1)
-    )  # Pillow frees the interpreter lock while it decodes
+    pool = ThreadPoolExecutor(max(2, os.cpu_count() or 1))  # Pillow frees the interpreter lock while it decodes
     try:
         pending: set[Future[dict[int, str]]] = {pool.submit(work, i) for i in range(0, len(files), CHUNK)}
         while pending:

@@ -38,9 +38,7 @@ def scan(root: Path, extensions: Collection[str], *, noun: str) -> tuple[list[Ro
     what one file is called in messages. Raises DataError when there are no such files, or no class folders.
     """
     found, others = _walk(root, extensions)
-    wanted = (
-        f"One folder for each class is expected, with its {noun}s inside ({', '.join(sorted(extensions))})."
-    )
+    wanted = f"One folder for each class is expected, with its {noun}s inside ({', '.join(sorted(extensions))})."
     if not found:
         raise DataError(f"{root} holds no {noun}s{others and f', only {others}'}. {wanted}")
     tops = {name.parts[0] for name in found if len(name.parts) > 1}
@@ -60,9 +58,7 @@ def scan(root: Path, extensions: Collection[str], *, noun: str) -> tuple[list[Ro
         raise DataError(f"{root} holds {noun}s outside class folders only, such as {outside[0]}. {wanted}")
     notices = []
     if outside:
-        notices.append(
-            f"Ignored {_count(len(outside), noun)} outside the class folders, such as {outside[0]}."
-        )
+        notices.append(f"Ignored {_count(len(outside), noun)} outside the class folders, such as {outside[0]}.")
     if others:
         notices.append(f"Ignored in {root.name}: {others}.")
     return rows, notices
@@ -73,9 +69,7 @@ def check_classes(root: Path, rows: Sequence[Row], *, noun: str) -> None:
     counts = Counter(row.label for row in rows)
     if len(counts) < 2:
         only = next(iter(counts), "none")
-        inner = (
-            sorted(p.name for p in (root / only).iterdir() if p.is_dir()) if (root / only).is_dir() else []
-        )
+        inner = sorted(p.name for p in (root / only).iterdir() if p.is_dir()) if (root / only).is_dir() else []
         hint = f" Did you mean {root / only}, which holds {', '.join(inner[:4])}?" if len(inner) > 1 else ""
         raise DataError(
             f"{root} has one class folder with {noun}s, {only!r}; at least two are expected, a folder for "
@@ -88,15 +82,11 @@ def check_classes(root: Path, rows: Sequence[Row], *, noun: str) -> None:
             f"{root}: class {unknown[0]!r} has no training {noun}s; every class of the other parts "
             f"needs some.{nearest(unknown[0], trained)}"
         )
-    least = (
-        FEWEST + 1 - len({row.part for row in rows})
-    )  # training files also serve the parts that have no folder
+    least = FEWEST + 1 - len({row.part for row in rows})  # training files also serve the parts that have no folder
     few = sorted(label for label in trained if trained[label] < least)
     if few:
         more = f" ({len(few) - 1} more classes have too few)" if len(few) > 1 else ""
-        reason = (
-            "one each for training, validation and test" if least == FEWEST else "one for each part to fill"
-        )
+        reason = "one each for training, validation and test" if least == FEWEST else "one for each part to fill"
         raise DataError(
             f"{root}: class {few[0]!r} has {_count(trained[few[0]], noun)}{more}; at least {least} are "
             f"expected, {reason}. Add {noun}s, or remove the folder."

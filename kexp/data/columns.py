@@ -226,9 +226,7 @@ def _either(name: str, present: Sequence[str]) -> tuple[str, str]:
     for false, true in zip(FALSE, TRUE, strict=True):
         if {word.lower() for word in present} <= {false, true}:
             return false, true
-    raise DataError(
-        f"{name} has the values {', '.join(sorted(set(present))[:5])}: yes or no, 0 or 1 is expected."
-    )
+    raise DataError(f"{name} has the values {', '.join(sorted(set(present))[:5])}: yes or no, 0 or 1 is expected.")
 
 
 def _unusual(cell: object, value: float, column: Column) -> str:

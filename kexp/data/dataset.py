@@ -64,9 +64,7 @@ class Dataset:
     part: NDArray[np.int8]
     ids: list[str]
     files: list[str] | None = None
-    raw: pd.DataFrame | None = (
-        None  # tables: input and target cells as the user wrote them (str), for golden vectors
-    )
+    raw: pd.DataFrame | None = None  # tables: input and target cells as the user wrote them (str), for golden vectors
     notices: list[str] = field(default_factory=list)
     fingerprint: str = ""  # of samples, targets and parts: the same rows give the same value
 
@@ -104,9 +102,7 @@ class Dataset:
         try:
             document = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(
-                f"{folder} holds no complete data set. Start the search again with --fresh."
-            ) from error
+            raise RunError(f"{folder} holds no complete data set. Start the search again with --fresh.") from error
         raw = None
         if (folder / "raw.parquet").exists():
             import pandas as pd

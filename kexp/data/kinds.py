@@ -53,9 +53,7 @@ def infer(frame: pd.DataFrame, ids: Sequence[str]) -> tuple[Kinds, list[str]]:
                 )
     if not kinds:
         reasons = " ".join(notices) or "The target is the only column."
-        raise DataError(
-            f"No column is left as input. {reasons} Add columns that say something about the target."
-        )
+        raise DataError(f"No column is left as input. {reasons} Add columns that say something about the target.")
     return kinds, notices
 
 
@@ -125,8 +123,7 @@ def _unreadable(name: str, cells: list[str], kind: ColumnKind, format: str, ids:
     if values is not None and not (np.abs(values) > columns.LARGEST).any():
         return set()
     read = {
-        cell: columns.number(cell) if kind == "number" else columns.date(cell, format)
-        for cell in dict.fromkeys(cells)
+        cell: columns.number(cell) if kind == "number" else columns.date(cell, format) for cell in dict.fromkeys(cells)
     }
     if any(value is not None and abs(value) > columns.LARGEST for value in read.values()):
         row = next(row for row, cell in enumerate(cells) if abs(read[cell] or 0.0) > columns.LARGEST)

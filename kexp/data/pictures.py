@@ -117,9 +117,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
     """An open Pillow picture; what Pillow raises inside becomes a DataError that names the file."""
     name = str(source) if isinstance(source, Path) else str(getattr(source, "name", "the picture"))
     try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-        ) as picture:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as picture:
             yield picture
     except UnidentifiedImageError as error:
         raise DataError(f"{name} is no picture: {EXPECTED} is expected. Replace or remove it.") from error
@@ -207,9 +205,7 @@ def _load(
     return decoded.x, kept, skipped
 
 
-def read_folder(
-    path: Path, *, size: tuple[int, ...] = (), cache: Path, progress: Progress | None = None
-) -> Raw:
+def read_folder(path: Path, *, size: tuple[int, ...] = (), cache: Path, progress: Progress | None = None) -> Raw:
     """The pictures under `path`, one folder for each class, optionally inside train/, val/ and test/.
 
     They are brought to `size`, (height, width), or what `choose_size` says, and kept under `cache`. Raises
@@ -258,9 +254,7 @@ def is_picture_csv(path: Path) -> bool:
     except DataError:  # the reader of tables says what is wrong
         return False
     column = _path_column(cells)
-    return column is not None and any(
-        (path.parent / cell.strip()).is_file() for cell in cells[column][:FIRST]
-    )
+    return column is not None and any((path.parent / cell.strip()).is_file() for cell in cells[column][:FIRST])
 
 
 def read_csv(
@@ -291,9 +285,7 @@ def read_csv(
     if column is None:
         raise DataError(f"{path} has no column of picture paths: {EXPECTED} file is expected in every row.")
     if Path(column).suffix.lower() in EXTENSIONS:
-        raise DataError(
-            f"{path} line 1 names a picture, {column}: a header such as path,label is expected there."
-        )
+        raise DataError(f"{path} line 1 names a picture, {column}: a header such as path,label is expected there.")
     special = (split_column, group_column, time_column)
     left = [name for name in cells if name != column and name not in special]
     if not left:
@@ -311,9 +303,7 @@ def read_csv(
     )
     names = [cell.strip() for cell in raw.x[column].tolist()]
     files = [path.parent / name for name in names]
-    missing = [
-        f"{row}: {name}" for row, name, file in zip(raw.ids, names, files, strict=True) if not file.is_file()
-    ]
+    missing = [f"{row}: {name}" for row, name, file in zip(raw.ids, names, files, strict=True) if not file.is_file()]
     if missing:
         raise DataError(
             f"{path} lists {len(missing)} pictures that are not in {path.parent} ({'; '.join(missing[:3])}). "

@@ -38,9 +38,7 @@ def read(name: str) -> Raw:
     import pandas as pd
 
     # diabetes is normalised unless asked otherwise; a phone would have to know the scale
-    bunch = (
-        datasets.load_diabetes(scaled=False) if name == "diabetes" else getattr(datasets, f"load_{name}")()
-    )
+    bunch = datasets.load_diabetes(scaled=False) if name == "diabetes" else getattr(datasets, f"load_{name}")()
     cells = {
         str(column): [repr(float(value)) for value in bunch.data[:, index]]
         for index, column in enumerate(bunch.feature_names)

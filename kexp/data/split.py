@@ -12,9 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from kexp.data.dataset import PARTS
 from kexp.errors import DataError
 
-LARGEST_VALIDATION = (
-    10_000  # rows, where the data bring their own test rows: more costs time and decides nothing
-)
+LARGEST_VALIDATION = 10_000  # rows, where the data bring their own test rows: more costs time and decides nothing
 LARGEST_TWINS = 0.05  # of the rows: one larger group of equal rows would unbalance the parts
 TRAIN, VALIDATION, TEST = PARTS["train"], PARTS["validation"], PARTS["test"]
 
@@ -52,17 +50,11 @@ def split(
         if TEST not in given:
             shares[TEST] = test
         shares[TRAIN] = 1 - shares.sum()
-        group = (
-            np.arange(len(rows))
-            if groups is None
-            else np.unique(np.asarray(groups)[rows], return_inverse=True)[1]
-        )
+        group = np.arange(len(rows)) if groups is None else np.unique(np.asarray(groups)[rows], return_inverse=True)[1]
         if times is not None:
             part[rows] = _by_time(np.asarray(times)[rows], None if groups is None else group, shares)
         else:
-            strata = (
-                np.zeros(len(rows), np.int64) if y is None else np.unique(y[rows], return_inverse=True)[1]
-            )
+            strata = np.zeros(len(rows), np.int64) if y is None else np.unique(y[rows], return_inverse=True)[1]
             part[rows] = _by_chance(strata, group, shares, np.random.default_rng(seed))
     for name, value in PARTS.items():
         if not (part == value).any():

@@ -60,9 +60,7 @@ def find(path: Path) -> dict[Part | Literal["all"], Path]:
     files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
     if len(files) > 1:
         names = ", ".join(file.name for file in files[:5]) + (" ..." if files[5:] else "")
-        raise DataError(
-            f"{path} holds {len(files)} tables: {names}. Name one of them, or call them train and test."
-        )
+        raise DataError(f"{path} holds {len(files)} tables: {names}. Name one of them, or call them train and test.")
     return {"all": files[0]} if files else {}
 
 
@@ -82,9 +80,7 @@ def read(path: Path, experiment: Experiment) -> Raw:
         notices.append(f"The data bring their own parts: {named}.")
     elif path.is_dir():
         notices.append(f"Read {first.path.name}, the one table in {path}.")
-    special = [
-        name for name in (experiment.split_column, experiment.group_column, experiment.time_column) if name
-    ]
+    special = [name for name in (experiment.split_column, experiment.group_column, experiment.time_column) if name]
     for name in (*experiment.target, *experiment.drop, *special):
         if name not in first.columns:
             raise DataError(f"{first.path} has no column {name!r}.{nearest(name, first.columns)}")
@@ -112,9 +108,7 @@ def read(path: Path, experiment: Experiment) -> Raw:
     times = None
     if experiment.time_column:
         times = _times(cells[experiment.time_column], experiment.time_column, ids)
-        notices.append(
-            f"Rows are in the order of {experiment.time_column!r}: the oldest train, the newest test."
-        )
+        notices.append(f"Rows are in the order of {experiment.time_column!r}: the oldest train, the newest test.")
     return Raw(
         kind="table",
         x=pd.DataFrame({name: cells[name] for name in inputs}, index=range(len(ids)), dtype=object),
@@ -193,9 +187,7 @@ def _check_header(path: Path, header: list[str]) -> None:
     numbers = [columns.number(name) for name in header]
     counted = [str(i) for i in range(len(header))], [str(i + 1) for i in range(len(header))]
     if all(value is not None and not math.isnan(value) for value in numbers) and header not in counted:
-        raise DataError(
-            f"{path} line 1 holds numbers only: {', '.join(header[:5])}. Put the column names there."
-        )
+        raise DataError(f"{path} line 1 holds numbers only: {', '.join(header[:5])}. Put the column names there.")
     if twice:
         raise DataError(f"{path} line 1 names the column {twice[0]!r} twice. Give every column its own name.")
 
@@ -207,9 +199,7 @@ def _read_parquet(path: Path) -> File:
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(
-            f"{path} is no Parquet file that can be read: {error}. Write it anew, or as CSV."
-        ) from error
+        raise DataError(f"{path} is no Parquet file that can be read: {error}. Write it anew, or as CSV.") from error
     if not table.num_rows or not table.num_columns:
         raise DataError(f"{path} has no rows or no columns. Add rows.")
     _check_header(path, [str(name) for name in table.column_names])
@@ -250,9 +240,7 @@ def _parts(cells: Sequence[str], name: str, ids: Sequence[str]) -> NDArray[np.in
         if not columns.is_missing(cell):
             word = columns.text(cell).lower()
             if word not in codes:
-                raise DataError(
-                    f"{ids[row]}: {name} = {cell!r}, one of train, validation and test is expected."
-                )
+                raise DataError(f"{ids[row]}: {name} = {cell!r}, one of train, validation and test is expected.")
             parts[row] = codes[word]
     return parts
 
@@ -262,8 +250,7 @@ def _times(cells: Sequence[str], name: str, ids: Sequence[str]) -> NDArray[np.fl
     numbers = all(columns.number(word) is not None for word in counts)
     format = None if numbers else columns.date_format(counts, share=0.5)
     read = {
-        cell: columns.number(cell) if format is None else columns.date(cell, format)
-        for cell in dict.fromkeys(cells)
+        cell: columns.number(cell) if format is None else columns.date(cell, format) for cell in dict.fromkeys(cells)
     }
     times = np.full(len(cells), math.nan)
     for row, cell in enumerate(cells):

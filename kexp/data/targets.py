@@ -97,9 +97,7 @@ def encode(
     do not fit the task, too many classes, and a class with fewer than FEWEST samples.
     """
     if not len(y):
-        raise DataError(
-            f"No row has a value for the target{_named(names)}. Fill in the column or choose another."
-        )
+        raise DataError(f"No row has a value for the target{_named(names)}. Fill in the column or choose another.")
     names = list(names) or ["class" if y.ndim == 1 else "value"]
     if y.ndim == 1 and y.dtype.kind in "iu" and labels:
         y = np.array([str(labels[index]) for index in y])
@@ -119,9 +117,7 @@ def encode(
     if task == "multilabel":
         return Target(task=task, y=_flags(cells, names, ids), labels=tuple(names), notices=notices)
     if cells.shape[1] > 1:
-        raise DataError(
-            f"task = {task!r} has one target, not {len(names)}: {', '.join(names)}. Name one of them."
-        )
+        raise DataError(f"task = {task!r} has one target, not {len(names)}: {', '.join(names)}. Name one of them.")
     words = [columns.text(cell) for cell in cells[:, 0]]
     index, found = _classes(words, names[0], task, labels, notices)
     return Target(task=task, y=index, labels=found, notices=notices)
@@ -216,9 +212,7 @@ def _classes(
             + (', or set task = "regression".' if all(columns.number(w) is not None for w in counts) else ".")
         )
     if task == "binary" and len(counts) != 2:
-        raise DataError(
-            f'The target {name!r} has {len(counts)} classes, binary needs two. Set task = "multiclass".'
-        )
+        raise DataError(f'The target {name!r} has {len(counts)} classes, binary needs two. Set task = "multiclass".')
     small = sorted((count, word) for word, count in counts.items() if count < FEWEST)
     if small:
         named = ", ".join(f"{word!r} ({count})" for count, word in small[:5]) + (" ..." if small[5:] else "")
@@ -230,9 +224,7 @@ def _classes(
     if wanted:
         strange = next((word for word in counts if word not in wanted), None)
         if strange is not None:
-            raise DataError(
-                f"{strange!r} is none of the classes {', '.join(wanted)}. Correct the list or the sample."
-            )
+            raise DataError(f"{strange!r} is none of the classes {', '.join(wanted)}. Correct the list or the sample.")
         empty = [word for word in wanted if word not in counts]
         if empty:
             notices.append(f"Classes without a sample are left out: {', '.join(empty)}.")

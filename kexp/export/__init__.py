@@ -139,9 +139,7 @@ def _run_child(scratch: Path, timeout_s: float) -> str:
         return ""
     cause = f"by {signal.Signals(-status).name}" if status < 0 else f"with exit status {status}"
     said = (scratch / "output.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
-    return f"the converter died {cause}" + (
-        ": " + " | ".join(line.strip()[:200] for line in said) if said else ""
-    )
+    return f"the converter died {cause}" + (": " + " | ".join(line.strip()[:200] for line in said) if said else "")
 
 
 def _log(scratch: Path) -> dict[str, str | None]:

@@ -62,10 +62,8 @@ def manifest(exported: Path) -> tuple[dict[str, Any], DatasetSpec]:
         spec = from_json(DatasetSpec, document["spec"])
         document["artifacts"], document["limits"], document["checks"]
     except OSError as error:
-        raise ExportError(
-            f"{exported} holds no {MANIFEST}: {error.strerror}. kexp export makes it."
-        ) from error
-    except (ValueError, TypeError, KeyError) as error:
+        raise ExportError(f"{exported} holds no {MANIFEST}: {error.strerror}. kexp export makes it.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ExportError(f"{path} is damaged: {error}. Export again.") from error
     return document, spec
 
@@ -125,9 +123,7 @@ def _data(spec: DatasetSpec, rows: Mapping[str, int]) -> str:
 
 def _quality(evaluation: Mapping[str, Any] | None) -> str:
     if not evaluation:
-        return (
-            "Not evaluated on the test split before this export: `kexp evaluate`, then `kexp export` again."
-        )
+        return "Not evaluated on the test split before this export: `kexp evaluate`, then `kexp export` again."
     lines = [f"On {evaluation['rows']:,} test rows, which took no part in training or choosing:", ""]
     interval = evaluation.get("interval") or {}
     for name, value in evaluation["metrics"].items():
@@ -220,11 +216,7 @@ def _output(spec: DatasetSpec) -> str:
     if spec.task == "binary":
         first, second = spec.labels
         return f"One tensor `output`, float32 (1, 1): the probability of `{second}`; `{first}` has the rest."
-    tail = (
-        "They add up to 1."
-        if spec.task == "multiclass"
-        else "Each stands for itself: take those from 0.5 up."
-    )
+    tail = "They add up to 1." if spec.task == "multiclass" else "Each stands for itself: take those from 0.5 up."
     what = "a probability per line of `labels.txt`, in that order."
     return f"One tensor `output`, float32 (1, {spec.outputs}): {what} {tail}"
 

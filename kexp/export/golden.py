@@ -57,9 +57,7 @@ def write(dataset: Dataset, folder: Path) -> list[str]:
     with (folder / ROWS).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(frame.columns)
-        writer.writerows(
-            [["" if cell is None else cell for cell in row] for row in frame.itertuples(index=False)]
-        )
+        writer.writerows([["" if cell is None else cell for cell in row] for row in frame.itertuples(index=False)])
     return [f"{ROWS} row {i + 1}" for i in range(len(rows))]
 
 
@@ -68,9 +66,7 @@ def read(folder: Path, spec: DatasetSpec) -> NDArray[Any]:
     if spec.kind == "table":
         table = read_file(folder / ROWS)
         cells = zip(*table.columns.values(), strict=True)
-        return np.stack(
-            [encode_row(dict(zip(table.columns, row, strict=True)), spec.columns)[0] for row in cells]
-        )
+        return np.stack([encode_row(dict(zip(table.columns, row, strict=True)), spec.columns)[0] for row in cells])
     from kexp.data.pictures import decode
 
     height, width, channels = spec.shape
@@ -78,9 +74,7 @@ def read(folder: Path, spec: DatasetSpec) -> NDArray[Any]:
     return np.stack([decode(path, (height, width, channels)) for path in files])
 
 
-def save_expected(
-    folder: Path, names: list[str], reference: NDArray[Any], outputs: dict[str, NDArray[Any]]
-) -> None:
+def save_expected(folder: Path, names: list[str], reference: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
     """Write expected.json: `reference` (n, outputs) of the Keras model, `outputs` of each format."""
     document = {
         "samples": names,

@@ -117,9 +117,7 @@ def with_uint8_input(content: bytes) -> bytes:
     graph = model.subgraphs[0]
     (index,) = graph.inputs
     pixels = graph.tensors[index]
-    floats = fb.TensorT(
-        shape=pixels.shape, type=pixels.type, name=pixels.name + b"_float", hasRank=pixels.hasRank
-    )
+    floats = fb.TensorT(shape=pixels.shape, type=pixels.type, name=pixels.name + b"_float", hasRank=pixels.hasRank)
     graph.tensors.append(floats)
     inside = len(graph.tensors) - 1
     for operator in graph.operators:
@@ -127,9 +125,7 @@ def with_uint8_input(content: bytes) -> bytes:
     pixels.type = fb.TensorType.UINT8
     pixels.quantization = fb.QuantizationParametersT(scale=[1.0], zeroPoint=[0])
     dequantize = fb.BuiltinOperator.DEQUANTIZE
-    model.operatorCodes.append(
-        fb.OperatorCodeT(builtinCode=dequantize, deprecatedBuiltinCode=dequantize, version=1)
-    )
+    model.operatorCodes.append(fb.OperatorCodeT(builtinCode=dequantize, deprecatedBuiltinCode=dequantize, version=1))
     first = fb.OperatorT(opcodeIndex=len(model.operatorCodes) - 1, inputs=[index], outputs=[inside])
     graph.operators.insert(0, first)
     return write(model)

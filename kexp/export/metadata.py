@@ -54,15 +54,11 @@ def read_spec(path: Path) -> DatasetSpec | None:
     except (zipfile.BadZipFile, KeyError, OSError):
         return None
     except ValueError as error:
-        raise ExportError(
-            f"{path}: the description inside ({SPEC}) is damaged: {error}. Export it again."
-        ) from error
+        raise ExportError(f"{path}: the description inside ({SPEC}) is damaged: {error}. Export it again.") from error
     try:
         return from_json(DatasetSpec, document)
-    except (TypeError, ValueError) as error:
-        raise ExportError(
-            f"{path} was written by another version of kexp ({error}). Export it again."
-        ) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ExportError(f"{path} was written by another version of kexp ({error}). Export it again.") from error
 
 
 def axis_labels(spec: DatasetSpec) -> tuple[str, ...]:
@@ -75,9 +71,7 @@ def _metadata(spec: DatasetSpec) -> bytes:
 
     b = flatbuffers.Builder(1024)
     answers = {"regression": "value in the target's own units"}.get(spec.task, "probability, 0 to 1")
-    labels = _table(
-        b, [b.CreateString(LABELS), b.CreateString("one name per output"), ("byte", _TENSOR_AXIS_LABELS)]
-    )
+    labels = _table(b, [b.CreateString(LABELS), b.CreateString("one name per output"), ("byte", _TENSOR_AXIS_LABELS)])
     described = _table(b, [b.CreateString(SPEC), b.CreateString("how kexp reads inputs"), None])
     feature = _table(b, [])
     content = _table(b, [("byte", _FEATURE_PROPERTIES), feature])
@@ -87,9 +81,7 @@ def _metadata(spec: DatasetSpec) -> bytes:
     )
     model = [
         b.CreateString(spec.name),
-        b.CreateString(
-            f"{spec.task} of {'pictures' if spec.kind == 'image' else 'table rows'}, made by kexp"
-        ),
+        b.CreateString(f"{spec.task} of {'pictures' if spec.kind == 'image' else 'table rows'}, made by kexp"),
         None,
         _vector(b, [_table(b, [None, None, _vector(b, [_input(b, spec)]), _vector(b, [output])])]),
         None,
@@ -113,9 +105,7 @@ def _input(b: Any, spec: DatasetSpec) -> int:
     unit = _table(b, [("byte", _NORMALIZATION_OPTIONS), options])
     stats = _table(b, [_floats(b, [255.0]), _floats(b, [0.0])])
     text = "picture, channels last, 0 to 255"
-    return _table(
-        b, [b.CreateString("input"), b.CreateString(text), None, content, _vector(b, [unit]), stats]
-    )
+    return _table(b, [b.CreateString("input"), b.CreateString(text), None, content, _vector(b, [unit]), stats])
 
 
 def _table(b: Any, fields: list[int | tuple[str, int] | None]) -> int:

@@ -31,10 +31,10 @@ class Source:
     @functools.cached_property
     def model(self) -> Any:
         """The keras.Model."""
-        import keras
-
         for name in self.modules:
             importlib.import_module(name)
+        import keras
+
         return keras.saving.load_model(self.path, compile=False)
 
     @property

@@ -39,9 +39,7 @@ def float16(source: Source, path: Path) -> None:
     from ai_edge_quantizer import qtyping
 
     half = qtyping.OpQuantizationConfig(
-        weight_tensor_config=qtyping.TensorQuantizationConfig(
-            num_bits=16, dtype=qtyping.TensorDataType.FLOAT
-        ),
+        weight_tensor_config=qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT),
         compute_precision=qtyping.ComputePrecision.FLOAT,
         explicit_dequantize=True,
     )
@@ -79,10 +77,11 @@ def int16x8(source: Source, path: Path) -> None:
 
 @functools.cache
 def _float32(source: Source) -> bytes:
+    model = source.model
     import tensorflow as tf
 
     folder = source.scratch / "batch_1"
-    saved_model.write(source.model, folder, batch=1)
+    saved_model.write(model, folder, batch=1)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return bytes(converter.convert())

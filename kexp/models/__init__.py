@@ -106,7 +106,9 @@ def front_end(spec: DatasetSpec, hp: HyperParameters) -> keras.layers.Layer:
     if spec.kind == "image":
         scale = [1.0 / s if s else 1.0 for s in spec.std]
         offset = [-m * k for m, k in zip(spec.mean, scale, strict=True)]
-        return keras.layers.Rescaling(scale if len(scale) > 1 else scale[0], offset if len(offset) > 1 else offset[0], name="frontend")
+        return keras.layers.Rescaling(
+            scale if len(scale) > 1 else scale[0], offset if len(offset) > 1 else offset[0], name="frontend"
+        )
     columns = [
         {
             "kind": c.kind, "mean": c.mean, "std": c.std, "edges": list(c.edges),
@@ -140,7 +142,9 @@ def _factory(name: str) -> Callable[..., Any]:
     """A row of FACTORIES, or a user's own `module:function` (the current folder is searched too)."""
     if ":" not in name:
         if name not in FACTORIES:
-            raise ExperimentError(f"factory = {name!r} does not exist.{nearest(name, FACTORIES)} Your own: 'module:function'.")
+            raise ExperimentError(
+                f"factory = {name!r} does not exist.{nearest(name, FACTORIES)} Your own: 'module:function'."
+            )
         return FACTORIES[name]
     module, _, function = name.partition(":")
     if str(Path.cwd()) not in sys.path:
@@ -150,14 +154,18 @@ def _factory(name: str) -> Callable[..., Any]:
     except (ModuleNotFoundError, AttributeError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name != module.split(".")[0]:
             raise  # the module is there, and imports something that is not: its author wants the traceback
-        raise ExperimentError(f"factory = {name!r}: {error}. Expected 'module:function', importable from here.") from error
+        raise ExperimentError(
+            f"factory = {name!r}: {error}. Expected 'module:function', importable from here."
+        ) from error
     return found  # type: ignore[no-any-return]
 
 
 def _own(spec: DatasetSpec, factory: str, model: Any) -> Network:
     """A Network around a user's whole model."""
     if not isinstance(model, keras.Model):
-        raise ExperimentError(f"factory = {factory!r} returned {type(model).__name__}: build(hp) returns a keras.Model.")
+        raise ExperimentError(
+            f"factory = {factory!r} returned {type(model).__name__}: build(hp) returns a keras.Model."
+        )
     if model.input_shape[1:] != spec.shape or model.output_shape[1:] != (spec.outputs,):
         raise ExperimentError(
             f"factory = {factory!r} maps {model.input_shape[1:]} to {model.output_shape[1:]}; "

@@ -42,7 +42,7 @@ def conv(hp: HyperParameters, x: Any) -> Any:
     normalise = hp.Boolean("conv_batch_normalization", default=True)
     activation = hp.Choice("conv_activation", ACTIVATIONS, default="relu")
     for stage in range(stages):
-        width = max(8, int(round(filters * growth**stage / 8)) * 8)  # multiples of 8 suit SIMD units
+        width = max(8, round(filters * growth**stage / 8) * 8)  # multiples of 8 suit SIMD units
         for i in range(per_stage):
             name = f"conv_{stage}_{i}"
             size = min(kernel, x.shape[1], x.shape[2])

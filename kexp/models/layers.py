@@ -5,6 +5,7 @@ Both are registered with Keras, so a saved `.keras` file opens after `import kex
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="kexp")
-class TableEncoder(keras.layers.Layer):
+class TableEncoder(keras.layers.Layer):  # type: ignore[misc]
     """Turns (n, columns) raw row vectors into (n, features): no trainable weight, built-in TFLite ops only.
 
     Numbers: missing (NaN) becomes the mean, then (x - mean) / std, cut off at +-`clip`; with `piecewise`, also one
@@ -81,18 +82,24 @@ def _select(x: Any, columns: list[int]) -> Any:
 def _bins(column: dict[str, Any]) -> list[tuple[float, float]]:
     """(low, high) of each quantile bin; none where there is only one."""
     edges = column["edges"]
-    return list(zip(edges[:-1], edges[1:], strict=True)) if len(edges) > 2 else []
+    return list(itertools.pairwise(edges)) if len(edges) > 2 else []
 
 
 @keras.saving.register_keras_serializable(package="kexp")
-class Augment(keras.layers.Layer):
+class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Flip, shift, rotate and zoom pictures (n, h, w, c) at random in one resampling; nothing at inference.
 
     `shift` and `zoom` are shares of the side, `rotate` is in degrees, each uniform in +-. Border pixels are repeated.
     """
 
     def __init__(
-        self, flip: bool = False, shift: float = 0.0, rotate: float = 0.0, zoom: float = 0.0, seed: int = 0, **kwargs: Any
+        self,
+        flip: bool = False,
+        shift: float = 0.0,
+        rotate: float = 0.0,
+        zoom: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.flip, self.shift, self.rotate, self.zoom, self.seed = flip, shift, rotate, zoom, seed
@@ -133,5 +140,11 @@ class Augment(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
-        config = {"flip": self.flip, "shift": self.shift, "rotate": self.rotate, "zoom": self.zoom, "seed": self.seed}
+        config = {
+            "flip": self.flip,
+            "shift": self.shift,
+            "rotate": self.rotate,
+            "zoom": self.zoom,
+            "seed": self.seed,
+        }
         return {**super().get_config(), **config}

@@ -6,7 +6,6 @@ A factory asks for a value where it needs it: `hp.Int("hidden_layers", 0, 4)`. T
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -87,7 +86,9 @@ class HyperParameters:
         return value
 
 
-def declare(build: Callable[[HyperParameters], object], overrides: Mapping[str, Any], *, thorough: bool = True) -> tuple[Dimension, ...]:
+def declare(
+    build: Callable[[HyperParameters], object], overrides: Mapping[str, Any], *, thorough: bool = True
+) -> tuple[Dimension, ...]:
     """Every dimension that `build` can ask for, before the first candidate is proposed.
 
     Counts are answered with their largest value, so that what hangs on them (`units_3`) is asked for; if `thorough`,
@@ -116,11 +117,13 @@ def declare(build: Callable[[HyperParameters], object], overrides: Mapping[str, 
         if len(known) == before:
             break
     unknown = [name for name in overrides if name not in known]
-    if unknown and (len(overrides) == 1 or unknown[0] not in {d.name for d in declare(build, {}, thorough=thorough)}):
-        # One that only other overrides have put out of use (units of a layer that is not there) does no harm.
-        raise ExperimentError(
-            f"[space] {unknown[0]!r} is no hyperparameter of this factory.{nearest(unknown[0], known)}"
-        )
+    if unknown:  # one that only other overrides put out of use (units of a layer that is not there) does no harm
+        everything = {dimension.name for dimension in declare(build, {}, thorough=thorough)}
+        wrong = next((name for name in unknown if name not in everything), None)
+        if wrong is not None:
+            raise ExperimentError(
+                f"[space] {wrong!r} is no hyperparameter of this factory.{nearest(wrong, everything)}"
+            )
     return tuple(known.values())
 
 
@@ -145,8 +148,7 @@ def _override(dimension: Dimension, wanted: Any) -> Dimension:
         known = ("min", "max", "step", "sampling")
         for key in wanted:
             if key not in known:
-                hint = difflib.get_close_matches(key, known, n=1)
-                raise ExperimentError(f"[space] {name}.{key}: expected min, max, step, sampling.{hint and ' Did you mean ' + hint[0] + '?' or ''}")
+                raise ExperimentError(f"[space] {name}.{key} is not known: min, max, step or sampling is expected.")
         low, high = wanted.get("min", dimension.minimum), wanted.get("max", dimension.maximum)
         if dimension.kind not in ("int", "float") and not {"min", "max"} <= set(wanted):
             raise ExperimentError(f"[space] {name} is a choice of {list(dimension.values)}: give [values] of it.")

@@ -9,7 +9,8 @@ from kexp.records import Experiment, Trial
 from kexp.search.budget import budget
 from kexp.search.events import Event, Listener, ignore
 from kexp.search.oracles import ORACLES
-from kexp.search.workers import WORKERS, Setup
+from kexp.search.worker import Setup
+from kexp.search.workers import WORKERS
 from kexp.store import RunStore
 
 
@@ -35,7 +36,10 @@ def search(
     for name, value in (("kind", spec.kind), ("task", spec.task), ("direction", direction)):
         store.set(name, value)
     setup = Setup(
-        home=str(store.root.parent.parent), run=store.name, batch_size=plan.batch_size, objective=experiment.objective
+        home=str(store.root.parent.parent),
+        run=store.name,
+        batch_size=plan.batch_size,
+        objective=experiment.objective,
     )
     pool = WORKERS[where](setup, workers, store.root / "workers.log")  # they start while the space is declared
     try:

@@ -72,7 +72,10 @@ def confirmation(
         return None
     if seconds is None:
         return Confirmation(candidates=tuple(range(most)), seeds=seeds, longer=UNTIMED[spec.kind])
-    sizes = sorted({(c, s) for c in range(1, most + 1) for s in range(1, seeds + 1)}, key=lambda cs: (-cs[0] * cs[1], -cs[0]))
+    sizes = sorted(
+        {(c, s) for c in range(1, most + 1) for s in range(1, seeds + 1)},
+        key=lambda cs: (-cs[0] * cs[1], -cs[0]),
+    )
     for longer in LONGER[spec.kind]:
         fitting = [i for i, cost in enumerate(costs) if cost * longer * MARGIN <= seconds]
         for candidates, repeats in sizes:

@@ -37,13 +37,12 @@ class GridOracle(AbstractOracle):
 
     def __init__(self, dimensions: Sequence[Dimension], *, trials: int | None = None) -> None:
         self._space = Space(dimensions)
-        for name, (dimension, values) in self._space.free.items():
-            if values is None:
-                raise ExperimentError(
-                    f"the grid oracle cannot list {name}, a number from {dimension.minimum:g} to "
-                    f"{dimension.maximum:g} without a step. Give it values, [space] {name} = [...], a step, "
-                    "or choose another oracle."
-                )
+        endless = [name for name, (_, values) in self._space.free.items() if values is None]
+        if endless:
+            raise ExperimentError(
+                f"the grid oracle cannot list {' and '.join(endless)}: continuous, without a step. "
+                f"Give [space] {endless[0]} = [values], or a step, or choose another oracle."
+            )
         self._left = int(min(self._space.size, trials or self._space.size))
         self._codes = self._walk()
 

@@ -87,19 +87,12 @@ class Space:
     @property
     def free(self) -> dict[str, tuple[Dimension, Sequence[Value] | None]]:
         """What can vary: the dimension, and its values, or None for a continuous one."""
-        return {
-            d.name: (d, self._listed[d.name])
-            for d in self._dimensions
-            if len(self._listed[d.name] or (0, 1)) > 1
-        }
+        return {d.name: (d, self._listed[d.name]) for d in self._dimensions if len(self._listed[d.name] or (0, 1)) > 1}
 
     @property
     def default(self) -> dict[str, Code]:
         """The code of the default candidate, each value moved to the nearest that the space allows."""
-        return {
-            name: _code(dimension.default, dimension, values)
-            for name, (dimension, values) in self.free.items()
-        }
+        return {name: _code(dimension.default, dimension, values) for name, (dimension, values) in self.free.items()}
 
     def decode(self, codes: Mapping[str, Code]) -> dict[str, Value]:
         """The values of a candidate, fixed ones included, in the order of the dimensions."""

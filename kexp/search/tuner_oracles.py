@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import keras_tuner
 import numpy as np
-import threadpoolctl
+import threadpoolctl  # type: ignore[import-untyped]
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle, RandomSearchOracle
 from keras_tuner.oracles import HyperbandOracle as TunerHyperband
@@ -116,7 +116,7 @@ class SamplingOracle(AbstractOracle):
                 trial.status, trial.score = TrialStatus.COMPLETED, scores[id]
             else:  # taken for one spread below the middle
                 tuner.ongoing_trials[f"kexp-{id}"] = trial
-        # One thread: beside busy workers, threads that wait for each other over tiny matrices take ten times longer.
+        # One thread: beside busy workers, threads that wait for each other take ten times longer.
         with warnings.catch_warnings(), threadpoolctl.threadpool_limits(1):
             warnings.simplefilter("ignore")  # scikit-learn's, on a fit that has not converged
             values: dict[str, Code] = tuner.populate_space("")["values"]
@@ -153,17 +153,15 @@ class HyperbandOracle(AbstractOracle):
         )
         self._names: dict[int, str] = {}  # our id -> keras-tuner's, of what was proposed
         self._ids: dict[str, int] = {}  # and back
-        self._continued: set[str] = set()  # promoted from a rung before
+        self._replaceable: set[str] = set()  # members of first rungs that another rung follows
         self._failed: set[str] = set()
         self._seen: set[tuple[Value, ...]] = set()
         self._used_up = False
 
     def ask(self, id: int) -> Proposal | None:
         """The next member of the rung; None while a full rung is waited for."""
-        if self.exhausted or self._waits():
-            return None
         repeats = 0
-        while not self._used_up:
+        while not self.exhausted and not self._waits():
             name = f"{len(self._tuner.trials)}"
             answer: dict[str, Any] = self._tuner.populate_space(name)["values"]
             codes = {key: value for key, value in answer.items() if not key.startswith("tuner/")}
@@ -181,8 +179,8 @@ class HyperbandOracle(AbstractOracle):
             else:
                 self._seen.add(identity)
                 self._names[id], self._ids[name] = name, id
-                if parent is not None:
-                    self._continued.add(name)
+                if parent is None and answer["tuner/bracket"] > 0:
+                    self._replaceable.add(name)
                 return Proposal(
                     values,
                     epochs=int(answer["tuner/epochs"]),
@@ -197,7 +195,7 @@ class HyperbandOracle(AbstractOracle):
         return self._used_up or len(self._names) >= self._limit
 
     def tell(self, id: int, score: float | None) -> None:
-        """Score trial `id`; one that failed makes room in a first rung, and comes last in a later one."""
+        """Score trial `id`; one that failed makes room in its first rung, and comes last in a later one."""
         name = self._names[id]
         trial = self._tuner.trials[name]
         if trial.status == TrialStatus.COMPLETED:
@@ -207,7 +205,7 @@ class HyperbandOracle(AbstractOracle):
             trial.status, trial.score = TrialStatus.COMPLETED, value
             return
         self._fail(name)
-        if name not in self._continued:
+        if name in self._replaceable:
             self._withdraw(name)
 
     def replay(self, id: int, proposal: Proposal) -> None:
@@ -304,6 +302,8 @@ def _hyperparameters(space: Space) -> keras_tuner.HyperParameters:
             hp.Int(name, int(dimension.minimum), int(dimension.maximum), sampling="log")
         else:
             hp.Float(name, dimension.minimum, dimension.maximum, sampling=dimension.sampling)
+    if not space.free:
+        hp.Fixed("tuner/nothing", 0)  # Hyperband takes a candidate without values for none
     return hp
 
 

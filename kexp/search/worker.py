@@ -1,7 +1,7 @@
 """A worker process: takes trials from the driver, trains them on its one thread, sends back what came out.
 
-The driver starts it with the inherited end of a socket pair (`main`, not `python -m`: records that are pickled must
-name this module). It holds no state that a search needs: the driver can kill it at any moment. It ends when the driver does.
+The driver starts `main` with the inherited end of a socket pair (not with `python -m`: what is pickled must name this
+module). It holds no state that a search needs, so the driver can kill it at any moment. It ends when the driver does.
 """
 
 from __future__ import annotations
@@ -96,4 +96,3 @@ def main() -> None:
         serve(Connection(int(sys.argv[1])))
     except (EOFError, ConnectionResetError, BrokenPipeError):
         return  # the driver is gone
-

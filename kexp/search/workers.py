@@ -106,10 +106,12 @@ class Processes(AbstractWorkers):
         self._lost: list[Outcome] = []
 
     def submit(self, job: Job) -> None:
+        """See AbstractWorkers."""
         self._queue.append(job)
         self._feed()
 
     def poll(self, timeout: float) -> list[Outcome]:
+        """See AbstractWorkers."""
         outcomes, self._lost = self._lost, []
         if outcomes:
             return outcomes
@@ -128,6 +130,7 @@ class Processes(AbstractWorkers):
         return outcomes
 
     def close(self) -> None:
+        """See AbstractWorkers."""
         for worker in self._pool:
             worker.kill()
         self._pool.clear()
@@ -181,4 +184,3 @@ class Processes(AbstractWorkers):
 
 
 WORKERS: dict[str, Callable[[Setup, int, Path], AbstractWorkers]] = {"processes": Processes}
-

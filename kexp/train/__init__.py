@@ -92,4 +92,3 @@ class Trainer:
                 samples(self.spec, network, np.asarray(validation[0]), validation[1]),
             )
         return self._samples[same]
-

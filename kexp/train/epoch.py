@@ -149,7 +149,7 @@ def _epoch_graph(
     core, loss_of = network.core, _loss(spec, network.logits)
     peak, warm = network.learning_rate, max(1.0, WARM_UP * total)
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def run(order: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         losses = tf.constant(0.0)
         for i in tf.range(steps):
@@ -175,7 +175,7 @@ def _forward_graph(spec: DatasetSpec, network: Network) -> Callable[[tf.Tensor],
     """The graph from features to answers."""
     answer = network.model.layers[-1] if network.logits else None
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def forward(features: tf.Tensor) -> tf.Tensor:
         out = network.core(_prepare(spec, network, features), training=False)
         return out if answer is None else answer(out)

@@ -1,0 +1,149 @@
+"""The acceptance runs of the project's issues, one after the other: search, evaluate and export with defaults.
+
+    python benchmarks/acceptance.py --data DIR [--only fashion_mnist adult] [--again]
+
+DIR holds the data sets by name. What was measured is kept in benchmarks/results/acceptance.json and counts while the
+code that it measured is unchanged (`CODE`); an interrupted call goes on where it was. Ends in one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+CODE = (
+    "data",
+    "models",
+    "train",
+    "search",
+    "export",
+    "metrics.py",
+    "release.py",
+    "verify.py",
+    "runtime.py",
+    "evaluate.py",
+)
+MOST_SECONDS = 600 * 1.1 + 30  # of search: ten minutes, the epoch that was running, loading and saving
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set: where it is, what to predict, and what must be reached on the test rows."""
+
+    source: str
+    metric: str
+    limit: float | None = None  # at least for accuracy, at most for rmse
+    options: tuple[str, ...] = ()
+
+
+CASES = {
+    "digits": Case("sklearn:digits", "accuracy", 0.97),
+    "diabetes": Case("sklearn:diabetes", "rmse"),
+    "titanic": Case("{data}/titanic/titanic.csv", "accuracy"),
+    "wine_quality": Case("{data}/wine_quality/winequality.csv", "rmse"),
+    "california_housing": Case("{data}/california_housing/housing.csv", "rmse", 53_500.0),
+    "adult": Case("{data}/adult", "accuracy", 0.855),
+    "trashnet": Case("{data}/trashnet", "accuracy", 0.78),
+    "fashion_mnist": Case("{data}/fashion_mnist", "accuracy", 0.91),
+}
+
+
+def digest() -> str:
+    """Of the code whose change makes a figure void."""
+    total = hashlib.sha256()
+    for entry in CODE:
+        path = ROOT / "kexp" / entry
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            total.update(file.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def kexp(home: Path, *arguments: str) -> tuple[int, dict[str, Any], float]:
+    """Exit status, the JSON document, and seconds of one kexp command."""
+    start = time.monotonic()
+    command = [sys.executable, "-m", "kexp", *arguments, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, env={**os.environ, "KEXP_HOME": str(home)}, text=True)
+    lines = done.stdout.strip().splitlines()
+    return done.returncode, json.loads(lines[-1]) if lines else {}, time.monotonic() - start
+
+
+def measure(name: str, case: Case, data: str) -> dict[str, Any]:
+    """Search, export and evaluate one data set in a home of its own."""
+    home = RESULTS / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    source = case.source.format(data=data)
+    status, shown, seconds = kexp(home, "search", source, "--name", name, "--workers", "2", "--fresh", *case.options)
+    if status:
+        return {"ok": False, "error": f"search ended with {status}"}
+    status, exported, _ = kexp(home, "export", name, "--tflite")
+    _, evaluated, _ = kexp(home, "evaluate", name)
+    value = evaluated["metrics"][case.metric]
+    reached = case.limit is None or (value >= case.limit if case.metric == "accuracy" else value <= case.limit)
+    files = {artifact["format"]: artifact["bytes"] for artifact in exported.get("artifacts", [])}
+    return {
+        "ok": bool(reached and status == 0 and "tflite_int8" in files and seconds <= MOST_SECONDS),
+        "metric": case.metric,
+        "test": value,
+        "int8": evaluated["files"].get("model_int8.tflite", {}).get(case.metric),
+        "interval": [evaluated["interval"]["low"], evaluated["interval"]["high"]],
+        "limit": case.limit,
+        "search_seconds": round(seconds),
+        "trials": len(shown["trials"]),
+        "bytes_int8": files.get("tflite_int8"),
+        "bytes_float32": files.get("tflite_float32"),
+        "refused": exported.get("failures", {}),
+        "worst_drop": max(
+            (c["value"] for c in exported.get("checks", []) if c["name"].endswith(" drop")), default=None
+        ),
+    }
+
+
+def main() -> None:
+    """Run what is missing, print the table, end in one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="data", help="the folder that holds the data sets by name")
+    parser.add_argument("--only", nargs="*", choices=CASES, help="these data sets alone")
+    parser.add_argument("--again", action="store_true", help="measure anew what counts still")
+    arguments = parser.parse_args()
+    file = RESULTS / "acceptance.json"
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    for name in arguments.only or CASES:
+        code = digest()
+        if known.get(name, {}).get("code") == code and not arguments.again:
+            continue
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        known[name] = {
+            "code": code,
+            "date": time.strftime("%Y-%m-%d"),
+            **measure(name, CASES[name], arguments.data),
+        }
+        file.write_text(json.dumps(known, indent=1))
+    code = digest()
+    print(f"{'data':20}{'metric':10}{'test':>10}{'int8':>10}{'limit':>10}{'int8 bytes':>12}{'search':>8}  verdict")
+    for name in CASES:
+        row = known.get(name)
+        if row is None or "test" not in row:
+            print(f"{name:20}{(row or {}).get('error', 'not measured')}")
+            continue
+        verdict = ("held" if row["ok"] else "NOT HELD") + ("" if row["code"] == code else ", by other code")
+        print(
+            f"{name:20}{row['metric']:10}{row['test']:>10.5g}{row['int8'] or float('nan'):>10.5g}"
+            f"{row['limit'] or '-':>10}"
+            f"{row['bytes_int8'] or 0:>12,}{row['search_seconds']:>7}s  {verdict}"
+        )
+    print(json.dumps({"code": code, "results": known}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Small trained networks, exported once per test process, for the tests of runtime, export, verify and predict."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kexp import data, models
+from kexp.data.dataset import Dataset
+from kexp.records import Experiment
+from kexp.release import Release, release
+
+_keep = tempfile.TemporaryDirectory(prefix="kexp-tests-")  # removed when the process ends
+
+
+class Exported(NamedTuple):
+    dataset: Dataset
+    model: Path
+    release: Release
+
+
+def folder(name):
+    path = Path(_keep.name) / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def train(dataset, factory, values, path, *, epochs, rate=0.01):
+    """Fit a network for a moment and save it as the search does."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    network = models.build(dataset.spec, factory, models.replay(values))
+    loss = "sparse_categorical_crossentropy" if dataset.spec.task == "multiclass" else "binary_crossentropy"
+    x, y = dataset.take("train")
+    if dataset.spec.task == "regression":  # the core answers in deviations, the answer layer in units
+        encoded = np.asarray(network.frontend(x.astype(np.float32)))
+        network.core.compile(keras.optimizers.Adam(rate), "mse")
+        y = (y - np.array(dataset.spec.target_mean)) / np.array(dataset.spec.target_std)
+        network.core.fit(encoded, y, epochs=epochs, batch_size=32, verbose=0)
+    else:
+        network.model.compile(keras.optimizers.Adam(rate), loss)
+        network.model.fit(x.astype(np.float32), y, epochs=epochs, batch_size=32, verbose=0)
+    models.inference(network).save(path)
+
+
+@functools.cache
+def digits():
+    """Pictures, ten classes, every format."""
+    place = folder("digits")
+    dataset = data.load(Experiment(name="digits", data="sklearn:digits"), cache=place / "cache")
+    train(dataset, "conv", {}, place / "trained.keras", epochs=4)
+    return Exported(dataset, place / "trained.keras", release(place / "trained.keras", dataset, [], place / "exported"))
+
+
+ROWS = 400
+
+
+def write_people(path):
+    """A CSV with every kind of column, missing cells, and a target that depends on all of them."""
+    random = np.random.default_rng(0)
+    age = random.normal(40, 12, ROWS).round(1)
+    city = random.choice(["Bonn", "Köln", "Trier"], ROWS, p=[0.5, 0.3, 0.2])
+    member = random.choice(["yes", "no"], ROWS)
+    day = random.integers(18000, 19000, ROWS)
+    income = 1000 * np.exp(random.normal(0, 1, ROWS)).round(3)
+    score = (age - 40) / 12 + (city == "Bonn") - (member == "no") + np.log(income / 1000) + (day - 18500) / 500
+    lines = ["age,city,member,joined,income,buys"]
+    for i in range(ROWS):
+        cells = [str(age[i]), city[i], member[i], str(np.datetime64(int(day[i]), "D")), str(income[i])]
+        if i % 9 == 0:
+            cells[0] = ""
+        lines.append(",".join([*cells, "yes" if score[i] > 0 else "no"]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@functools.cache
+def people():
+    """Table rows, two classes."""
+    place = folder("people")
+    write_people(place / "people.csv")
+    experiment = Experiment(name="people", data=str(place / "people.csv"), target=("buys",))
+    dataset = data.load(experiment, cache=place / "cache")
+    train(dataset, "dense", {}, place / "trained.keras", epochs=10)
+    made = release(place / "trained.keras", dataset, ["tflite"], place / "exported")
+    return Exported(dataset, place / "trained.keras", made)
+
+
+@functools.cache
+def diabetes():
+    """Table rows, one number, whose units overflow float16."""
+    place = folder("diabetes")
+    dataset = data.load(Experiment(name="diabetes", data="sklearn:diabetes"), cache=place / "cache")
+    spec = dataset.spec
+    factor = np.float32(1e4)
+    dataset.spec = dataclasses.replace(
+        spec,
+        target_mean=tuple(m * float(factor) for m in spec.target_mean),
+        target_std=tuple(s * float(factor) for s in spec.target_std),
+    )
+    dataset.y = dataset.y * factor
+    train(dataset, "dense", {"hidden_layers": 2}, place / "trained.keras", epochs=10)
+    made = release(place / "trained.keras", dataset, ["tflite"], place / "exported")
+    return Exported(dataset, place / "trained.keras", made)
