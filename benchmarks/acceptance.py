@@ -3,7 +3,7 @@
     python benchmarks/acceptance.py --data DIR [--only fashion_mnist adult] [--again]
 
 DIR holds the data sets by name. What was measured is kept in benchmarks/results/acceptance.json and counts while the
-code that it measured is unchanged (`CODE`); an interrupted call goes on where it was. Ends in one JSON line.
+code that it measured is unchanged; an interrupted call goes on where it was. Ends in one JSON line.
 """
 
 from __future__ import annotations
@@ -21,18 +21,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-CODE = (
-    "data",
-    "models",
-    "train",
-    "search",
-    "export",
-    "metrics.py",
-    "release.py",
-    "verify.py",
-    "runtime.py",
-    "evaluate.py",
-)
+SEARCH = ("data", "models", "train", "search", "metrics.py")  # code whose change makes a search void
+EXPORT = ("export", "release.py", "verify.py", "runtime.py", "evaluate.py")  # and its export and evaluation
 MOST_SECONDS = 600 * 1.1 + 30  # of search: ten minutes, the epoch that was running, loading and saving
 
 
@@ -58,10 +48,10 @@ CASES = {
 }
 
 
-def digest() -> str:
-    """Of the code whose change makes a figure void."""
+def digest(*entries: str) -> str:
+    """Of the code in these entries of kexp/."""
     total = hashlib.sha256()
-    for entry in CODE:
+    for entry in entries:
         path = ROOT / "kexp" / entry
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             total.update(file.read_bytes())
@@ -77,14 +67,17 @@ def kexp(home: Path, *arguments: str) -> tuple[int, dict[str, Any], float]:
     return done.returncode, json.loads(lines[-1]) if lines else {}, time.monotonic() - start
 
 
-def measure(name: str, case: Case, data: str) -> dict[str, Any]:
-    """Search, export and evaluate one data set in a home of its own."""
-    home = RESULTS / "home"
-    home.mkdir(parents=True, exist_ok=True)
+def search(name: str, case: Case, data: str, home: Path) -> dict[str, Any]:
+    """Search one data set."""
     source = case.source.format(data=data)
     status, shown, seconds = kexp(home, "search", source, "--name", name, "--workers", "2", "--fresh", *case.options)
     if status:
         return {"ok": False, "error": f"search ended with {status}"}
+    return {"search_seconds": round(seconds), "trials": len(shown["trials"]), "reason": shown["reason"]}
+
+
+def ship(name: str, case: Case, home: Path, seconds: float) -> dict[str, Any]:
+    """Export what was found, and evaluate it."""
     status, exported, _ = kexp(home, "export", name, "--tflite")
     _, evaluated, _ = kexp(home, "evaluate", name)
     value = evaluated["metrics"][case.metric]
@@ -97,8 +90,6 @@ def measure(name: str, case: Case, data: str) -> dict[str, Any]:
         "int8": evaluated["files"].get("model_int8.tflite", {}).get(case.metric),
         "interval": [evaluated["interval"]["low"], evaluated["interval"]["high"]],
         "limit": case.limit,
-        "search_seconds": round(seconds),
-        "trials": len(shown["trials"]),
         "bytes_int8": files.get("tflite_int8"),
         "bytes_float32": files.get("tflite_float32"),
         "refused": exported.get("failures", {}),
@@ -118,18 +109,21 @@ def main() -> None:
     file = RESULTS / "acceptance.json"
     RESULTS.mkdir(parents=True, exist_ok=True)
     known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    home = RESULTS / "home"
+    home.mkdir(exist_ok=True)
     for name in arguments.only or CASES:
-        code = digest()
-        if known.get(name, {}).get("code") == code and not arguments.again:
-            continue
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        known[name] = {
-            "code": code,
-            "date": time.strftime("%Y-%m-%d"),
-            **measure(name, CASES[name], arguments.data),
-        }
-        file.write_text(json.dumps(known, indent=1))
-    code = digest()
+        case, row = CASES[name], known.get(name, {})
+        code = {"search_code": digest(*SEARCH), "code": digest(*SEARCH, *EXPORT)}
+        if row.get("search_code") != code["search_code"] or arguments.again:
+            print(f"{name}: search ...", file=sys.stderr, flush=True)
+            row = {**search(name, case, arguments.data, home), "search_code": code["search_code"]}
+            known[name] = row
+            file.write_text(json.dumps(known, indent=1))
+        if row.get("code") != code["code"] and "error" not in row:
+            print(f"{name}: export, evaluate ...", file=sys.stderr, flush=True)
+            row |= {**ship(name, case, home, row["search_seconds"]), **code, "date": time.strftime("%Y-%m-%d")}
+            file.write_text(json.dumps(known, indent=1))
+    code = digest(*SEARCH, *EXPORT)
     print(f"{'data':20}{'metric':10}{'test':>10}{'int8':>10}{'limit':>10}{'int8 bytes':>12}{'search':>8}  verdict")
     for name in CASES:
         row = known.get(name)

@@ -70,6 +70,11 @@ def describe(model: Path) -> DatasetSpec:
         return inside
     from kexp.export import card
 
+    if not (model.parent / card.MANIFEST).exists():
+        raise ExportError(
+            f"{model} does not describe itself, and no {card.MANIFEST} lies beside it. "
+            "Give a file that kexp export wrote."
+        )
     return card.manifest(model.parent)[1]
 
 

@@ -36,8 +36,9 @@ class Reader:
 def load(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: Progress | None = None) -> Dataset:
     """The data that `experiment` names, read, split and encoded.
 
-    A path is relative to `base`, otherwise to the current folder. Decoded pictures are kept under `cache`; `progress` is told how many of how
-    many are done. Raises DataError where there is nothing, or what is there cannot be used.
+    A path is relative to `base`, otherwise to the current folder. Decoded pictures are kept under `cache`;
+    `progress` is told how many of how many are done. Raises DataError where there is nothing, or what is there
+    cannot be used.
     """
     path = Path(locate(experiment.data, base))
     if not experiment.data.startswith(SKLEARN) and not path.exists():
