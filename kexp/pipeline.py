@@ -297,7 +297,7 @@ def _ranked(run: RunStore) -> list[Trial]:
 
 def _need_model(run: RunStore) -> Path:
     if not run.model.exists():
-        raise RunError(f"the run {run.name!r} has no model yet. kexp search {run.name} continues it.")
+        raise RunError(f"the run {run.name!r} has no model yet. The command that started its search continues it.")
     return run.model
 
 

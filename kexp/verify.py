@@ -36,9 +36,11 @@ class Limits(NamedTuple):
     drop: float
 
 
-# Largest gaps measured (18 small nets, six activations, pictures and tables, 2026-11): float32 1.7e-6,
-# float16 .002, dynamic .07, int16x8 .05, int8 .17 in probability and .66 deviations (a row far outside the
-# calibration rows). Drops: accuracy as a share, RMSE relative to the Keras model's.
+# Largest gaps measured (18 small nets: six activations, pictures and tables, TensorFlow 2.21, 2026-11), of
+# probabilities / in deviations: float32 1.3e-6 / 1.7e-6, float16 .0015 / .0018, dynamic .055 / .071, int16x8 .046 / .054,
+# int8 .14 / .65 (a row far outside the calibration rows). The quantised limits leave about twice that for the
+# harder nets, so it is the drop that judges quality; the gap finds a file that computes something else.
+# Drops: accuracy as a share, RMSE relative to the Keras model's.
 EXACT, HALF = Limits(1e-4, 0.0), Limits(0.02, 0.002)
 QUANTISED = Limits(0.35, 0.01)
 QUANTISED_REGRESSION = Limits(1.0, 0.02)
@@ -78,7 +80,7 @@ def gate(
             f"{format} {name} drop",
             drop(reference, outputs, y, spec),
             held.drop,
-            "Use a larger variant such as tflite_float16, or allow more: --tolerance " + f"{format}=0.02",
+            f"Use another format, or allow more with --tolerance {format}=DROP.",
         ),
     ]
 

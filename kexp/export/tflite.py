@@ -2,7 +2,7 @@
 
 TensorFlow's converter makes the float32 file, ai-edge-quantizer all others from it. Measured on small conv
 and dense nets with six activations (2026-11, TensorFlow 2.21, quantizer 0.10): TensorFlow's own int8 ruins
-every table (accuracy .96 -> .61, RMSE 63 -> 93) and selu (.93 -> .23), its int16x8 refuses elu, selu and
+11 of 12 tables (accuracy .96 -> .61, RMSE 63 -> 93) and selu (.93 -> .23), its int16x8 refuses elu, selu and
 tables; here the front end, and what only selu needs, stays float (.96, 62, .94), and all of them convert.
 
 float16    weights halved; the last layer of a regression stays float32: the target's units in it overflow

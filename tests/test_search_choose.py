@@ -1,0 +1,59 @@
+"""Who leads and who wins: means over seeds, one standard error, ties by loss."""
+
+from __future__ import annotations
+
+from kexp.records import Trial
+from kexp.search.choose import Judge
+
+JUDGE = Judge(task="binary", objective="", rows=1000)
+
+
+def trial(id, accuracy, loss=0.5, *, parent=None, epochs=3, units=None):
+    return Trial(
+        id=id, factory="dense", values={"units": units if units is not None else id}, status="completed", epochs=epochs,
+        stage="explore" if parent is None else "confirm", parent=parent, score=accuracy,
+        metrics={"accuracy": accuracy, "log_loss": loss},
+    )  # fmt: skip
+
+
+def ids(trials):
+    return [t.id for t in trials]
+
+
+def test_a_clear_lead_is_a_lead():
+    assert ids(JUDGE.leaders([trial(0, 0.80), trial(1, 0.90, 0.9), trial(2, 0.85)], 3)) == [1, 2, 0]
+
+
+def test_within_one_standard_error_the_loss_decides():
+    # sqrt(.9 * .1 / 1000) = .0095
+    assert ids(JUDGE.leaders([trial(0, 0.900, 0.5), trial(1, 0.893, 0.3), trial(2, 0.88, 0.1)], 3)) == [1, 0, 2]
+
+
+def test_an_error_metric_decides_by_itself():
+    judge = Judge(task="binary", objective="log_loss", rows=10)
+    assert ids(judge.leaders([trial(0, 0.9, 0.31), trial(1, 0.1, 0.30)], 2)) == [1, 0]
+
+
+def test_equal_candidates_lead_once():
+    assert ids(JUDGE.leaders([trial(0, 0.9, units=8), trial(1, 0.9, units=8), trial(2, 0.8)], 3)) == [0, 2]
+
+
+def test_the_mean_over_seeds_decides_not_one_lucky_run():
+    explored = [trial(0, 0.99), trial(1, 0.95)]
+    again = [trial(2, 0.80, parent=0), trial(3, 0.82, parent=0), trial(4, 0.95, parent=1), trial(5, 0.94, parent=1)]
+    best, why = JUDGE.choose(explored, again)
+    assert best.id in (1, 4)
+    assert why.startswith("candidate 1: mean validation accuracy")
+
+
+def test_an_exploring_run_that_was_shorter_does_not_count():
+    explored = [trial(0, 0.99, epochs=3)]
+    best, why = JUDGE.choose(explored, [trial(1, 0.9, parent=0, epochs=6)])
+    assert best.id == 1
+    assert "over 1 run(s)" in why
+
+
+def test_without_a_second_run_the_leader_is_best():
+    best, why = JUDGE.choose([trial(0, 0.9, 0.5), trial(1, 0.7)], [])
+    assert best.id == 0
+    assert "one run each" in why

@@ -1,0 +1,131 @@
+"""Training one candidate: it learns, repeats itself, stops when told, goes on from weights, and fails loudly."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from kexp.data.dataset import Dataset
+from kexp.records import Column, DatasetSpec, Trial
+from kexp.train import Trainer
+
+VALUES = {"hidden_layers": 1, "units_0": 32, "learning_rate": 0.01, "dropout": 0.0}
+
+
+def table(task: str = "binary", rows: int = 400) -> Dataset:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(rows, 2)).astype(np.float32)
+    columns = tuple(Column(name=n, kind="number") for n in "ab")
+    extra = {}
+    if task == "regression":
+        y = (1000 + 50 * (x[:, :1] - 2 * x[:, 1:])).astype(np.float32)
+        extra = {"target_mean": (1000.0,), "target_std": (110.0,)}
+        labels, outputs = ("y",), 1
+    elif task == "multilabel":
+        y, labels, outputs = (x > 0).astype(np.float32), ("a", "b"), 2
+    elif task == "multiclass":
+        y, labels, outputs = ((x[:, 0] > 0).astype(np.int32) + (x[:, 1] > 0)).astype(np.int32), ("n", "o", "b"), 3
+    else:
+        y, labels, outputs = (x[:, 0] > x[:, 1]).astype(np.int32), ("no", "yes"), 1
+    spec = DatasetSpec(
+        name="t", kind="table", task=task, shape=(2,), outputs=outputs, labels=labels, columns=columns, **extra
+    )
+    part = np.array([0, 0, 0, 1] * (rows // 4), np.int8)
+    return Dataset(spec=spec, x=x, y=y, part=part, ids=[])
+
+
+def trial(**options) -> Trial:
+    return Trial(id=0, factory="dense", status="running", **{"values": VALUES, "epochs": 15, "seed": 1, **options})
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "reached"),
+    [
+        ("binary", "accuracy", 0.93),
+        ("multiclass", "accuracy", 0.9),
+        ("multilabel", "accuracy", 0.9),
+        ("regression", "r2", 0.97),
+    ],
+)
+def test_it_learns(task, metric, reached):
+    done, fitted = Trainer(table(task), batch_size=16).run(trial())
+    assert done.status == "completed", done.message
+    assert done.metrics[metric] > reached
+    assert done.parameters == sum(w.size for w in fitted.weights)
+    assert len(fitted.history) <= 15
+    assert done.score == done.metrics["rmse" if task == "regression" else "accuracy"]
+
+
+def test_the_same_seed_gives_the_same_network_whatever_was_trained_before():
+    trainer = Trainer(table(), batch_size=16)
+    first, one = trainer.run(trial(epochs=3))
+    trainer.run(trial(epochs=2, seed=9, values={**VALUES, "units_0": 16}))
+    again, two = trainer.run(trial(epochs=3))
+    _, other = trainer.run(trial(epochs=3, seed=2))
+    assert first.metrics == again.metrics
+    for a, b in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+
+
+def test_it_goes_on_from_the_weights_of_its_parent():
+    trainer = Trainer(table(), batch_size=16)
+    _, parent = trainer.run(trial(epochs=6))
+    _, child = trainer.run(trial(epochs=7), initial_epoch=6, weights=parent.weights)
+    _, fresh = trainer.run(trial(epochs=1))
+    assert [entry["epoch"] for entry in child.history] == [7.0]
+    assert child.history[0]["loss"] < fresh.history[0]["loss"]
+
+
+def test_the_deadline_stops_it_with_what_it_has():
+    done, fitted = Trainer(table(), batch_size=16).run(trial(epochs=500), deadline=time.monotonic())
+    assert done.status == "stopped"
+    assert "1 epochs" in done.message
+    assert fitted is not None
+    assert math.isfinite(done.score)
+
+
+def test_divergence_fails_the_trial_and_says_where():
+    done, fitted = Trainer(table("regression"), batch_size=16).run(trial(values={**VALUES, "learning_rate": 1e30}))
+    assert done.status == "failed"
+    assert fitted is None
+    assert "diverged in epoch" in done.message
+    assert "1e+30" in done.message
+
+
+def test_the_best_epoch_is_kept():
+    done, fitted = Trainer(table(rows=80), batch_size=16).run(trial(epochs=30, values={**VALUES, "learning_rate": 0.3}))
+    best = max(entry["accuracy"] for entry in fitted.history)
+    assert done.metrics["accuracy"] == best
+
+
+def test_every_epoch_is_reported():
+    heard = []
+    Trainer(table(), batch_size=16).run(trial(epochs=4), on_epoch=lambda epoch, metrics: heard.append((epoch, metrics)))
+    assert [epoch for epoch, _ in heard] == [1, 2, 3, 4]
+    assert "accuracy" in heard[0][1]
+
+
+def test_pictures_are_augmented_in_training_only():
+    random = np.random.default_rng(0)
+    y = np.arange(160, dtype=np.int32) % 2
+    x = random.integers(0, 60, (160, 8, 8, 1)).astype(np.uint8)
+    x[y == 1, 2:6, 2:6] += 150
+    spec = DatasetSpec(
+        name="p",
+        kind="image",
+        task="binary",
+        shape=(8, 8, 1),
+        outputs=1,
+        labels=("dark", "light"),
+        mean=(60.0,),
+        std=(60.0,),
+    )
+    dataset = Dataset(spec=spec, x=x, y=y, part=np.array([0, 0, 0, 1] * 40, np.int8), ids=[])
+    done, _ = Trainer(dataset, batch_size=16).run(
+        Trial(id=0, factory="conv", values={"augmentation": "pose"}, status="running", epochs=6, seed=0)
+    )
+    assert done.metrics["accuracy"] > 0.95
