@@ -226,7 +226,9 @@ def init(
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Training rows per step.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="The same seed searches the same trials.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that train at the same time.")
-@click.option("--oracle", type=Row("kexp.search.oracles", "ORACLES"), help="random, bayesian, hyperband or grid.")
+@click.option(
+    "--oracle", type=Row("kexp.search.oracles", "ORACLES"), help="evolution, random, bayesian, hyperband or grid."
+)
 @click.option(
     "--factory",
     type=Row("kexp.models", "FACTORIES", own=True),

@@ -5,6 +5,7 @@ Predictions are kept in the run, so that everything which later speaks of the te
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.data.dataset import Dataset
+from kexp.export import card
 from kexp.metrics import classes, metrics, objective
 from kexp.records import DatasetSpec, Experiment
 from kexp.runtime import open_runtime
@@ -32,7 +34,7 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     """
     dataset = Dataset.open(store.data)
     x, y = dataset.take("test")
-    files = sorted(exported.glob("*.tflite")) if exported is not None and exported.is_dir() else []
+    files = _files(store, exported)
     outputs = {path.name: open_runtime(path).predict(x) for path in [store.model, *files]}
     document = describe(dataset.spec, store.experiment, y, outputs[store.model.name])
     document["files"] = {path.name: metrics(dataset.spec.task, y, outputs[path.name]) for path in files}
@@ -40,6 +42,16 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     store.save_predictions(rows=dataset.rows("test"), y=y, **{f"outputs_{name}": out for name, out in outputs.items()})
     atomic_write(store.evaluation, json.dumps(result, indent=1).encode())
     return result
+
+
+def _files(store: RunStore, exported: Path | None) -> list[Path]:
+    """The .tflite files in `exported` that were made of this run's model, not of an earlier one."""
+    if exported is None or not (exported / card.MANIFEST).exists():
+        return []
+    document, _ = card.manifest(exported)
+    if document.get("model") != hashlib.sha256(store.model.read_bytes()).hexdigest():
+        return []
+    return sorted(exported.glob("*.tflite"))
 
 
 def describe(spec: DatasetSpec, experiment: Experiment, y: Array, outputs: Array) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Experiment:
         default_factory=dict
     )  # hyperparameter: value, [choices] or {min, max, step, sampling}
     objective: str = ""  # accuracy, log_loss, rmse, mae ...
-    oracle: str = "random"
+    oracle: str = "evolution"
     trials: int | None = None  # candidates to explore
     seconds: float | None = None  # wall clock of the whole search
     epochs: int | None = None  # passes over the training rows for one explored candidate

@@ -107,7 +107,7 @@ def release(
             rows = {part: len(dataset.rows(part)) for part in ("train", "validation")}
             card.write(
                 staging, spec, artifacts, kept, limits, rows=rows,
-                evaluation=evaluation, trial=trial, modules=modules,
+                evaluation=evaluation, trial=trial, modules=modules, model=verify.digest(model),
             )  # fmt: skip
         _replace(staging if artifacts else None, folder)
         return Release(folder, artifacts, checks, failures, not failures)

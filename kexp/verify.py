@@ -37,9 +37,9 @@ class Limits(NamedTuple):
 
 
 # Largest gaps measured (18 small nets: six activations, pictures and tables, TensorFlow 2.21, 2026-11), of
-# probabilities / in deviations: float32 1.3e-6 / 1.7e-6, float16 .0015 / .0018, dynamic .055 / .071, int16x8 .046 / .054,
-# int8 .14 / .65 (a row far outside the calibration rows). The quantised limits leave about twice that for the
-# harder nets, so it is the drop that judges quality; the gap finds a file that computes something else.
+# probabilities / in deviations: float32 1.3e-6 / 1.7e-6, float16 .0015 / .0018, dynamic .055 / .071,
+# int16x8 .046 / .054, int8 .14 / .65 (a row far outside the calibration rows). The quantised limits leave
+# about twice that for harder nets: the drop judges quality, the gap finds a file that computes something else.
 # Drops: accuracy as a share, RMSE relative to the Keras model's.
 EXACT, HALF = Limits(1e-4, 0.0), Limits(0.02, 0.002)
 QUANTISED = Limits(0.35, 0.01)
@@ -52,12 +52,11 @@ def limits(format: str, spec: DatasetSpec, rows: int, tolerance: float | None = 
     """What `format` is held to on `rows` validation rows; `tolerance` replaces the largest metric drop."""
     if format in EXACT_FORMATS:
         chosen = EXACT._replace(drop=REGRESSION_FLOAT32_DROP) if spec.task == "regression" else EXACT
-    elif format == "tflite_float16":
-        chosen = HALF
-    elif spec.task == "regression":
-        chosen = QUANTISED_REGRESSION
-    else:  # of few rows one sample is more than a point
-        chosen = QUANTISED._replace(drop=max(QUANTISED.drop, round(1 / max(rows, 1), 9)))
+    else:
+        half = format == "tflite_float16"
+        chosen = HALF if half else QUANTISED_REGRESSION if spec.task == "regression" else QUANTISED
+        if spec.task != "regression":  # of few rows one sample is more than the limit, and any rounding may turn one
+            chosen = chosen._replace(drop=max(chosen.drop, round(1 / max(rows, 1), 9)))
     return chosen if tolerance is None else chosen._replace(drop=tolerance)
 
 

@@ -157,13 +157,52 @@ def test_kill_9_of_a_worker_costs_nothing_but_time(tmp_path):
         assert results(run.trials()) == results(straight.trials())
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_driver_and_workers_and_the_same_command_goes_on(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "kexp",
+        "search",
+        "sklearn:iris",
+        "--trials",
+        "6",
+        "--epochs",
+        "60",
+        "--workers",
+        "2",
+    ]
+    environment = {**os.environ, "KEXP_HOME": str(tmp_path)}
+    # A process group of its own: Ctrl-C reaches the workers too.
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    search = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    for line in search.stderr:
+        if "trial" in line and "best" in line:
+            workers = children(search.pid)
+            os.killpg(search.pid, signal.SIGINT)
+            break
+    out, err = search.communicate(timeout=120)
+    assert search.returncode == 0, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert "kexp export iris" in out
+    assert not any(_alive(pid) for pid in workers)
+    done = subprocess.run(
+        [*command, "--json"], env=environment, capture_output=True, text=True, timeout=240, check=True
+    )
+    trials = json.loads(done.stdout.splitlines()[-1])["trials"]
+    assert {trial["status"] for trial in trials} == {"completed"}
+
+
 MINE = """
-import os, signal
+import os, signal, time
 import keras
 def build(hp):
     kind = hp.Choice("kind", {kinds!r})
     if kind == "crash" and os.environ.get("OMP_NUM_THREADS") == "1":
         os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "hang" and os.environ.get("OMP_NUM_THREADS") == "1":
+        time.sleep(600)
     if kind == "bug" and os.environ.get("OMP_NUM_THREADS") == "1":
         raise KeyError("planted bug")
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1, activation="sigmoid")])
@@ -197,6 +236,18 @@ def test_a_trial_that_kills_its_worker_is_tried_twice_then_failed_and_the_search
     assert failed.status == "failed"
     assert "SIGKILL" in failed.message
     assert "tried 2 times" in failed.message
+
+
+@pytest.mark.slow
+def test_a_worker_that_says_nothing_is_replaced_and_its_trial_failed(tmp_path, mine, monkeypatch):
+    monkeypatch.setattr("kexp.search.workers.SILENCE_SECONDS", 25.0)
+    monkeypatch.setattr("kexp.search.workers.TRIES", 1)
+    factory = mine("mine_hang", ["good", "hang"])
+    best, trials, _ = searched(tmp_path, factory=factory, oracle="grid", trials=2, finalists=0)
+    assert best.values == {"kind": "good"}
+    hung = next(t for t in trials if t.values["kind"] == "hang")
+    assert hung.status == "failed"
+    assert "said nothing for 25 s" in hung.message
 
 
 @pytest.mark.slow

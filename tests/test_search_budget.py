@@ -21,7 +21,7 @@ TABLE = DatasetSpec(
 
 
 @pytest.mark.parametrize(("spec", "rows", "epochs", "batch"), [
-    (IMAGE, 54_000, 4, 128), (IMAGE, 1_800, 40, 32), (IMAGE, 10_000, 20, 128),
+    (IMAGE, 54_000, 2, 128), (IMAGE, 1_800, 20, 32), (IMAGE, 10_000, 12, 128),
     (TABLE, 27_677, 36, 128), (TABLE, 300, 100, 32), (TABLE, 5_000_000, 10, 128), (TABLE, 20, 100, 20),
 ])  # fmt: skip
 def test_epochs_and_batches_follow_the_rows(spec, rows, epochs, batch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from kexp.records import Trial
 from kexp.search.choose import Judge
 
@@ -21,7 +23,7 @@ def ids(trials):
 
 
 def test_a_clear_lead_is_a_lead():
-    assert ids(JUDGE.leaders([trial(0, 0.80), trial(1, 0.90, 0.9), trial(2, 0.85)], 3)) == [1, 2, 0]
+    assert ids(JUDGE.leaders([trial(0, 0.88), trial(1, 0.90, 0.9), trial(2, 0.885)], 3)) == [1, 2, 0]
 
 
 def test_within_one_standard_error_the_loss_decides():
@@ -31,11 +33,27 @@ def test_within_one_standard_error_the_loss_decides():
 
 def test_an_error_metric_decides_by_itself():
     judge = Judge(task="binary", objective="log_loss", rows=10)
-    assert ids(judge.leaders([trial(0, 0.9, 0.31), trial(1, 0.1, 0.30)], 2)) == [1, 0]
+    trials = [dataclasses.replace(t, score=t.metrics["log_loss"]) for t in (trial(0, 0.9, 0.31), trial(1, 0.1, 0.30))]
+    assert ids(judge.leaders(trials, 2)) == [1, 0]
+
+
+def test_one_that_is_far_behind_does_not_lead():
+    assert ids(JUDGE.leaders([trial(0, 0.90), trial(1, 0.89), trial(2, 0.80)], 3)) == [0, 1]
+
+
+def test_an_exploring_run_that_no_repeat_comes_near_is_best():
+    best, why = JUDGE.choose([trial(0, 0.91), trial(1, 0.70)], [trial(2, 0.75, parent=1, epochs=9)])
+    assert best.id == 0
+    assert "no run under other seeds" in why
+
+
+def test_a_repeat_that_comes_near_is_better_than_one_exploring_run():
+    best, _ = JUDGE.choose([trial(0, 0.91), trial(1, 0.90)], [trial(2, 0.905, parent=1, epochs=9)])
+    assert best.id == 2
 
 
 def test_equal_candidates_lead_once():
-    assert ids(JUDGE.leaders([trial(0, 0.9, units=8), trial(1, 0.9, units=8), trial(2, 0.8)], 3)) == [0, 2]
+    assert ids(JUDGE.leaders([trial(0, 0.9, units=8), trial(1, 0.9, units=8), trial(2, 0.88)], 3)) == [0, 2]
 
 
 def test_the_mean_over_seeds_decides_not_one_lucky_run():
@@ -47,7 +65,7 @@ def test_the_mean_over_seeds_decides_not_one_lucky_run():
 
 
 def test_an_exploring_run_that_was_shorter_does_not_count():
-    explored = [trial(0, 0.99, epochs=3)]
+    explored = [trial(0, 0.905, epochs=3)]
     best, why = JUDGE.choose(explored, [trial(1, 0.9, parent=0, epochs=6)])
     assert best.id == 1
     assert "over 1 run(s)" in why

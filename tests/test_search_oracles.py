@@ -36,6 +36,7 @@ SMALL = (
 DEFAULTS = {d.name: d.default for d in DIMENSIONS}
 LEARNING = [name for name, row in ORACLES.items() if row.learns]
 TUNER = ["random", "bayesian", "hyperband"]
+DRAWING = [*TUNER, "evolution"]
 
 
 def make(name, dimensions=None, *, seed=0, direction="max", trials=20, epochs=9):
@@ -122,7 +123,7 @@ def test_replayed_asks_and_tells_give_the_same_proposals_and_the_same_next_one(n
             assert resumed.ask(id) == what
 
 
-@pytest.mark.parametrize("name", TUNER)
+@pytest.mark.parametrize("name", DRAWING)
 def test_the_same_seed_proposes_the_same_and_another_seed_another(name):
     def values(seed):
         return [p.values for p in run(make(name, seed=seed, trials=11))[0].values()]
@@ -153,7 +154,7 @@ def test_trials_bounds_what_is_proposed_and_more_trials_only_add(name):
     assert oracle.ask(5) is None
 
 
-@pytest.mark.parametrize("name", TUNER)
+@pytest.mark.parametrize("name", DRAWING)
 def test_without_trials_there_is_no_end_while_the_space_has_candidates(name):
     oracle = make(name, trials=None, epochs=3)
     last = 10 if name == "bayesian" else 150
@@ -210,7 +211,7 @@ def test_lower_is_better_where_it_is_said(name):
     assert up == down
 
 
-@pytest.mark.parametrize("name", TUNER)
+@pytest.mark.parametrize("name", DRAWING)
 def test_a_trial_is_told_once(name):
     oracle = make(name)
     oracle.ask(0)
@@ -285,6 +286,23 @@ def test_bayesian_finds_more_than_random():
 
     for seed in range(3):
         assert best("bayesian", seed) > best("random", seed)
+
+
+def test_evolution_finds_more_than_random_and_stays_near_what_was_good():
+    # Sixteen dimensions, and a default that is good but not best: what a hand-made recipe is.
+    wide = [Dimension(name=f"x{i}", kind="float", default=0.5, minimum=0.0, maximum=1.0) for i in range(16)]
+
+    def near(proposal):
+        return -sum((value - 0.65) ** 2 for value in proposal.values.values())
+
+    found = {}
+    for name in ("evolution", "random"):
+        runs = [run(make(name, wide, seed=s, trials=30), of=near)[0].values() for s in range(5)]
+        found[name] = [max(map(near, proposals)) for proposals in runs]
+    assert np.mean(found["evolution"]) > np.mean(found["random"])
+    proposals, _ = run(make("evolution", trials=30))
+    changed = [sum(v != DEFAULTS[n] for n, v in p.values.items()) for p in list(proposals.values())[1:6]]
+    assert np.median(changed) <= 5
 
 
 def test_bayesian_keeps_away_from_where_candidates_failed():

@@ -121,6 +121,7 @@ def test_the_gap_of_a_regression_is_in_deviations_of_its_target(format, limit, p
     [
         ("tflite_float32", 0, 1, 1000),
         ("tflite_float16", 2, 3, 1000),
+        ("tflite_float16", 1, 2, 300),
         ("tflite_int8", 10, 11, 1000),
         ("tflite_int8", 1, 2, 50),
     ],

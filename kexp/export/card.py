@@ -30,11 +30,12 @@ def write(
     evaluation: Mapping[str, Any] | None = None,
     trial: int | None = None,
     modules: Sequence[str] = (),
+    model: str = "",
 ) -> None:
     """Write labels.txt, README.md and export.json into `folder`.
 
     `limits` are (gap, drop) by format, `rows` how many rows trained and validated, `evaluation` the document
-    of the test split, if there is one.
+    of the test split, if there is one, `model` the SHA-256 of the .keras file that was exported.
     """
     (folder / metadata.LABELS).write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
     card = _card(spec, artifacts, checks, rows, evaluation)
@@ -44,6 +45,7 @@ def write(
         "kexp": version("kexp"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "trial": trial,
+        "model": model,
         "modules": list(modules),
         "spec": to_json(spec),
         "artifacts": to_json(list(artifacts)),

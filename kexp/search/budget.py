@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from kexp.records import DatasetSpec, Experiment
 
 # Samples that one explored candidate trains on. On one core a small convolutional network passes some 3,000 pictures
-# a second, a dense one some 150,000 rows: about a minute and about ten seconds a candidate.
-EXPLORE_SAMPLES = {"image": 200_000, "table": 1_000_000}
-EXPLORE_EPOCHS = {"image": (4, 40), "table": (10, 100)}
+# a second, a dense one some 150,000 rows: 40 and 7 seconds a candidate.
+EXPLORE_SAMPLES = {"image": 120_000, "table": 1_000_000}
+EXPLORE_EPOCHS = {"image": (2, 20), "table": (10, 100)}
 # Share of a time budget that explores; the rest confirms. Pictures gain from long training, rows from many candidates.
 EXPLORE_SHARE = {"image": 0.45, "table": 0.7}
 # How many times longer than an explored candidate a finalist may train, longest first; and without a time budget.
 # Twice as long made adult's finalists worse (log loss .294 to .301): rows are few, and a candidate overfits.
-LONGER = {"image": (4, 3, 2, 1), "table": (1,)}
-UNTIMED = {"image": 2, "table": 1}
+LONGER = {"image": (8, 7, 6, 5, 4, 3, 2, 1), "table": (1,)}
+UNTIMED = {"image": 4, "table": 1}
 MARGIN = 1.15  # a training that is planned into a time must not just miss it
 
 

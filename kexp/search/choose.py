@@ -11,6 +11,9 @@ from kexp.metrics import objective, rank
 from kexp.models.space import key
 from kexp.records import Task, Trial
 
+NEAR = 0.01  # of a score: a single exploring run must be so much better than the mean of runs under other seeds
+FAR = 1.25  # times the best error: a candidate that is further behind is not run again, however fast it may be
+
 T = TypeVar("T")
 Rank = tuple[float, float]
 
@@ -34,9 +37,7 @@ class Judge:
         the loss also sees how sure each answer was. Other objectives decide by themselves.
         """
         best = max(of(item)[0] for item in items)
-        margin = 0.0
-        if objective(self.task, self.objective)[0] in ("accuracy", "balanced_accuracy"):
-            margin = math.sqrt(max(best * (1 - best), 0.0) / self.rows)
+        margin = self._margin(best)
 
         def place(item: T) -> tuple[bool, float, Rank]:
             score, loss = of(item)
@@ -45,12 +46,25 @@ class Judge:
 
         return sorted(items, key=place, reverse=True)
 
+    def _margin(self, score: float) -> float:
+        """One standard error of a share of right answers; 0 for other objectives."""
+        if objective(self.task, self.objective)[0] not in ("accuracy", "balanced_accuracy"):
+            return 0.0
+        return math.sqrt(max(score * (1 - score), 0.0) / self.rows)
+
     def leaders(self, explored: Sequence[Trial], count: int) -> list[Trial]:
-        """The best `count` explored trials of different candidates, best first."""
+        """The best `count` explored trials of different candidates, best first; none that is far behind the best."""
         found: dict[object, Trial] = {}
         for trial in self.best_first(explored, self.rank):
             found.setdefault(key(trial.values), trial)
-        return list(found.values())[: max(1, count)]
+        first, *others = found.values()
+        limit = FAR * self._error(first) + 2 / self.rows
+        return [first, *(trial for trial in others if self._error(trial) <= limit)][: max(1, count)]
+
+    def _error(self, trial: Trial) -> float:
+        """What is missing to the best score that there can be: 1 of a share, 0 of a loss."""
+        score = math.nan if trial.score is None else trial.score
+        return 1.0 - score if objective(self.task, self.objective)[1] == "max" else score
 
     def choose(self, explored: Sequence[Trial], confirmed: Sequence[Trial]) -> tuple[Trial, str]:
         """The best run of the candidate whose runs are best on average, and why it is.
@@ -71,6 +85,15 @@ class Judge:
                 repeats.append(first[id])
         means = {id: _mean([self.rank(t) for t in repeats]) for id, repeats in runs.items()}
         winner = self.best_first(list(means), means.__getitem__)[0]
+        leader = self.leaders(explored, 1)[0]
+        mine = self.rank(leader)[0]
+        if leader not in runs.get(leader.id, []) and mine > means[winner][0] + max(
+            self._margin(mine), NEAR * abs(mine)
+        ):
+            return (
+                leader,
+                f"best validation {name} of {len(explored)} candidates; no run under other seeds came near it",
+            )
         scores = _scores(runs, winner)
         return max(runs[winner], key=self.rank), (
             f"candidate {winner}: mean validation {name} {sum(scores) / len(scores):.5g} over {len(scores)} run(s), "

@@ -27,7 +27,7 @@ from kexp.search.worker import Job
 from kexp.search.workers import AbstractWorkers, Outcome
 from kexp.store import RunStore
 
-WINDOW = 16  # how far an oracle that learns may be asked ahead of what it was told
+SLOW = 3.0  # times the first trial's seconds, after which an explored one is stopped in a search with a time limit
 AHEAD = 1  # jobs that wait at the workers, so that none is idle while the next candidate is asked for and built
 SPARE_LEADERS = 3  # beyond the finalists, for those that are too slow to be trained for longer
 POLL_SECONDS = 0.5
@@ -125,8 +125,7 @@ class Search:
         row, limits = ORACLES[self.experiment.oracle], self.experiment
         if self._oracle.exhausted or (limits.trials is not None and asked >= limits.trials):
             return False
-        # Hyperband waits by itself where a rung is not over.
-        window = limits.window or (WINDOW if row.learns and limits.oracle != "hyperband" else math.inf)
+        window = limits.window or row.window or math.inf
         if asked - told >= window:
             return False
         if asked < journal:
@@ -227,15 +226,25 @@ class Search:
     # workers
 
     def _start(self, trial: Trial, *, initial_epoch: int = 0, parent: int | None = None) -> None:
-        self._pending.append(Job(trial, initial_epoch, parent, self._end))
+        self._pending.append(Job(trial, initial_epoch, parent))
 
     def _submit(self) -> None:
         """Give the workers what they can take: what is not given can still be dropped when the time is up."""
         while self._pending and len(self._running) < self.workers.size + AHEAD:
-            job = self._pending.popleft()
+            job = self._pending.popleft()._replace(deadline=self._deadline())
             self._running[job.trial.id] = job.trial
             self.workers.submit(job)
             self._say("started", trial=job.trial)
+
+    def _deadline(self) -> float:
+        """When a trial that starts now must end: with the time, and no explored one may take far longer than the first.
+
+        Without a time limit nothing depends on measured time.
+        """
+        first = next((t for t in self._known.values() if t.stage == "explore" and t.status == "completed"), None)
+        if self.experiment.seconds is None or first is None or time.monotonic() >= self._explore_until:
+            return self._end
+        return min(self._end, time.monotonic() + SLOW * first.seconds)
 
     def _wait(self) -> None:
         """Take in what the workers did in the next moment."""

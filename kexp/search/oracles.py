@@ -22,6 +22,9 @@ Direction = Literal["max", "min"]
 class OracleRow(NamedTuple):
     """How an oracle is made; whether what it asks depends on what it was told; one line for people.
 
+    `window` is how far it may be asked ahead of what it was told, so that workers have work; None: no limit, it
+    waits by itself where it must.
+
     `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: all),
     trained for `epochs`, the better the higher ("max") or lower ("min") their score.
     Raises ExperimentError for a space that the oracle cannot walk.
@@ -30,6 +33,7 @@ class OracleRow(NamedTuple):
     make: Callable[..., AbstractOracle]
     learns: bool
     doc: str
+    window: int | None = None
 
 
 class GridOracle(AbstractOracle):
@@ -93,6 +97,14 @@ def _bayesian(
     return SamplingOracle(dimensions, seed=seed, direction=direction, trials=trials, model=True)
 
 
+def _evolution(
+    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
+) -> AbstractOracle:
+    from kexp.search.evolution import EvolutionOracle
+
+    return EvolutionOracle(dimensions, seed=seed, direction=direction, trials=trials)
+
+
 def _hyperband(
     dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
 ) -> AbstractOracle:
@@ -103,7 +115,8 @@ def _hyperband(
 
 ORACLES: dict[str, OracleRow] = {
     "random": OracleRow(_random, learns=False, doc="candidates drawn evenly from the space"),
-    "bayesian": OracleRow(_bayesian, learns=True, doc="a Gaussian process over what was scored so far"),
+    "bayesian": OracleRow(_bayesian, learns=True, doc="a Gaussian process over what was scored so far", window=16),
+    "evolution": OracleRow(_evolution, learns=True, doc="small changes to the best so far", window=6),
     "hyperband": OracleRow(_hyperband, learns=True, doc="many short trainings, the best third goes on"),
     "grid": OracleRow(_grid, learns=False, doc="every combination, for small spaces"),
 }

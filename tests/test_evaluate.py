@@ -1,0 +1,57 @@
+"""The test split's document: intervals, confusion, residuals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kexp import evaluate
+from kexp.records import DatasetSpec, Experiment
+
+QUESTION = Experiment(name="q", data="d")
+random = np.random.default_rng(0)
+
+
+def spec(task, labels, **extra) -> DatasetSpec:
+    outputs = 1 if task == "binary" else len(labels)
+    return DatasetSpec(name="s", kind="image", task=task, shape=(1, 1, 1), outputs=outputs, labels=labels, **extra)
+
+
+def test_wilson_is_newcombes_example():
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I: 81 of 263
+    low, high = evaluate.wilson(81 / 263, 263)
+    assert (low, high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert evaluate.wilson(1.0, 10)[1] == pytest.approx(1.0)
+
+
+def test_confusion_has_the_truth_in_rows():
+    y = np.array([0, 0, 1, 2])
+    outputs = np.eye(3, dtype=np.float32)[[0, 1, 1, 2]]
+    found = evaluate.describe(spec("multiclass", ("a", "b", "c")), QUESTION, y, outputs)
+    assert found["confusion"] == {"labels": ["a", "b", "c"], "matrix": [[1, 1, 0], [0, 1, 0], [0, 0, 1]]}
+    assert found["metrics"]["accuracy"] == 0.75
+    low, high = found["interval"]["low"], found["interval"]["high"]
+    assert low < 0.75 < high
+    assert found["residuals"] is None
+
+
+def test_a_binary_confusion_is_two_by_two():
+    found = evaluate.describe(
+        spec("binary", ("no", "yes")), QUESTION, np.array([0, 1, 1]), np.array([[0.2], [0.9], [0.1]], np.float32)
+    )
+    assert found["confusion"]["matrix"] == [[1, 0], [1, 1]]
+
+
+def test_residuals_and_the_bootstrap_of_a_regression():
+    y = random.normal(size=(500, 1)).astype(np.float32)
+    error = random.normal(scale=2.0, size=(500, 1))
+    found = evaluate.describe(
+        spec("regression", ("v",), target_mean=(0.0,), target_std=(1.0,)), QUESTION, y, (y + error).astype(np.float32)
+    )
+    interval = found["interval"]
+    assert interval["metric"] == "rmse"
+    assert interval["low"] < found["metrics"]["rmse"] < interval["high"]
+    # The standard error of a standard deviation is about sd / sqrt(2 n) = .063; the interval is about four of them.
+    assert interval["high"] - interval["low"] == pytest.approx(4 * 2 / np.sqrt(1000), rel=0.3)
+    assert found["residuals"]["v"]["50%"] == pytest.approx(np.median(error), abs=1e-4)
+    assert found["confusion"] is None
