@@ -11,27 +11,19 @@ the name of the module that does them (kexp.search, kexp.verify): those are the 
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 import types
 from typing import Any
 
-_NAMES = {  # public name -> where it is
-    "Experiment": ("kexp.records", "Experiment"),
-    "KexpError": ("kexp.errors", "KexpError"),
-    "init": ("kexp.pipeline", "init"),
-    "load": ("kexp.pipeline", "open_run"),
-    "runs": ("kexp.pipeline", "runs"),
+_NAMES = {  # public name -> the module that has it
+    "Experiment": "kexp.records",
+    "KexpError": "kexp.errors",
+    "init": "kexp.api",
+    "load": "kexp.api",
+    "runs": "kexp.api",
 }
-_AT_HOME = {
-    "init",
-    "runs",
-}  # these want to know where runs/ lies: KEXP_HOME or the current folder, unless told
-_STEPS = {
-    "search": "search_data",
-    "verify": "verify_folder",
-}  # module -> the function of the pipeline that it calls
+_STEPS = ("search", "verify")  # modules that are called as the functions of kexp.api that have their names
 
 __all__ = ["Experiment", "KexpError", "init", "load", "runs", "search", "verify"]
 
@@ -40,11 +32,7 @@ def __getattr__(name: str) -> Any:
     if name in _STEPS:
         return importlib.import_module(f"kexp.{name}")
     if name in _NAMES:
-        module, attribute = _NAMES[name]
-        found = getattr(importlib.import_module(module), attribute)
-        if name in _AT_HOME:
-            return functools.partial(found, home=importlib.import_module("kexp.store").home())
-        return found
+        return getattr(importlib.import_module(_NAMES[name]), name)
     raise AttributeError(f"module 'kexp' has no attribute {name!r}")
 
 
@@ -56,8 +44,8 @@ class _Step(types.ModuleType):
     """A module of kexp that can be called as the step it is named after."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        function = _STEPS[self.__name__.removeprefix("kexp.")]
-        return getattr(importlib.import_module("kexp.pipeline"), function)(*arguments, **options)
+        step = getattr(importlib.import_module("kexp.api"), self.__name__.removeprefix("kexp."))
+        return step(*arguments, **options)
 
 
 class _Package(types.ModuleType):

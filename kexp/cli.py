@@ -262,17 +262,17 @@ def search(
     from kexp import pipeline, screen
 
     with _work(), screen.SearchView(experiment.objective) as view:
-        run = pipeline.search(
+        ended = pipeline.search(
             with_budget(experiment), home=home, base=base, workers=workers, fresh=fresh, listener=view
         )
-        document = pipeline.show(home, run.name)
-    if run.interrupted:
+        document = pipeline.show(home, experiment.name)
+    if not ended:
         screen.show(screen.warning("interrupted: the best so far; the same command goes on"), stderr=True)
     _answer(
         as_json,
         document,
         screen.leaderboard(document, top=5),
-        screen.following(f"kexp export {run.name} --tflite"),
+        screen.following(f"kexp export {experiment.name} --tflite"),
     )
 
 
@@ -444,7 +444,8 @@ def run(model: Path, inputs: tuple[Path, ...], repeat: int, top: int, as_json: b
 def clean(names: tuple[str, ...], home: Path, as_json: bool) -> None:
     """Free what finished runs no longer need.
 
-    Weights of trials that lost are removed, of the runs NAMES, or of all.
+    Weights of trials that lost are removed, of the runs NAMES, or of all; and decoded pictures of more than a day
+    ago, which the next search decodes again.
     """
     from kexp import pipeline, screen
 

@@ -5,7 +5,6 @@ Predictions are kept in the run, so that everything which later speaks of the te
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -18,8 +17,9 @@ from kexp.data.dataset import Dataset
 from kexp.export import card
 from kexp.metrics import classes, metrics, objective
 from kexp.records import DatasetSpec, Experiment
-from kexp.runtime import open_runtime
+from kexp.runtime import import_modules, modules, open_runtime
 from kexp.store import RunStore, atomic_write
+from kexp.verify import digest
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -29,29 +29,36 @@ Array = NDArray[Any]
 def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     """Metrics of the run's model, and of the .tflite files in `exported`, on the test rows, as one JSON document.
 
-    {"run", "split", "rows", "metrics": {name: value}, "interval": {"metric", "low", "high", "level"},
-    "confusion" or "residuals", "files": {file: metrics}}. The predictions, (n, outputs) by model, are stored.
+    {"run", "model": SHA-256 of model.keras, "split", "rows", "metrics": {name: value}, "interval": {"metric", "low",
+    "high", "level"}, "confusion" or "residuals", "files": {file: metrics}}. The predictions, (n, outputs) by model,
+    are stored. Raises RunError where there is no model yet.
     """
+    model = digest(store.need_model())
+    import_modules(modules(store.experiment))
     dataset = Dataset.open(store.data)
     x, y = dataset.take("test")
-    files = _files(store, exported)
+    files = _files(model, exported)
     outputs = {path.name: open_runtime(path).predict(x) for path in [store.model, *files]}
     document = describe(dataset.spec, store.experiment, y, outputs[store.model.name])
     document["files"] = {path.name: metrics(dataset.spec.task, y, outputs[path.name]) for path in files}
-    result = {"run": store.name, "split": "test", **document}
+    result = {"run": store.name, "model": model, "split": "test", **document}
     store.save_predictions(rows=dataset.rows("test"), y=y, **{f"outputs_{name}": out for name, out in outputs.items()})
     atomic_write(store.evaluation, json.dumps(result, indent=1).encode())
     return result
 
 
-def _files(store: RunStore, exported: Path | None) -> list[Path]:
-    """The .tflite files in `exported` that were made of this run's model, not of an earlier one."""
+def stored(store: RunStore) -> dict[str, Any] | None:
+    """What `evaluate` found of the run's model; None where it was not asked, or found it of an earlier model."""
+    document = store.read_evaluation()
+    return document if document and document.get("model") == digest(store.need_model()) else None
+
+
+def _files(model: str, exported: Path | None) -> list[Path]:
+    """The .tflite files in `exported` that were made of the .keras file of this SHA-256, not of an earlier one."""
     if exported is None or not (exported / card.MANIFEST).exists():
         return []
     document, _ = card.manifest(exported)
-    if document.get("model") != hashlib.sha256(store.model.read_bytes()).hexdigest():
-        return []
-    return sorted(exported.glob("*.tflite"))
+    return sorted(exported.glob("*.tflite")) if document.get("model") == model else []
 
 
 def describe(spec: DatasetSpec, experiment: Experiment, y: Array, outputs: Array) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import tomllib
 import typing
@@ -91,6 +92,11 @@ def locate(data: str, base: Path) -> str:
     path = Path(data).expanduser()
     beside = base / path
     return str(path if path.exists() and not beside.exists() else beside)
+
+
+def seen_from(folder: Path, data: str) -> str:
+    """`data`, a path seen from the current folder, as a TOML in `folder` writes it; "sklearn:<set>" as it is."""
+    return data if data.startswith(SKLEARN) else os.path.relpath(Path(data).expanduser().resolve(), folder.resolve())
 
 
 def dump(experiment: Experiment, comment: str = "") -> str:

@@ -115,6 +115,12 @@ class Experiment:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"{name} = {value}: at least {low} is expected")
+        if self.seed < 0:
+            raise ValueError(f"seed = {self.seed}: at least 0 is expected")
+        if len(set(self.target)) < len(self.target):
+            raise ValueError(f"target = {', '.join(self.target)}: the same column twice, each is expected once")
+        if dropped := set(self.target) & set(self.drop):
+            raise ValueError(f"drop = {', '.join(sorted(dropped))}: that is the target, which cannot be dropped")
         if not 0 < self.validation < 1 or not 0 < self.test < 1 or self.validation + self.test >= 1:
             raise ValueError(f"validation = {self.validation}, test = {self.test}: shares, together below 1")
 
@@ -142,7 +148,8 @@ class Trial:
     values: dict[str, Value]
     status: Status
     stage: Stage = "explore"
-    parent: int | None = None  # confirm: the explored trial it repeats; Hyperband: the trial it continues
+    parent: int | None = None  # confirm: the explored trial it repeats; explore: the trial whose weights it continues
+    same_as: int | None = None  # an equal candidate, which was trained in its place
     seed: int = 0
     epochs: int = 0
     metrics: dict[str, float] = field(default_factory=dict)  # on validation rows

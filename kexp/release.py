@@ -8,7 +8,6 @@ failed is nowhere in it, and where nothing passed there is no folder.
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from kexp.data.dataset import Dataset
 from kexp.errors import ExportError
 from kexp.export import card, golden
 from kexp.records import Artifact, Check
-from kexp.runtime import KerasRuntime, open_runtime
+from kexp.runtime import KerasRuntime, import_modules, open_runtime
 
 CALIBRATION_ROWS = 256
 GATE_ROWS = 4000  # validation rows, evenly spaced, where there are more: int16x8 takes milliseconds for each
@@ -65,12 +64,11 @@ def release(
         _spaced(dataset.rows("validation"), GATE_ROWS),
     )
     x, y = np.asarray(dataset.x[validation]), dataset.y[validation]
+    import_modules(modules)  # the file names their layers; before the child, which would fail for each format
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         made = export.export(model, spec, np.asarray(dataset.x[train]), wanted, staging, modules=modules)
-        for name in modules:
-            importlib.import_module(name)  # as the child did: the file names their layers
         keras = KerasRuntime(model)
         reference = keras.predict(x)
         names = golden.write(dataset, staging / "golden")

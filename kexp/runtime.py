@@ -8,8 +8,11 @@ a crash of the process.
 
 from __future__ import annotations
 
+import importlib
+import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.errors import DataError, ExportError
+from kexp.records import Experiment
 
 Array = NDArray[Any]
 CUSTOM = "CUSTOM "  # before the name of an operator that is not built in
@@ -132,6 +136,27 @@ class SavedModelRuntime(AbstractRuntime):
             (answer,) = self._serve(**{self._name: tf.constant(x[i : i + 256].astype(np.float32))}).values()
             parts.append(answer.numpy())
         return np.concatenate(parts).astype(np.float32)
+
+
+def modules(question: Experiment) -> list[str]:
+    """What must be imported before a .keras file of this experiment opens: it registers the layers in the file."""
+    own = question.factory.partition(":")[0] if ":" in question.factory else ""
+    return ["kexp.models.layers", *([own] if own else [])]
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import `names`, a user's own module from the current folder too. Raises ExportError where one is not there."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ExportError(
+                f"the model needs the module {name!r}, which cannot be imported in {here}: {error}. "
+                "Run the command in the folder where that module lies."
+            ) from error
 
 
 RUNTIMES: dict[str, type[AbstractRuntime]] = {  # by the end of the file's name; a folder has none

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kexp.predict import Prediction
     from kexp.search.events import Event
 
+LONG_PATH = 32  # beside a path of more letters there is no room for an answer in 80 columns
 CONFUSION_CLASSES = 14  # a matrix of more does not fit 80 columns: the commonest confusions are listed instead
 
 
@@ -179,6 +180,12 @@ def evaluation(document: Mapping[str, Any]) -> Group:
             span = f"{number(interval['low'])} to {number(interval['high'])}  ({interval['level']:.0%})"
         table.add_row(name, number(value), span)
     parts: list[RenderableType] = [table]
+    if document.get("files"):
+        names = list(document["metrics"])
+        files = _table("file", *names, right=names)
+        for file, found in document["files"].items():
+            files.add_row(file, *(number(found.get(name)) for name in names))
+        parts += [Text(), files]
     if document.get("confusion"):
         parts += [Text(), _confusion(document["confusion"]["labels"], document["confusion"]["matrix"])]
     if document.get("residuals"):
@@ -199,7 +206,7 @@ def _confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Render
                 Text(str(count) if count else "·", "green" if at == index else "" if count else "dim")
                 for at, count in enumerate(row)
             ]
-            table.add_row(f"{index} {label[:16]}", *cells)
+            table.add_row(label if label == str(index) else f"{index} {label[:16]}", *cells)
         return table
     wrong = [
         (count, labels[true], labels[guess])
@@ -244,13 +251,21 @@ def predictions(answers: Sequence[Prediction]) -> Group:
     labelled = any(answer.label for answer in answers)
     times = ("p50 ms", "p95 ms") if repeated else ("ms",)
     table = _table("input", *["answer"] * labelled, "values", *times, right=times, fold=("input", "values"))
-    for answer in answers:
+    for answer, source in zip(answers, _sources(answers), strict=True):
         shown = {name: f"{value:.4f}" if labelled else number(value) for name, value in answer.values.items()}
         told = "  ".join(f"{name} {value}" for name, value in shown.items())
         spent = (answer.p50_ms, answer.p95_ms) if repeated else (answer.ms,)
         label = [Text(answer.label or "none", style="bold")] * labelled
-        table.add_row(answer.source, *label, told, *(f"{ms:.2f}" for ms in spent if ms is not None))
+        table.add_row(source, *label, told, *(f"{ms:.2f}" for ms in spent if ms is not None))
     return Group(table, *(warning(f"{a.source}: {text}") for a in answers for text in a.warnings))
+
+
+def _sources(answers: Sequence[Prediction]) -> list[str]:
+    """What each answer is of: its path as given, or the file's name where paths are long and names tell enough."""
+    paths = [answer.source for answer in answers]
+    names = [path.rpartition("/")[2] for path in paths]
+    long = max(map(len, paths), default=0) > LONG_PATH
+    return names if long and len(set(names)) == len(set(paths)) else paths
 
 
 def _telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:

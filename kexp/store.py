@@ -3,8 +3,8 @@
     <home>/runs/<name>/journal.sqlite   every ask and every tell, in order; what the run is about
                        weights/7.npz    the weights of trial 7
                        data/            the Dataset that every step reads
-                       model.keras, report.html, evaluation.npz, evaluation.json, lock
-    <home>/runs/.cache/                 decoded pictures, shared by all runs
+                       model.keras, evaluation.npz, evaluation.json, lock
+    <home>/runs/.cache/                 decoded pictures: a speed-up, shared by all runs and needed by none
 
 Files appear whole or not at all, and a journal entry is on the disk before the call returns: kill -9 at any
 moment leaves a run that can be read and continued.
@@ -26,16 +26,19 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, NamedTuple, Self
+from typing import Any, BinaryIO, Literal, NamedTuple, Self, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kexp.errors import RunError, nearest
+from kexp.metrics import rank
 from kexp.records import Experiment, Trial, from_json, to_json
 
 # What may differ between a run and its continuation. `data` is where rows lie; the fingerprint says which.
 BUDGET = ("name", "data", "trials", "seconds", "finalists", "seeds", "formats", "tolerances")
+CACHE_AGE = 86_400.0  # seconds: decoded pictures younger than a day stay when `clean` is asked
+LOCK_SECONDS = 0.5  # for which whoever wants the lock tries again: somebody may only have looked
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -86,7 +89,6 @@ class RunStore:
         self.root = root
         self.data = root / "data"
         self.model = root / "model.keras"
-        self.report = root / "report.html"
         self.evaluation = root / "evaluation.json"
         self.predictions = root / "evaluation.npz"
         self._db = sqlite3.connect(root / "journal.sqlite", timeout=30, isolation_level=None)
@@ -114,6 +116,13 @@ class RunStore:
         return store
 
     @classmethod
+    def open_or_create(cls, home: Path, experiment: Experiment) -> RunStore:
+        """The run of the experiment's name: the one that exists, or a new one."""
+        if exists(home, experiment.name):
+            return cls.open(home, experiment.name)
+        return cls.create(home, experiment.name, experiment)
+
+    @classmethod
     def open(cls, home: Path, name: str) -> RunStore:
         """The run `name`. Raises RunError, with the nearest name, where there is none."""
         root = home / "runs" / name
@@ -139,11 +148,14 @@ class RunStore:
         """Whether a process, this one included, is working on this run."""
         if self._locked_at is not None:
             return True
-        try:
-            with _lock(self.root):
-                return False
-        except RunError:
-            return True
+        if not (self.root / "lock").exists():
+            return False
+        with (self.root / "lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that look do not see each other
+            except BlockingIOError:
+                return True
+        return False
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -168,14 +180,20 @@ class RunStore:
     def set(self, key: str, value: Any) -> None:
         """Keep `value`, anything that is JSON, under `key`.
 
-        `list_runs` shows "kind", "task" and "best" (a score; or else the best by "direction", max or min).
-        `clean` spares the trials in the list "keep", and the folders of the cache in the list "cache".
+        `list_runs` shows "kind", "task" and "best", a score. `best_first` needs "task". `clean` spares the
+        trials in the list "keep".
         """
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     def finish(self) -> None:
         """Note that the search has ended, now."""
         self.set("finished", _now())
+
+    def need_model(self) -> Path:
+        """The file of the best model. Raises RunError where no search came so far."""
+        if not self.model.exists():
+            raise RunError(f"the run {self.name!r} has no model yet. The command that started its search continues it.")
+        return self.model
 
     @property
     def experiment(self) -> Experiment:
@@ -196,14 +214,9 @@ class RunStore:
     def check_same(self, experiment: Experiment, fingerprint: str) -> None:
         """Raise RunError naming the first field in which the run differs from `experiment`, budget aside.
 
-        A fingerprint is compared where both sides have one.
+        Then of the rows: a fingerprint is compared where both sides have one.
         """
         way_out = "Use --fresh to start again (the old run is kept aside), or another --name."
-        if fingerprint and self.fingerprint and fingerprint != self.fingerprint:
-            raise RunError(
-                f"the run {self.name!r} was started with other rows than {experiment.data} holds now "
-                f"(data, fingerprint {self.fingerprint[:8]}, now {fingerprint[:8]}). {way_out}"
-            )
         old, new = self.get("experiment"), json.loads(json.dumps(to_json(experiment)))
         for field in dataclasses.fields(Experiment):
             was, wanted = old.get(field.name, new[field.name]), new[field.name]
@@ -212,6 +225,11 @@ class RunStore:
                     f"the run {self.name!r} was started with {field.name} = {was!r}, "
                     f"{wanted!r} is asked for now. {way_out}"
                 )
+        if fingerprint and self.fingerprint and fingerprint != self.fingerprint:
+            raise RunError(
+                f"the run {self.name!r} was started with other rows than {experiment.data} holds now "
+                f"(data, fingerprint {self.fingerprint[:8]}, now {fingerprint[:8]}). {way_out}"
+            )
 
     # The journal
 
@@ -241,6 +259,12 @@ class RunStore:
         """Each trial as last recorded, in the order of their ids: as told, or else as asked."""
         latest = {event.trial.id: event.trial for event in self.events()}
         return [latest[id] for id in sorted(latest)]
+
+    def best_first(self) -> list[Trial]:
+        """The trials that have a score, best first, by what the run's experiment ranks."""
+        task, wanted = self.get("task"), self.experiment.objective
+        scored = [trial for trial in self.trials() if trial.score is not None]
+        return sorted(scored, key=lambda trial: rank(task, wanted, trial.metrics), reverse=True)
 
     @property
     def seconds_used(self) -> float:
@@ -319,8 +343,8 @@ def list_runs(home: Path) -> list[dict[str, Any]]:
         with RunStore.open(home, name) as store:
             completed = [t for t in store.trials() if t.status == "completed"]
             best = store.get("best")
-            if best is None:
-                best = next((t.score for t in _ranked(completed, store.get("direction", "max"))), None)
+            if best is None:  # not chosen yet
+                best = next((trial.score for trial in store.best_first()), None)
             runs.append(
                 {
                     "name": name,
@@ -363,30 +387,22 @@ def fresh(home: Path, name: str) -> str | None:
 def clean(home: Path, names: Sequence[str] = (), keep: int = 3) -> int:
     """Free what the runs `names` no longer need, of all finished runs if empty; returns the bytes freed.
 
-    Removed: weights of all trials but the best `keep`, and decoded pictures that no run names. Journals stay.
-    A run cleaned before its end can go on, but what would have continued a removed trial starts anew.
-    Raises RunError for a run that does not exist, or that a process is working on.
+    Removed: weights of all trials but the best `keep`; and decoded pictures that were written more than CACHE_AGE
+    ago (younger ones may be being decoded, or read, by a search that just began). Journals stay, and so does what
+    the runs have of the pictures: a copy of their own. A run cleaned before its end can go on, but what would have
+    continued a removed trial starts anew. Raises RunError for a run that does not exist, or that a process is
+    working on.
     """
     freed = 0
     for name in names or [run["name"] for run in list_runs(home) if run["finished"]]:
         with RunStore.open(home, name) as store, store.lock():
-            trials = _ranked(store.trials(), store.get("direction", "max"))
-            kept = {store.weights(t.id).name for t in trials[:keep]} | {
-                store.weights(i).name for i in store.get("keep", [])
-            }
-            freed += sum(_remove(p) for p in (store.root / "weights").iterdir() if p.name not in kept)
-    wanted: set[str] = set()
-    for name in _names(home):
-        with RunStore.open(home, name) as store:
-            wanted.update(store.get("cache", []))
+            kept = {store.weights(trial.id).name for trial in store.best_first()[:keep]}
+            kept |= {store.weights(id).name for id in store.get("keep", [])}
+            freed += sum(_remove(path) for path in (store.root / "weights").iterdir() if path.name not in kept)
     if cache(home).is_dir():
-        freed += sum(_remove(path) for path in cache(home).iterdir() if path.name not in wanted)
+        old = time.time() - CACHE_AGE
+        freed += sum(_remove(path) for path in cache(home).iterdir() if path.stat().st_mtime < old)
     return freed
-
-
-def _ranked(trials: Sequence[Trial], direction: str) -> list[Trial]:
-    scored = [t for t in trials if t.status == "completed" and t.score is not None]
-    return sorted(scored, key=lambda t: t.score or 0.0, reverse=direction == "max")
 
 
 def _names(home: Path) -> list[str]:
@@ -425,18 +441,27 @@ def _remove(path: Path) -> int:
 def _lock(root: Path) -> Iterator[None]:
     # Not inherited by spawned processes; a forked one would share the lock and hold it after our death.
     with (root / "lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise RunError(
-                f"the run {root.name!r} is in use by process {file.read().strip() or 'unknown'}. "
-                "Wait until it ends, or use another --name."
-            ) from None
+        until = time.monotonic() + LOCK_SECONDS
+        while not _try_lock(file):
+            if time.monotonic() > until:
+                file.seek(0)
+                raise RunError(
+                    f"the run {root.name!r} is in use by process {file.read().strip() or 'unknown'}. "
+                    "Wait until it ends, or use another --name."
+                )
+            time.sleep(0.05)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ the validation rows (drop). Whoever computed the outputs, the gate is the same.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from kexp.export import golden, metadata
 from kexp.export.card import MANIFEST, manifest
 from kexp.metrics import metrics, objective
 from kexp.records import Artifact, Check, DatasetSpec, at_most, from_json
-from kexp.runtime import CUSTOM, open_runtime, operators
+from kexp.runtime import CUSTOM, import_modules, open_runtime, operators
 
 Array = NDArray[Any]
 REPEATS = {
@@ -133,7 +132,7 @@ def folder(exported: Path) -> tuple[list[Artifact], list[Check]]:
     reference, stored = golden.load_expected(exported / "golden")
     x = golden.replayable(exported / "golden", spec, len(reference))
     if any(artifact.path.endswith(".keras") for artifact in artifacts):
-        _import(document.get("modules", []))
+        import_modules(document.get("modules", []))
     checks = [_labels(exported, spec)]
     for artifact in artifacts:
         checks += _file(exported, artifact, spec, x, reference, stored, Limits(*document["limits"][artifact.format]))
@@ -208,17 +207,6 @@ def _file(
         gap(format, reference, outputs, spec, held.gap, "golden gap"),
         gap(format, expected, outputs, spec, repeats, "golden repeat"),
     ]
-
-
-def _import(modules: list[str]) -> None:
-    """Import the modules that register the layers of model.keras; a user's own is looked for from here."""
-    for name in modules:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise ExportError(
-                f"model.keras needs the module {name!r}: {error}. Run this where it can be found."
-            ) from error
 
 
 def _labels(exported: Path, spec: DatasetSpec) -> Check:

@@ -19,10 +19,11 @@ LAYERS = [
     {"records"},
     {"store", "experiment", "data", "models", "metrics"},
     {"train", "runtime", "export"},
-    {"evaluate", "verify", "diagnose", "benchmark", "predict", "release"},
+    {"evaluate", "verify", "diagnose", "benchmark", "predict", "release", "leaderboard"},
     {"search", "baselines"},
     {"report", "phone"},
     {"pipeline"},
+    {"api"},
     {"screen", "cli", "__main__", "__init__"},
 ]
 # Dependency -> the modules that may import it: a package by its name and a dot, a module by its full name.
@@ -216,11 +217,11 @@ import kexp.search.events
 for name in kexp.__all__:
     assert callable(getattr(kexp, name)), name
 assert isinstance(kexp.search, types.ModuleType) and isinstance(verify, types.ModuleType)
-from kexp import pipeline
-pipeline.search_data = lambda source, **options: (source, options)
+from kexp import api
+for name in kexp._STEPS:
+    assert callable(getattr(api, name))
+api.search = lambda source, **options: (source, options)
 assert kexp.search("photos", time="10m") == ("photos", {"time": "10m"})
-for name in kexp._STEPS.values():
-    assert callable(getattr(pipeline, name))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from kexp import cli, screen
+from kexp.predict import Prediction
 from kexp.records import Artifact, Check, Trial
 from kexp.search.events import Event
 
@@ -196,21 +197,16 @@ def test_a_failed_check_exits_1_and_is_in_the_json(kexp, home, monkeypatch):
 DOCUMENT = {"run": "photos", "objective": "accuracy", "best": None, "trials": []}
 
 
-class FakeRun:
-    name = "photos"
-    interrupted = False
-
-
 @pytest.fixture
 def searched(monkeypatch):
-    """What `pipeline.search` is asked, without a search."""
+    """What `pipeline.search` is asked, without a search; it ends as "ended" says."""
     from kexp import pipeline
 
-    asked = {}
+    asked = {"ended": True}
 
     def search(question, **options):
         asked.update(options, question=question)
-        return FakeRun()
+        return asked["ended"]
 
     monkeypatch.setattr(pipeline, "search", search)
     monkeypatch.setattr(pipeline, "show", lambda home, name: {**DOCUMENT, "run": name})
@@ -234,7 +230,7 @@ def test_search_on_data_derives_the_experiment(kexp, home, searched):
         *("--drop", "id", "--workers", "2", "--fresh", "--objective", "rmse", "--seed", "0"),
     )
     assert status == 0
-    assert "kexp export photos --tflite" in out
+    assert "kexp export adult --tflite" in out
     question = searched["question"]
     assert (question.name, question.data, question.target) == ("adult", "data/adult.csv", ("income", "age"))
     assert (question.seconds, question.trials, question.size, question.drop) == (90.0, None, (8, 9), ("id",))
@@ -261,8 +257,8 @@ def test_search_has_a_default_budget(kexp, home, searched):
     assert (searched["question"].trials, searched["question"].seconds) == (40, 600.0)
 
 
-def test_an_interrupted_search_says_so(kexp, home, searched, monkeypatch):
-    monkeypatch.setattr(FakeRun, "interrupted", True)
+def test_an_interrupted_search_says_so(kexp, home, searched):
+    searched["ended"] = False
     status, out, err = kexp("search", "photos", "--json")
     assert (status, json.loads(out)["run"]) == (0, "photos")
     assert "interrupted" in err
@@ -354,10 +350,40 @@ def test_few_classes_are_a_matrix_and_many_a_list_of_confusions():
     told = text(screen.evaluation({**document, "confusion": few}))
     assert re.search(r"0 cat +5 +1", told)
     assert "0.8000 to 0.9500  (95%)" in told
+    digits = {"labels": ["0", "1", "a name of more than sixteen"], "matrix": [[5, 0, 0], [0, 3, 0], [0, 0, 1]]}
+    told = text(screen.evaluation({**document, "confusion": digits}))
+    assert re.search(r"^0 +5 +·", told, re.MULTILINE)  # not "0 0"
+    assert re.search(r"^2 a name of more", told, re.MULTILINE)
     labels = [f"class {n}" for n in range(20)]
     matrix = [[7 if (i, j) == (3, 4) else 1 if i == j else 0 for j in range(20)] for i in range(20)]
     told = text(screen.evaluation({**document, "confusion": {"labels": labels, "matrix": matrix}}))
     assert re.search(r"7 +class 3 +class 4", told)
+
+
+def test_the_metrics_of_each_shipped_file_are_told():
+    document = {"run": "r", "split": "test", "rows": 9, "metrics": {"accuracy": 0.9, "log_loss": 0.3}}
+    assert "file" not in text(screen.evaluation(document))
+    files = {"model_int8.tflite": {"accuracy": 0.8765, "log_loss": 0.3456}}
+    told = text(screen.evaluation({**document, "files": files}))
+    assert re.search(r"file +accuracy +log_loss", told)
+    assert re.search(r"model_int8\.tflite +0\.8765 +0\.3456", told)
+
+
+@pytest.mark.parametrize(
+    ("sources", "shown"),
+    [
+        (["golden/00.png", "a.csv line 2"], ["golden/00.png", "a.csv line 2"]),
+        (["/a/rather/long/folder/somewhere/else/1.png", "2.png"], ["1.png", "2.png"]),
+        (
+            ["/a/rather/long/folder/somewhere/else/1.png", "1.png"],
+            ["/a/rather/long/folder/somewhere/else/1.png", "1.png"],
+        ),
+    ],
+)
+def test_of_long_paths_the_name_is_shown_where_it_tells_enough(sources, shown):
+    answers = [Prediction(source=source, label="cat", values={"cat": 0.9}, ms=0.1) for source in sources]
+    told = text(screen.predictions(answers), width=200)
+    assert [line.split("  ")[0].strip() for line in told.splitlines()[1:]] == shown
 
 
 def test_failed_checks_and_missing_formats_are_told_with_advice():
@@ -482,6 +508,51 @@ def test_the_whole_line_from_digits_to_answers(tmp_path):
         file.write(b"\xff" * 50)
     assert "✗" in real("verify", folder, home=tmp_path, status=1).stdout
     assert answer("clean")["bytes"] >= 0
+
+
+OWN = """
+import keras
+
+@keras.saving.register_keras_serializable("own")
+class Twice(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+def build(hp):
+    inputs = keras.Input((4,))
+    hidden = Twice()(keras.layers.Dense(hp.Choice("units", [8, 16]), activation="relu")(inputs))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(hidden))
+"""
+
+
+@pytest.mark.slow
+def test_a_module_of_ones_own_is_found_in_the_current_folder_by_every_command(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def command(*arguments, cwd=tmp_path):
+        return subprocess.run(
+            [Path(sys.executable).with_name("kexp"), *arguments, "--json"],
+            env={**environment, "KEXP_HOME": str(tmp_path)}, cwd=cwd, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    for arguments in (
+        ("search", "sklearn:iris", "--factory", "mine:build", "--trials", "1", "--epochs", "1", "--workers", "1"),
+        ("evaluate",),
+        ("export", "--format", "tflite_float32"),
+        ("verify", "exported/iris"),
+    ):
+        done = command(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for arguments in (("evaluate",), ("export", "--tflite"), ("verify", "../exported/iris")):
+        done = command(*arguments, cwd=elsewhere)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "'mine'" in done.stderr
+        assert str(elsewhere) in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -120,7 +120,27 @@ def test_numbers_are_balanced_by_quantile():
     medians = [np.median(values[part == value]) for value in range(3)]
     assert max(medians) / min(medians) < 1.15
     assert strata(np.array([0, 1, 1])).tolist() == [0, 1, 1]
-    assert len(np.unique(strata(np.array([[0, 1], [1, 1], [0, 1.0]])))) == 2
+
+
+def test_many_sets_of_labels_keep_shares_and_each_label_is_spread():
+    rng = np.random.default_rng(1)
+    y = (rng.random((2000, 10)) < np.linspace(0.01, 0.5, 10)).astype(np.float32)
+    part = split(2000, y=strata(y))
+    assert shares(part) == pytest.approx([0.7, 0.15, 0.15], abs=0.01)
+    assert shares(part[y[:, 0] == 1]) == pytest.approx([0.7, 0.15, 0.15], abs=0.05)  # 20 rows or so
+    for value in range(3):
+        assert y[part == value].mean(axis=0) == pytest.approx(y.mean(axis=0), abs=0.05)
+
+
+def test_more_rare_labels_than_can_be_spread_keep_shares():
+    y = (np.random.default_rng(0).random((2000, 500)) < 0.003).astype(np.float32)
+    assert shares(split(2000, y=strata(y))) == pytest.approx([0.7, 0.15, 0.15], abs=0.01)
+
+
+def test_a_row_counts_for_the_rarest_of_its_labels():
+    y = np.repeat([[0, 0], [1, 0], [1, 1]], [10, 20, 10], axis=0)
+    assert strata(y).tolist() == [0] * 10 + [1] * 20 + [2] * 10
+    assert strata(y[:39]).tolist() == [0] * 10 + [1] * 29
 
 
 def test_twins_share_a_group_unless_there_are_too_many():

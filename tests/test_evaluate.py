@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from kexp import evaluate
 from kexp.records import DatasetSpec, Experiment
+from kexp.store import RunStore
+from kexp.verify import digest
 
 QUESTION = Experiment(name="q", data="d")
+
+
+def test_what_was_found_of_an_earlier_model_is_not_this_models(tmp_path):
+    with RunStore.create(tmp_path, "q", QUESTION) as run:
+        run.model.write_bytes(b"one")
+        assert evaluate.stored(run) is None
+        document = {"model": digest(run.model), "metrics": {"accuracy": 0.9}}
+        run.evaluation.write_text(json.dumps(document))
+        assert evaluate.stored(run) == document
+        run.model.write_bytes(b"two")
+        assert evaluate.stored(run) is None
+        run.evaluation.write_text(json.dumps({"metrics": {"accuracy": 0.9}}))  # of no model that is known
+        assert evaluate.stored(run) is None
+
+
 random = np.random.default_rng(0)
 
 

@@ -157,6 +157,18 @@ def test_augmentation_moves_pixels_in_training_only():
         assert np.array_equal(moved, x) == (name == "none")
 
 
+def test_augmentation_draws_its_seed_from_the_global_one():
+    x = np.random.default_rng(0).uniform(0, 255, (8, 10, 12, 3)).astype(np.float32)
+
+    def moved(seed: int) -> np.ndarray:
+        keras.utils.set_random_seed(seed)
+        return np.asarray(Augment(flip=True, shift=0.2)(x, training=True))
+
+    np.testing.assert_array_equal(moved(1), moved(1))
+    assert not np.array_equal(moved(1), moved(2))
+    assert Augment.from_config(Augment(flip=True).get_config()).seed is None
+
+
 def test_a_flip_is_a_mirror_image():
     x = np.arange(2 * 4 * 4, dtype=np.float32).reshape(2, 4, 4, 1).repeat(16, axis=0)
     out = np.asarray(Augment(flip=True, seed=3)(x, training=True))
@@ -190,12 +202,47 @@ def test_the_space_takes_the_experiments_limits():
 
 
 @pytest.mark.parametrize(
+    ("name", "wanted", "kind", "low", "high", "default"),
+    [
+        ("units_0", {"min": 16, "max": 256}, "int", 16, 256, 128),
+        ("units_0", {"min": 16.0, "max": 64.0}, "int", 16, 64, 64),
+        ("dropout", {"min": 0, "max": 0.5}, "float", 0.0, 0.5, 0.1),
+        ("dropout", {"min": 0, "max": 1}, "float", 0.0, 1.0, 0.1),
+        ("scale", {"min": 1, "max": 3}, "float", 1.0, 3.0, 1.5),
+    ],
+)
+def test_a_range_has_the_kind_of_what_it_replaces(name, wanted, kind, low, high, default):
+    def ask(hp: HyperParameters) -> None:
+        hp.Choice("units_0", [16, 32, 64, 128, 256], default=128)
+        hp.Float("dropout", 0.0, 0.5, default=0.1)
+        hp.Choice("scale", [1.5, 2.0])
+
+    found = next(d for d in declare(ask, {name: wanted}) if d.name == name)
+    assert (found.kind, found.minimum, found.maximum, found.default) == (kind, low, high, default)
+    number = int if kind == "int" else float
+    assert {type(value) for value in (found.minimum, found.maximum, found.default)} == {number}
+    assert found.values == ()
+
+
+def test_a_network_is_built_from_any_draw_of_a_range_of_units():
+    space = {"units_0": {"min": 16, "max": 256}}
+    hp = HyperParameters({"units_0": 37}, space)
+    assert models.build(table("binary"), "dense", hp).core.get_layer("dense_0").units == 37
+
+
+@pytest.mark.parametrize(
     ("space", "words"),
     [
         ({"unit_0": 3}, "units_0"),
         ({"activation": []}, "at least one"),
         ({"learning_rate": {"low": 1}}, "is expected"),
         ({"learning_rate": {"min": 1.0, "max": 0.1}}, "above"),
+        ({"learning_rate": {"min": "low"}}, "a number is expected"),
+        ({"activation": {"min": 0, "max": 1}}, r"one of \['relu', 'silu', 'elu', 'tanh'\]: list those wanted"),
+        ({"batch_normalization": {"min": 0, "max": 1}}, r"one of \[False, True\]"),
+        ({"units_0": {"min": 16}}, "needs min and max"),
+        ({"units_0": {"min": 0.5, "max": 16}}, "a whole number is expected"),
+        ({"hidden_layers": {"max": 2.5}}, "a whole number is expected"),
     ],
 )
 def test_a_space_that_cannot_be_is_refused(space, words):
@@ -246,3 +293,22 @@ def test_a_build_function_written_for_keras_tuner(tmp_path, monkeypatch):
     assert not network.logits
     with pytest.raises(ExperimentError, match="these data need"):
         models.build(table("binary"), "mine:wrong", HyperParameters())
+
+
+@pytest.mark.parametrize("rate", ["0.01", "keras.optimizers.schedules.CosineDecay(0.01, 100)", "lambda: 0.01"])
+def test_a_schedule_of_ones_own_is_refused(tmp_path, monkeypatch, rate):
+    module = f"rated_{abs(hash(rate))}"
+    (tmp_path / f"{module}.py").write_text(
+        "import keras\n"
+        "def build(hp):\n"
+        "    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation='sigmoid')])\n"
+        f"    model.compile(keras.optimizers.SGD({rate}), 'mse')\n"
+        "    return model\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    if rate == "0.01":
+        network = models.build(table("binary"), f"{module}:build", HyperParameters())
+        assert network.learning_rate == pytest.approx(0.01)
+        return
+    with pytest.raises(ExperimentError, match="kexp makes its own schedule"):
+        models.build(table("binary"), f"{module}:build", HyperParameters())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import kexp
-from kexp import pipeline
-from kexp.errors import ExperimentError, RunError
-from kexp.records import Experiment
+from kexp import data, leaderboard, pipeline, store
+from kexp.data.dataset import Dataset
+from kexp.errors import DataError, ExperimentError, RunError
+from kexp.records import Experiment, Trial
 from kexp.search.events import Event
 from kexp.store import RunStore
 
@@ -66,8 +68,9 @@ def test_the_same_search_again_trains_nothing(searched):
     events: list[Event] = []
     with RunStore.open(searched.home, searched.name) as run:
         question, before = run.experiment, run.trials()
-    again = pipeline.search(question, home=searched.home, workers=1, listener=events.append)
-    assert again.best == searched.best
+    best = searched.best
+    assert pipeline.search(question, home=searched.home, workers=1, listener=events.append)
+    assert kexp.load(searched.name, searched.home).best == best
     assert not [event for event in events if event.kind == "started"]
     with RunStore.open(searched.home, searched.name) as run:
         assert run.trials() == before
@@ -81,20 +84,61 @@ def test_another_question_under_the_same_name_is_refused_and_fresh_keeps_the_old
     assert [run["name"] for run in pipeline.runs(tmp_path)] == ["iris.1", "iris"]
 
 
+@pytest.mark.parametrize("wrong", [{"objective": "rmse"}, {"oracle": "bayesain"}, {"factory": "densee"}])
+def test_what_cannot_be_searched_leaves_the_runs_as_they_are(tmp_path, wrong):
+    question = Experiment(name="iris", data="sklearn:iris", **{**BUDGET, **wrong})
+    with pytest.raises(ExperimentError):
+        pipeline.search(question, home=tmp_path, workers=1)
+    assert pipeline.runs(tmp_path) == []
+    RunStore.create(tmp_path, "iris", Experiment(name="iris", data="sklearn:iris")).close()
+    with pytest.raises(ExperimentError):
+        pipeline.search(question, home=tmp_path, workers=1, fresh=True)
+    with pytest.raises(DataError):
+        pipeline.search(replace(question, data="nowhere.csv"), home=tmp_path, workers=1, fresh=True)
+    assert [run["name"] for run in pipeline.runs(tmp_path)] == ["iris"]
+
+
+def test_what_was_asked_and_not_told_is_stopped_and_why_depends_on_the_end(tmp_path):
+    with RunStore.create(tmp_path, "iris", Experiment(name="iris", data="sklearn:iris")) as run:
+        run.record_ask(Trial(id=0, factory="dense", values={}, status="running"))
+        with run.lock():
+            assert [t.status for t in leaderboard.ranked(run)] == ["running"]
+        (trial,) = leaderboard.ranked(run)
+        assert (trial.status, trial.message) == ("stopped", "interrupted; the next search trains it again")
+        run.finish()
+        (trial,) = leaderboard.ranked(run)
+        assert (trial.status, trial.message) == ("stopped", "not started: the time was up")
+
+
+def test_a_data_set_counts_as_saved_only_when_its_save_ended(tmp_path, monkeypatch):
+    dataset = data.load(Experiment(name="iris", data="sklearn:iris"), base=tmp_path, cache=tmp_path / "cache")
+    monkeypatch.setattr(store.Path, "replace", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        dataset.save(tmp_path / "data")
+    assert not Dataset.saved(tmp_path / "data")
+    with pytest.raises(RunError, match="no complete data set"):
+        Dataset.open(tmp_path / "data")
+    monkeypatch.undo()
+    dataset.save(tmp_path / "data")
+    assert Dataset.saved(tmp_path / "data")
+    assert Dataset.open(tmp_path / "data").spec == dataset.spec
+
+
 def test_interrupted_before_the_end_it_keeps_the_best_so_far(tmp_path):
     def interrupt(event: Event) -> None:
         if event.kind == "finished":
             raise KeyboardInterrupt
 
     question = Experiment(name="iris", data="sklearn:iris", **{**BUDGET, "trials": 4})
-    run = pipeline.search(question, home=tmp_path, workers=1, listener=interrupt)
-    assert run.interrupted
-    assert run.best.score is not None
+    assert not pipeline.search(question, home=tmp_path, workers=1, listener=interrupt)
+    assert kexp.load("iris", tmp_path).best.score is not None
     assert (tmp_path / "runs" / "iris" / "model.keras").exists()
     shown = pipeline.show(tmp_path)
     assert {trial["status"] for trial in shown["trials"]} == {"completed", "stopped"}
-    run = pipeline.search(question, home=tmp_path, workers=1)
-    assert not run.interrupted
+    assert {t["message"] for t in shown["trials"] if t["status"] == "stopped"} == {
+        "interrupted; the next search trains it again"
+    }
+    assert pipeline.search(question, home=tmp_path, workers=1)
     assert sum(trial["status"] == "completed" for trial in pipeline.show(tmp_path)["trials"]) == 5
 
 

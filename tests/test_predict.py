@@ -178,7 +178,6 @@ def test_inputs_that_do_not_suit_pictures_are_refused(digits, tmp_path, name, co
 @pytest.mark.parametrize(
     ("lines", "header", "message"),
     [
-        (["Bonn,old,yes,2021-03-01,3000"], HEADER, "line 2: age = 'old'"),
         (["Bonn,60,yes,2021-03-01,3000", "Bonn,60"], HEADER, "line 3: 2 cells"),
         (["1,2"], "x,y", "none of the columns"),
     ],

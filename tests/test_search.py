@@ -16,7 +16,7 @@ from kexp import store
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, RunError, SearchError
 from kexp.records import Column, DatasetSpec, Experiment
-from kexp.search import search
+from kexp.search import keep_best, search
 from kexp.search.events import Event
 from kexp.store import RunStore
 
@@ -26,14 +26,15 @@ import json, sys
 from pathlib import Path
 from kexp import store
 from kexp.data.dataset import Dataset
-from kexp.search import search
+from kexp.search import keep_best, search
 from kexp.store import RunStore
 home, name, workers = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 with RunStore.open(home, name) as run, run.lock():
     def say(event):
         if event.kind in ("started", "finished"):
             print(json.dumps([event.kind, event.trial.id]), flush=True)
-    best = search(run.experiment, Dataset.open(run.data), run, workers=workers, listener=say)
+    search(run.experiment, Dataset.open(run.data), run, workers=workers, listener=say)
+    best = keep_best(run, Dataset.open(run.data), run.experiment)
     print(json.dumps(["best", best.id]), flush=True)
 """
 
@@ -62,8 +63,8 @@ def prepared(home, name="toy", **options) -> RunStore:
 def searched(home, name="toy", workers=1, **options):
     events: list[Event] = []
     with prepared(home, name, **options) as run, run.lock():
-        best = search(run.experiment, Dataset.open(run.data), run, workers=workers, listener=events.append)
-        return best, run.trials(), events
+        search(run.experiment, Dataset.open(run.data), run, workers=workers, listener=events.append)
+        return keep_best(run, Dataset.open(run.data), run.experiment), run.trials(), events
 
 
 def results(trials):
@@ -273,9 +274,9 @@ def test_equal_candidates_are_trained_once(tmp_path):
              "activation": "relu", "batch_normalization": False, "dropout": 0.0, "units_0": [16, 32]}  # fmt: skip
     _, trials, events = searched(tmp_path, space=space, oracle="grid", trials=8, finalists=0)
     assert len(trials) == 4
-    twin = next(t for t in trials if t.message.startswith("equal to trial"))  # units_0 means nothing without a layer
+    twin = next(t for t in trials if t.same_as is not None)  # units_0 means nothing without a layer
     assert twin.values["hidden_layers"] == 0
-    assert twin.score == next(t for t in trials if t.id == twin.parent).score
+    assert twin.score == next(t for t in trials if t.id == twin.same_as).score
     assert twin.id not in {e.trial.id for e in events if e.kind == "started"}
 
 

@@ -32,7 +32,8 @@ def trial(id, status="running", **fields):
 
 
 def completed(id, score, **fields):
-    return trial(id, "completed", score=score, metrics={"accuracy": score}, seconds=1.5, **fields)
+    metrics = {"accuracy": score, "log_loss": 1 - score, "rmse": score, "mae": score}
+    return trial(id, "completed", score=score, metrics=metrics, seconds=1.5, **fields)
 
 
 def child(code, *arguments):
@@ -154,6 +155,61 @@ def test_one_process_at_a_time_and_the_lock_dies_with_it(home, run):
         process.wait()
     with run.lock():
         pass
+
+
+LOOKER = """
+import fcntl, sys, time
+with open(sys.argv[1], "a+") as file:
+    fcntl.flock(file, fcntl.LOCK_SH)
+    print("ready", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_whoever_looks_at_the_lock_does_not_take_it(home, run, monkeypatch):
+    assert not run.locked()
+    with run.lock(), RunStore.open(home, "photos") as other:
+        assert run.locked()
+        assert other.locked()
+    looker = child(LOOKER, run.root / "lock", 600)
+    try:
+        assert not run.locked()  # both may look
+        monkeypatch.setattr(store, "LOCK_SECONDS", 0.0)
+        with pytest.raises(RunError, match="in use"), run.lock():
+            pass
+    finally:
+        looker.kill()
+        looker.wait()
+    monkeypatch.setattr(store, "LOCK_SECONDS", 60.0)
+    looker = child(LOOKER, run.root / "lock", 0.3)
+    with run.lock():  # tried again until it was free
+        pass
+    looker.wait()
+
+
+def test_a_run_is_opened_or_created_and_says_whether_it_has_a_model(home):
+    with RunStore.open_or_create(home, QUESTION) as made:
+        made.set("mark", 1)
+        with pytest.raises(RunError, match="no model"):
+            made.need_model()
+        made.model.touch()
+    with RunStore.open_or_create(home, QUESTION) as again:
+        assert again.get("mark") == 1
+        assert again.need_model() == again.model
+
+
+def test_the_best_come_first_by_the_objective_and_then_by_the_loss(home):
+    for objective, order in (("", [2, 1, 0]), ("log_loss", [2, 0, 1])):
+        question = dataclasses.replace(QUESTION, name=f"by{objective}", objective=objective)
+        with RunStore.create(home, question.name, question) as made:
+            assert made.best_first() == []
+            made.set("task", "binary")
+            for id, (accuracy, loss) in enumerate([(0.5, 0.3), (0.9, 0.4), (0.9, 0.2)]):
+                made.record_ask(trial(id))
+                metrics = {"accuracy": accuracy, "log_loss": loss}
+                made.record_tell(trial(id, "completed", score=metrics[objective or "accuracy"], metrics=metrics))
+            made.record_ask(trial(3))
+            assert [t.id for t in made.best_first()] == order
 
 
 def test_seconds_add_up_over_processes_to_their_last_event(home, run, monkeypatch):
@@ -289,7 +345,7 @@ def test_runs_are_listed_newest_last_and_the_latest_finished_is_the_latest(home)
     for name in ("first", "second", "third"):
         with RunStore.create(home, name, QUESTION) as made:
             made.set("kind", "table")
-            made.set("direction", "min")
+            made.set("task", "regression")
             for id, score in enumerate((0.5, 0.25, None)):
                 made.record_ask(trial(id))
                 made.record_tell(trial(id, "failed") if score is None else completed(id, score))
@@ -302,7 +358,7 @@ def test_runs_are_listed_newest_last_and_the_latest_finished_is_the_latest(home)
     assert [r["name"] for r in runs] == ["first", "second", "third"]
     assert {key: runs[2][key] for key in ("kind", "task", "trials", "best", "finished")} == {
         "kind": "table",
-        "task": None,
+        "task": "regression",
         "trials": 2,
         "best": 0.25,
         "finished": None,
@@ -326,16 +382,18 @@ def test_clean_keeps_the_best_and_the_journal(home, run):
         run.record_ask(trial(id))
         run.save_weights(id, [np.zeros(1000)])
         run.record_tell(completed(id, id / 10))
+    run.set("task", "multiclass")
     run.set("keep", [0])
-    run.set("cache", ["used"])
-    for name in ("used", "orphan"):
+    for name, age in (("old", 2), ("young", 0), ("unfinished.x1y2", 0), ("left.z3", 2)):
         (store.cache(home) / name).mkdir(parents=True)
         (store.cache(home) / name / "x.npy").write_bytes(bytes(500))
+        then = time.time() - age * store.CACHE_AGE
+        os.utime(store.cache(home) / name, (then, then))
     before = run.trials()
     one = run.weights(0).stat().st_size
 
-    assert store.clean(home) == 500  # a run that is not finished may yet need its weights
-    assert [p.name for p in store.cache(home).iterdir()] == ["used"]
+    assert store.clean(home) == 1000  # a run that is not finished may yet need its weights
+    assert sorted(p.name for p in store.cache(home).iterdir()) == ["unfinished.x1y2", "young"]
     run.finish()
     assert store.clean(home, keep=2) == 3 * one
     assert sorted(p.name for p in (run.root / "weights").iterdir()) == ["0.npz", "4.npz", "5.npz"]

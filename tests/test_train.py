@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 
 import numpy as np
 import pytest
 
 from kexp.data.dataset import Dataset
+from kexp.models.layers import TableEncoder
 from kexp.records import Column, DatasetSpec, Trial
 from kexp.train import Trainer
 
@@ -38,7 +40,8 @@ def table(task: str = "binary", rows: int = 400) -> Dataset:
 
 
 def trial(**options) -> Trial:
-    return Trial(id=0, factory="dense", status="running", **{"values": VALUES, "epochs": 15, "seed": 1, **options})
+    defaults = {"factory": "dense", "values": VALUES, "epochs": 15, "seed": 1}
+    return Trial(id=0, status="running", **{**defaults, **options})
 
 
 @pytest.mark.parametrize(
@@ -109,23 +112,62 @@ def test_every_epoch_is_reported():
     assert "accuracy" in heard[0][1]
 
 
-def test_pictures_are_augmented_in_training_only():
+def pictures() -> Dataset:
     random = np.random.default_rng(0)
     y = np.arange(160, dtype=np.int32) % 2
     x = random.integers(0, 60, (160, 8, 8, 1)).astype(np.uint8)
     x[y == 1, 2:6, 2:6] += 150
     spec = DatasetSpec(
-        name="p",
-        kind="image",
-        task="binary",
-        shape=(8, 8, 1),
-        outputs=1,
-        labels=("dark", "light"),
-        mean=(60.0,),
-        std=(60.0,),
-    )
-    dataset = Dataset(spec=spec, x=x, y=y, part=np.array([0, 0, 0, 1] * 40, np.int8), ids=[])
-    done, _ = Trainer(dataset, batch_size=16).run(
-        Trial(id=0, factory="conv", values={"augmentation": "pose"}, status="running", epochs=6, seed=0)
+        name="p", kind="image", task="binary", shape=(8, 8, 1), outputs=1, labels=("dark", "light"),
+        mean=(60.0,), std=(60.0,),
+    )  # fmt: skip
+    return Dataset(spec=spec, x=x, y=y, part=np.array([0, 0, 0, 1] * 40, np.int8), ids=[])
+
+
+def test_pictures_are_augmented_in_training_only():
+    done, _ = Trainer(pictures(), batch_size=16).run(
+        trial(factory="conv", values={"augmentation": "pose"}, epochs=6, seed=0)
     )
     assert done.metrics["accuracy"] > 0.95
+
+
+def test_pictures_give_the_same_network_under_the_same_seed_only():
+    trainer = Trainer(pictures(), batch_size=16)
+    values = {"augmentation": "flip", "stages": 1, "filters": 8}
+    _, one = trainer.run(trial(factory="conv", values=values, epochs=2))
+    _, two = trainer.run(trial(factory="conv", values=values, epochs=2))
+    _, other = trainer.run(trial(factory="conv", values=values, epochs=2, seed=2))
+    for a, b in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+
+
+def test_rows_are_read_once_and_no_copy_is_kept_beside_the_samples():
+    taken = []
+
+    class Counted(Dataset):
+        def take(self, part):
+            x, y = super().take(part)
+            taken.append(weakref.ref(x))
+            return x, y
+
+    trainer = Trainer(Counted(**vars(pictures())), batch_size=16)
+    for _ in range(2):
+        trainer.run(trial(factory="conv", values={"stages": 1, "filters": 8}, epochs=1))
+    assert len(taken) == 2
+    assert [reference() for reference in taken] == [None, None]
+    assert isinstance(trainer._samples["raw"][1].y, np.ndarray)
+
+
+def test_two_encodings_of_a_table_are_kept_at_most(monkeypatch):
+    trainer = Trainer(table(), batch_size=16)
+    seen = []
+    for clip in (10.0, 5.0, 3.0):
+        config = TableEncoder.get_config
+        monkeypatch.setattr(TableEncoder, "get_config", lambda self, c=config, v=clip: {**c(self), "v": v})
+        done, _ = trainer.run(trial(epochs=1))
+        assert done.status == "completed", done.message
+        seen.append(list(trainer._samples))
+        monkeypatch.undo()
+    assert [len(kept) for kept in seen] == [1, 2, 2]
+    assert seen[2][0] == seen[1][1]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kexp.errors import DataError, nearest
 from kexp.records import Column, ColumnKind
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})  # not "None", which is a category more often
 FALSE = ("no", "false", "0", "n", "f")
 TRUE = ("yes", "true", "1", "y", "t")  # TRUE[i] is the opposite of FALSE[i]
 MAX_CHOICES = 50
@@ -166,7 +166,7 @@ def encode_row(row: Mapping[str, object], columns: Sequence[Column]) -> tuple[ND
     """One sample (columns,) from a row as the user has it, and what is unusual about it, in words.
 
     Unusual: a value outside the range of the training rows, an unknown category, no value where every
-    training row had one. Raises DataError for a cell of the wrong kind, and for a row with no known column.
+    training row had one, a cell that cannot be read. Raises DataError for a row with no known column.
     """
     if not any(column.name in row for column in columns):
         raise DataError(
@@ -182,7 +182,11 @@ def encode_row(row: Mapping[str, object], columns: Sequence[Column]) -> tuple[ND
             warnings.append(f"{column.name} is not in the row: taken as missing.{hint}")
             continue
         cell = row[column.name]
-        values[index] = encode([cell], column)[0]
+        try:
+            values[index] = encode([cell], column)[0]
+        except DataError:  # as in training, where such a cell counts as missing
+            warnings.append(f"{column.name} = {text(cell)!r} cannot be read as a {column.kind}: taken as missing.")
+            continue
         warning = _unusual(cell, float(values[index]), column)
         if warning:
             warnings.append(warning)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from kexp.errors import RunError
 from kexp.records import DatasetSpec, Kind, Part, from_json, to_json
+from kexp.store import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +80,8 @@ class Dataset:
         return self.x[rows], self.y[rows]
 
     def save(self, folder: Path) -> None:
-        """Write everything under `folder`, which must exist; the description last, so a cut-off save is seen."""
+        """Write everything under `folder`; the description last and whole, so that a cut-off save is seen."""
+        folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "x.npy", self.x)
         np.save(folder / "y.npy", self.y)
         np.save(folder / "part.npy", self.part)
@@ -91,7 +94,15 @@ class Dataset:
             "notices": self.notices,
             "fingerprint": self.fingerprint,
         }
-        (folder / "dataset.json").write_text(json.dumps(document), encoding="utf-8")
+        for path in folder.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        atomic_write(folder / "dataset.json", json.dumps(document).encode())
+
+    @staticmethod
+    def saved(folder: Path) -> bool:
+        """Whether a `save` to `folder` came to its end."""
+        return (folder / "dataset.json").exists()
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:

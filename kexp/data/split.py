@@ -14,6 +14,7 @@ from kexp.errors import DataError
 
 LARGEST_VALIDATION = 10_000  # rows, where the data bring their own test rows: more costs time and decides nothing
 LARGEST_TWINS = 0.05  # of the rows: one larger group of equal rows would unbalance the parts
+SMALLEST_STRATUM = 10  # rows of a label that are spread as one: many smaller ones would add up to other shares
 TRAIN, VALIDATION, TEST = PARTS["train"], PARTS["validation"], PARTS["test"]
 
 
@@ -66,15 +67,20 @@ def split(
 
 
 def strata(values: NDArray[np.floating] | NDArray[np.integer], *, bins: int = 10) -> NDArray[np.int64]:
-    """What to keep balanced between the parts, (n,): classes, sets of labels, or bins of numbers.
+    """What to keep balanced between the parts, (n,): classes, rarest labels, or bins of numbers.
 
     `values` is (n,) of class indices, (n, k) of 0 and 1, or (n, k) of numbers: the first column is binned.
+    A row with several labels counts for the rarest: sets of labels are too many to be spread one by one.
     """
     if values.ndim == 1:
         return values.astype(np.int64)
     if np.isin(values, (0, 1)).all():
-        sets: NDArray[np.int64] = np.unique(values, axis=0, return_inverse=True)[1].reshape(-1)
-        return sets
+        rarest = np.zeros(len(values), np.int64)
+        for label in np.argsort(values.sum(axis=0), kind="stable"):
+            rows = np.flatnonzero((values[:, label] == 1) & (rarest == 0))
+            if len(rows) >= SMALLEST_STRATUM:
+                rarest[rows] = label + 1
+        return rarest
     first = values[:, 0]
     edges = np.unique(np.quantile(first, np.linspace(0, 1, max(1, min(bins, len(first) // 20)) + 1)[1:-1]))
     return np.searchsorted(edges, first, side="right").astype(np.int64)

@@ -131,6 +131,9 @@ def read_file(path: Path) -> File:
     if path.suffix.lower() == ".parquet":
         return _read_parquet(path)
     data = path.read_bytes()
+    if (at := data.find(b"\0")) >= 0:
+        line = data.count(b"\n", 0, at) + 1
+        raise DataError(f"{path} line {line} holds a NUL byte (byte {at}): text is expected. Save it as UTF-8 text.")
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -187,7 +187,7 @@ def _flags(cells: NDArray[Any], names: Sequence[str], ids: Sequence[str]) -> NDA
             word = word.removesuffix(".0")
             if word not in BOOLEANS:
                 raise DataError(
-                    f"{_at(ids, row)}the target {name} = {cell!r}: multilabel needs yes or no, 0 or 1. "
+                    f"{_at(ids, row)}the target {name} = {str(cell)!r}: multilabel needs yes or no, 0 or 1. "
                     "Correct the cell."
                 )
             y[row, k] = word in columns.TRUE

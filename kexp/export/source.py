@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.records import DatasetSpec
+from kexp.runtime import import_modules
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,8 +31,7 @@ class Source:
     @functools.cached_property
     def model(self) -> Any:
         """The keras.Model."""
-        for name in self.modules:
-            importlib.import_module(name)
+        import_modules(self.modules)
         import keras
 
         return keras.saving.load_model(self.path, compile=False)

@@ -53,10 +53,14 @@ def default_factory(spec: DatasetSpec) -> str:
 def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
     """The network of the candidate that `hp` replays.
 
-    Raises ExperimentError for a factory that does not exist or returns something else than a network.
+    Of a user's own compiled model the optimiser is used, with its learning rate as the peak of one cycle; its loss
+    and metrics are not: the loss is that of the task, cross entropy or squared error.
+
+    Raises ExperimentError for a factory that does not exist, or returns something else than a network that fits the
+    data and has a plain learning rate.
     """
     make = _factory(factory)
-    if len(inspect.signature(make).parameters) == 1:
+    if _questions(make) == 1:
         return _own(spec, factory, make(hp))  # type: ignore[call-arg]
     inputs = keras.Input(spec.shape, name="input")
     encoded = front_end(spec, hp)(inputs)
@@ -97,7 +101,7 @@ def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
 
     # The rows of FACTORIES ask for everything when every count is at its largest (a test holds them to it).
     found = declare(ask, experiment.space, thorough=factory not in FACTORIES)
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)  # its garbage collection takes longer than a build
     return found
 
 
@@ -160,8 +164,15 @@ def _factory(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
+def _questions(make: Callable[..., Any]) -> int:
+    """How many arguments must be given: (hp) builds a whole model, (hp, x) is a factory of features."""
+    given = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(make).parameters.values()
+    return sum(p.kind in given and p.default is inspect.Parameter.empty for p in parameters)
+
+
 def _own(spec: DatasetSpec, factory: str, model: Any) -> Network:
-    """A Network around a user's whole model."""
+    """A Network around a user's whole model and its optimiser; its compiled loss and metrics are ignored."""
     if not isinstance(model, keras.Model):
         raise ExperimentError(
             f"factory = {factory!r} returned {type(model).__name__}: build(hp) returns a keras.Model."
@@ -172,10 +183,21 @@ def _own(spec: DatasetSpec, factory: str, model: Any) -> Network:
             f"these data need {spec.shape} to {(spec.outputs,)}."
         )
     optimizer = getattr(model, "optimizer", None)
-    rate = float(optimizer.learning_rate) if optimizer is not None else 1e-3
+    rate = optimizer.get_config().get("learning_rate", optimizer.learning_rate) if optimizer is not None else 1e-3
+    if isinstance(rate, dict | str):  # a schedule, or a function, as Keras writes it down
+        raise ExperimentError(
+            f"factory = {factory!r} compiles its model with a schedule of the learning rate. Give the optimiser a "
+            "plain number: kexp makes its own schedule, one cycle with this number as its peak."
+        )
+    rate = float(rate)
     return Network(model=model, frontend=None, core=model, logits=False, learning_rate=rate, optimizer=optimizer)
 
 
 def replay(values: dict[str, Value]) -> HyperParameters:
     """The hyperparameters that answer with a trial's values."""
     return HyperParameters(values)
+
+
+def forget() -> None:
+    """Let go of what Keras keeps of the networks that were built: names, and their graphs."""
+    keras.backend.clear_session(free_memory=False)  # its garbage collection takes longer than a build

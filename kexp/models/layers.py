@@ -90,6 +90,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Flip, shift, rotate and zoom pictures (n, h, w, c) at random in one resampling; nothing at inference.
 
     `shift` and `zoom` are shares of the side, `rotate` is in degrees, each uniform in +-. Border pixels are repeated.
+    Without a `seed` it is drawn from Keras's global one (`keras.utils.set_random_seed`), as that of a Dropout is.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         shift: float = 0.0,
         rotate: float = 0.0,
         zoom: float = 0.0,
-        seed: int = 0,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

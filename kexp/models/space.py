@@ -145,22 +145,39 @@ def _override(dimension: Dimension, wanted: Any) -> Dimension:
         default = dimension.default if dimension.default in wanted else wanted[0]
         return replace(dimension, kind="choice", values=tuple(wanted), default=default)
     if isinstance(wanted, dict):
-        known = ("min", "max", "step", "sampling")
-        for key in wanted:
-            if key not in known:
-                raise ExperimentError(f"[space] {name}.{key} is not known: min, max, step or sampling is expected.")
-        low, high = wanted.get("min", dimension.minimum), wanted.get("max", dimension.maximum)
-        if dimension.kind not in ("int", "float") and not {"min", "max"} <= set(wanted):
-            raise ExperimentError(f"[space] {name} is a choice of {list(dimension.values)}: give [values] of it.")
-        if low > high:
-            raise ExperimentError(f"[space] {name}: min = {low} is above max = {high}.")
-        kind = dimension.kind if dimension.kind in ("int", "float") else "float"
-        default = dimension.default if isinstance(dimension.default, int | float) else low
-        return replace(
-            dimension, kind=kind, minimum=low, maximum=high, values=(), default=type(low)(min(max(default, low), high)),
-            step=wanted.get("step", dimension.step), sampling=wanted.get("sampling", dimension.sampling),
-        )  # fmt: skip
+        return _range(dimension, wanted)
     return replace(dimension, kind="fixed", default=wanted, values=())
+
+
+def _range(dimension: Dimension, wanted: Mapping[str, Any]) -> Dimension:
+    """`dimension` from min to max: whole numbers where all that it could be so far were whole."""
+    name, numeric = dimension.name, dimension.kind in ("int", "float")
+    for key in wanted:
+        if key not in ("min", "max", "step", "sampling"):
+            raise ExperimentError(f"[space] {name}.{key} is not known: min, max, step or sampling is expected.")
+    choices = dimension.values or (dimension.default,)
+    if not numeric and (not all(_is_number(value) for value in choices) or not {"min", "max"} <= set(wanted)):
+        raise ExperimentError(
+            f"[space] {name} is one of {list(choices)}: list those wanted, {name} = [...]. "
+            "A range takes the place of numbers only, and needs min and max."
+        )
+    low, high = wanted.get("min", dimension.minimum), wanted.get("max", dimension.maximum)
+    whole = dimension.kind == "int" if numeric else all(isinstance(value, int) for value in choices)
+    for key, value in (("min", low), ("max", high)):
+        if not _is_number(value) or (whole and value != int(value)):
+            raise ExperimentError(f"[space] {name}.{key} = {value!r}: a {'whole ' if whole else ''}number is expected.")
+    if low > high:
+        raise ExperimentError(f"[space] {name}: min = {low} is above max = {high}.")
+    number = int if whole else float
+    return replace(
+        dimension, kind="int" if whole else "float", minimum=number(low), maximum=number(high), values=(),
+        default=number(min(max(dimension.default, low), high)),  # type: ignore[type-var]
+        step=wanted.get("step", dimension.step), sampling=wanted.get("sampling", dimension.sampling),
+    )  # fmt: skip
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def key(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:

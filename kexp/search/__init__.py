@@ -5,13 +5,24 @@ from __future__ import annotations
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
 from kexp.metrics import objective
-from kexp.records import Experiment, Trial
+from kexp.records import DatasetSpec, Experiment, Trial
 from kexp.search.budget import budget
 from kexp.search.events import Event, Listener, ignore
 from kexp.search.oracles import ORACLES
 from kexp.search.worker import Setup
 from kexp.search.workers import WORKERS
 from kexp.store import RunStore
+
+
+def check(experiment: Experiment, spec: DatasetSpec) -> None:
+    """Raise ExperimentError for an oracle, objective or factory that cannot be."""
+    if experiment.oracle not in ORACLES:
+        raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
+    objective(spec.task, experiment.objective)
+    if experiment.factory:
+        from kexp import models
+
+        models.check_factory(experiment.factory)
 
 
 def search(
@@ -22,19 +33,17 @@ def search(
     workers: int,
     where: str = "processes",
     listener: Listener = ignore,
-) -> Trial:
-    """Search on the saved data set of `store`, whose lock the caller holds; the best trial.
+) -> None:
+    """Search on the saved data set of `store`, whose lock the caller holds; `keep_best` then chooses.
 
     What has finished is in the journal at any moment; KeyboardInterrupt and bugs pass through after the workers ended.
     Raises ExperimentError for an oracle, factory, space or objective that cannot be, SearchError when nothing finished.
     """
     spec = dataset.spec
-    if experiment.oracle not in ORACLES:
-        raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
-    direction = objective(spec.task, experiment.objective)[1]
+    check(experiment, spec)
     plan = budget(experiment, spec, len(dataset.rows("train")))
-    for name, value in (("kind", spec.kind), ("task", spec.task), ("direction", direction)):
-        store.set(name, value)
+    store.set("kind", spec.kind)
+    store.set("task", spec.task)
     setup = Setup(
         home=str(store.root.parent.parent),
         run=store.name,
@@ -51,8 +60,14 @@ def search(
         text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(dimensions)} hyperparameters"
         listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
         rows = len(dataset.rows("validation"))
-        best = Search(experiment, spec, dimensions, store, pool, plan, rows, listener).run()
+        Search(experiment, spec, dimensions, store, pool, plan, rows, listener).run()
     finally:
         pool.close()
     store.finish()
-    return best
+
+
+def keep_best(run: RunStore, dataset: Dataset, experiment: Experiment) -> Trial:
+    """Choose the best of what is in the journal of `run`, and write model.keras with its weights."""
+    from kexp.search.keep import keep_best
+
+    return keep_best(run, dataset, experiment)

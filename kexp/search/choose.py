@@ -11,7 +11,7 @@ from kexp.metrics import objective, rank
 from kexp.models.space import key
 from kexp.records import Task, Trial
 
-NEAR = 0.01  # of a score: a single exploring run must be so much better than the mean of runs under other seeds
+LUCK = 0.02  # of an error: how far one run may be from the mean of its candidate
 FAR = 1.25  # times the best error: a candidate that is further behind is not run again, however fast it may be
 
 T = TypeVar("T")
@@ -52,6 +52,10 @@ class Judge:
             return 0.0
         return math.sqrt(max(score * (1 - score), 0.0) / self.rows)
 
+    def _luck(self, score: float) -> float:
+        """What one run may owe to its seed: two standard errors of a share, or LUCK of an error."""
+        return 2 * self._margin(score) or LUCK * abs(score)
+
     def leaders(self, explored: Sequence[Trial], count: int) -> list[Trial]:
         """The best `count` explored trials of different candidates, best first; none that is far behind the best."""
         found: dict[object, Trial] = {}
@@ -74,31 +78,33 @@ class Judge:
         name = objective(self.task, self.objective)[0]
         first = {trial.id: trial for trial in explored}
         runs: dict[int, list[Trial]] = {}
-        for trial in confirmed:
+        whole = [trial for trial in confirmed if trial.status == "completed"]  # not cut short by the time limit
+        for trial in whole or confirmed:
             if trial.score is not None and trial.parent is not None:
                 runs.setdefault(trial.parent, []).append(trial)
         if not runs:
             best = self.leaders(explored, 1)[0]
             return best, f"best validation {name} of {len(explored)} candidates, one run each"
         for id, repeats in runs.items():
-            if id in first and all(t.epochs == first[id].epochs for t in repeats):
+            if id in first and all((t.epochs, t.status) == (first[id].epochs, first[id].status) for t in repeats):
                 repeats.append(first[id])
         means = {id: _mean([self.rank(t) for t in repeats]) for id, repeats in runs.items()}
         winner = self.best_first(list(means), means.__getitem__)[0]
         leader = self.leaders(explored, 1)[0]
         mine = self.rank(leader)[0]
-        if leader not in runs.get(leader.id, []) and mine > means[winner][0] + max(
-            self._margin(mine), NEAR * abs(mine)
-        ):
-            return (
-                leader,
-                f"best validation {name} of {len(explored)} candidates; no run under other seeds came near it",
-            )
+        if leader not in runs.get(leader.id, []) and mine > means[winner][0] + self._luck(mine):
+            text = "no run under other seeds came near it"
+            return leader, f"best validation {name} of {len(explored)} candidates; {text}"
         scores = _scores(runs, winner)
         return max(runs[winner], key=self.rank), (
             f"candidate {winner}: mean validation {name} {sum(scores) / len(scores):.5g} over {len(scores)} run(s), "
             f"{min(scores):.5g} to {max(scores):.5g}; the best of {len(runs)} candidate(s) that were run again"
         )
+
+
+def source(trial: Trial) -> int:
+    """The id of the trial whose weights are this trial's: its own, or that of the equal one in its place."""
+    return trial.id if trial.same_as is None else trial.same_as
 
 
 def _mean(ranks: Sequence[Rank]) -> Rank:

@@ -48,9 +48,7 @@ class EvolutionOracle(AbstractOracle):
         if codes is None:
             self._used_up = True
             return None
-        proposal = Proposal(self._space.decode(codes))
-        self.replay(id, proposal)
-        return proposal
+        return self.replay(id, Proposal(self._space.decode(codes)))
 
     @property
     def exhausted(self) -> bool:
@@ -65,11 +63,12 @@ class EvolutionOracle(AbstractOracle):
         if score is not None and math.isfinite(score):
             self._scores[id] = self._sign * score
 
-    def replay(self, id: int, proposal: Proposal) -> None:
+    def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Note `proposal`."""
         codes = self._space.encode(proposal.values)
         self._asked[id] = codes
         self._seen.add(tuple(codes.values()))
+        return proposal
 
     def _offspring(self, random: np.random.Generator) -> dict[str, Code] | None:
         """A candidate that was not proposed before."""
@@ -77,9 +76,10 @@ class EvolutionOracle(AbstractOracle):
         for draw in range(REDRAWS):
             parent = self._asked[best[random.integers(len(best))]] if best else self._space.default
             # Where the neighbours are used up, only strangers are left.
-            chance = 1.0 if draw > REDRAWS // 4 or random.random() < STRANGERS else CHANGES / max(len(parent), 1)
+            stranger = draw > REDRAWS // 4 or random.random() < STRANGERS
+            chance = 1.0 if stranger else CHANGES / max(len(parent), 1)
             codes = {
-                name: self._changed(name, code, random, anew=chance == 1.0) if random.random() < chance else code
+                name: self._changed(name, code, random, anew=stranger) if random.random() < chance else code
                 for name, code in parent.items()
             }
             if tuple(self._space.encode(self._space.decode(codes)).values()) not in self._seen:

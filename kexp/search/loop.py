@@ -20,7 +20,7 @@ from kexp.metrics import objective
 from kexp.models.space import HyperParameters, key
 from kexp.records import DatasetSpec, Dimension, Experiment, Trial, to_json
 from kexp.search.budget import Budget, Confirmation, confirmation
-from kexp.search.choose import Judge
+from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
 from kexp.search.oracles import ORACLES, Proposal
 from kexp.search.worker import Job
@@ -67,58 +67,68 @@ class Search:
         self._pending: deque[Job] = deque()  # asked, waiting for a worker
         self._running: dict[int, Trial] = {}
         self._planned: int | None = None
+        self._journal = [trial.id for trial in self._known.values() if trial.stage == "explore"]
+        self._order: list[int] = []  # ids of the explored, as asked
+        self._told: list[int] = []  # those of them that the oracle was told of, in the same order
+        self._idle = False  # the oracle waits to be told
+        self._first: dict[tuple[Any, ...], int] = {}  # what a candidate is -> the first trial of it
 
-    def run(self) -> Trial:
-        """Search within the budget; the trial that is best. Raises SearchError when not one finished."""
+    def run(self) -> None:
+        """Explore and confirm within the budget. Raises SearchError when not one trial finished."""
         self._say("stage", "explore")
         explored = self._explore()
         finished = [trial for trial in explored if trial.score is not None]
         if not finished:
             raise SearchError(_nothing_finished(explored))
         self._say("stage", "confirm")
-        best, reason = self.judge.choose(finished, self._confirm(finished, len(explored)))
-        self.store.set("best_trial", best.id)
-        self.store.set("best", best.score)
-        self.store.set("reason", reason)
-        self.store.set("keep", [best.id])
-        return best
+        self._confirm(finished, len(explored))
 
     # explore
 
     def _explore(self) -> list[Trial]:
         """The explored trials that are over, in the order in which they were asked."""
-        journal = [trial.id for trial in self._known.values() if trial.stage == "explore"]
-        order: list[int] = []  # ids, as asked
-        same: dict[tuple[Any, ...], int] = {}  # what a candidate is -> the first trial of it
-        told, idle = 0, False
         self._planned = self.experiment.trials
         while True:
-            while not idle and self._may_ask(len(order), told, len(journal)):
-                id = journal[len(order)] if len(order) < len(journal) else max(self._known, default=-1) + 1
-                proposal = self._asked.get(id)
-                if proposal is not None:
-                    self._oracle.replay(id, proposal)
-                else:
-                    proposal = self._oracle.ask(id)
-                if proposal is None:
-                    idle = True  # until more is told
-                    break
-                order.append(id)
-                self._propose(id, proposal, same)
-            while told < len(order) and (trial := self._over(order[told])) is not None:
-                self._oracle.tell(trial.id, trial.score)
-                told, idle = told + 1, False
-            out_of_time = bool(order) and time.monotonic() >= self._explore_until
-            if not out_of_time or not any(trial.score is not None for trial in self._known.values()):
+            # As many asks as may be, then one tell: trial k is asked when exactly those up to k - window are told.
+            if self._ask_one() or self._tell_one():
+                continue
+            if len(self._told) == len(self._order):
+                break  # nothing is left to ask for
+            out_of_time = time.monotonic() >= self._explore_until
+            if not out_of_time or not self._anything_finished():
                 self._submit()
-            if told == len(order) and (idle or not self._may_ask(told, told, len(journal))):
+            if (out_of_time and not self._running) or not self._may_go_on():
                 break
-            if told < len(order):
-                if (out_of_time and not self._running) or not self._may_go_on():
-                    break
-                self._wait()
+            self._wait()
         self._pending.clear()
-        return [self._known[id] for id in order if self._known[id].status != "running"]
+        return [self._known[id] for id in self._order if self._known[id].status != "running"]
+
+    def _ask_one(self) -> bool:
+        """Ask for one candidate, if budget, window and oracle allow."""
+        if self._idle or not self._may_ask(len(self._order), len(self._told), len(self._journal)):
+            return False
+        k = len(self._order)
+        id = self._journal[k] if k < len(self._journal) else max(self._known, default=-1) + 1
+        recorded = self._asked.get(id)
+        proposal = self._oracle.ask(id) if recorded is None else self._oracle.replay(id, recorded)
+        if proposal is None:
+            self._idle = True  # until more is told
+            return False
+        self._order.append(id)
+        self._propose(id, proposal)
+        return True
+
+    def _tell_one(self) -> bool:
+        """Tell the oracle of the next trial, in the order in which they were asked, if it is over."""
+        if len(self._told) == len(self._order):
+            return False
+        trial = self._over(self._order[len(self._told)])
+        if trial is None:
+            return False
+        self._oracle.tell(trial.id, trial.score)
+        self._told.append(trial.id)
+        self._idle = False
+        return True
 
     def _may_ask(self, asked: int, told: int, journal: int) -> bool:
         """Whether budget, window and workers want one more proposal; `journal` were asked in an earlier call."""
@@ -135,17 +145,18 @@ class Search:
         # Asking ahead gains nothing where the answer does not depend on what is told.
         return row.learns or len(self._pending) + len(self._running) < self.workers.size + AHEAD
 
-    def _propose(self, id: int, proposal: Proposal, same: dict[tuple[Any, ...], int]) -> None:
+    def _propose(self, id: int, proposal: Proposal) -> None:
         """Journal a proposal and start it, unless it, or its equal, ran already."""
         hp = HyperParameters(proposal.values, self.experiment.space)
         models.build(self.spec, self.factory, hp)  # what its build reads is what it is
+        models.forget()
         epochs = proposal.epochs or self.budget.epochs
         values = dict(hp.read)
-        identity = (key(values), epochs, proposal.parent)
-        twin = same.setdefault(identity, id)
+        parent = None if proposal.parent is None else source(self._known[proposal.parent])
+        twin = self._first.setdefault((key(values), epochs, parent), id)
         trial = Trial(
-            id=id, factory=self.factory, values=values, status="running", parent=proposal.parent,
-            seed=self.experiment.seed, epochs=epochs, message=f"equal to trial {twin}" if twin != id else "",
+            id=id, factory=self.factory, values=values, status="running", parent=parent,
+            same_as=None if twin == id else twin, seed=self.experiment.seed, epochs=epochs,
         )  # fmt: skip
         known = self._known.get(id)
         if known is None:
@@ -157,63 +168,67 @@ class Search:
                 "changed since. Use --fresh (the old run is kept aside), or another --name."
             )
         if known.status == "running" and twin == id:
-            self._start(known, initial_epoch=proposal.initial_epoch, parent=proposal.parent)
+            self._start(known, initial_epoch=proposal.initial_epoch, parent=parent)
 
     def _over(self, id: int) -> Trial | None:
         """The trial when it is over; one that equals an earlier trial is answered from that."""
         trial = self._known[id]
         if trial.status != "running":
             return trial
-        if id in self._running or not trial.message.startswith("equal to trial "):
+        if trial.same_as is None or self._known[trial.same_as].status == "running":
             return None
-        twin = self._known[int(trial.message.rsplit(" ", 1)[1])]
-        if twin.status == "running":
-            return None
+        message = f"equal to trial {trial.same_as}; not trained again"
         copied = dataclasses.replace(
-            twin, id=id, parent=twin.id, seconds=0.0, message=f"{trial.message}; not trained again"
+            self._known[trial.same_as], id=id, same_as=trial.same_as, seconds=0.0, message=message
         )
         return self._finished(copied)
 
     # confirm
 
-    def _confirm(self, explored: list[Trial], asked: int) -> list[Trial]:
-        """The leading candidates, run again under other seeds and for longer where that fits the budget."""
-        leaders = self.judge.leaders(explored, self.experiment.finalists + SPARE_LEADERS)
+    def _confirm(self, explored: list[Trial], asked: int) -> None:
+        """Run the leading candidates again under other seeds, and for longer where that fits the budget."""
+        limits = self.experiment
+        leaders = self.judge.leaders(explored, limits.finalists + SPARE_LEADERS)
+        budget = [asked, limits.seconds, limits.finalists, limits.seeds]
         plan = self.store.get("confirmation")
-        if plan is None or plan["asked"] != asked:
-            chosen = self._plan(leaders)
-            plan = {"asked": asked, "plan": to_json(chosen), "leaders": [t.id for t in leaders]}
+        if plan is None or plan["budget"] != budget:
+            left = None if limits.seconds is None else self._end - time.monotonic()
+            costs = [self._cost(trial) for trial in leaders]
+            chosen = confirmation(limits, self.spec, seconds=left, costs=costs, workers=self.workers.size)
+            plan = {"budget": budget, "plan": to_json(chosen), "leaders": [t.id for t in leaders]}
             self.store.set("confirmation", plan)
         if plan["plan"] is None:
-            return []
+            return
         chosen = Confirmation(**plan["plan"])
         wanted = [
-            (self._known[leader], self.experiment.seed + 1 + s)
+            (self._known[plan["leaders"][i]], limits.seed + 1 + s)
             for s in range(chosen.seeds)
-            for leader in (plan["leaders"][i] for i in chosen.candidates)
+            for i in chosen.candidates
         ]
         self._planned = len(wanted)
         text = f"{len(chosen.candidates)} leading candidate(s) again, {chosen.seeds} seed(s) each"
         self._say("notice", text + (f", {chosen.longer} times longer" if chosen.longer > 1 else ""))
-        ids = [self._confirm_one(leader, seed, leader.epochs * chosen.longer) for leader, seed in wanted]
+        for leader, seed in wanted:
+            self._confirm_one(leader, seed, leader.epochs * chosen.longer)
         self._submit()
         while self._running and self._may_go_on():
             self._wait()
-            self._submit()
-        return [self._known[id] for id in ids if self._known[id].status != "running"]
+            if time.monotonic() < self._end:  # what would begin after the end would be one epoch, and no proof
+                self._submit()
 
-    def _plan(self, leaders: list[Trial]) -> Confirmation | None:
-        left = None if self.experiment.seconds is None else self._end - time.monotonic()
-        costs = [trial.seconds for trial in leaders]
-        return confirmation(self.experiment, self.spec, seconds=left, costs=costs, workers=self.workers.size)
+    def _cost(self, trial: Trial) -> float:
+        """Seconds that the whole training of a candidate took, parents included."""
+        trial = self._known[source(trial)]
+        begun = self._known[trial.parent].epochs if trial.parent is not None else 0
+        return trial.seconds * trial.epochs / max(1, trial.epochs - begun)
 
-    def _confirm_one(self, leader: Trial, seed: int, epochs: int) -> int:
-        """The id of the trial that repeats `leader` under `seed`: the journal's, or a new one that is started."""
+    def _confirm_one(self, leader: Trial, seed: int, epochs: int) -> None:
+        """Start the trial that repeats `leader` under `seed`, unless it is over."""
         for trial in self._known.values():
             if (trial.stage, trial.parent, trial.seed, trial.epochs) == ("confirm", leader.id, seed, epochs):
                 if trial.status == "running":
                     self._start(trial)
-                return trial.id
+                return
         trial = Trial(
             id=max(self._known) + 1, factory=leader.factory, values=leader.values, status="running", stage="confirm",
             parent=leader.id, seed=seed, epochs=epochs,
@@ -221,30 +236,32 @@ class Search:
         self.store.record_ask(trial)
         self._known[trial.id] = trial
         self._start(trial)
-        return trial.id
 
     # workers
 
     def _start(self, trial: Trial, *, initial_epoch: int = 0, parent: int | None = None) -> None:
+        if parent is not None and not self.store.weights(parent).exists():
+            parent, initial_epoch = None, 0  # they were cleaned away: it starts anew
         self._pending.append(Job(trial, initial_epoch, parent))
 
     def _submit(self) -> None:
         """Give the workers what they can take: what is not given can still be dropped when the time is up."""
         while self._pending and len(self._running) < self.workers.size + AHEAD:
-            job = self._pending.popleft()._replace(deadline=self._deadline())
+            job = self._pending.popleft()
+            job = job._replace(end=self._end, seconds=self._most_seconds(job))
             self._running[job.trial.id] = job.trial
             self.workers.submit(job)
             self._say("started", trial=job.trial)
 
-    def _deadline(self) -> float:
-        """When a trial that starts now must end: with the time, and no explored one may take far longer than the first.
+    def _most_seconds(self, job: Job) -> float:
+        """How long a trial may take: no explored one far longer than the first, by the epoch.
 
         Without a time limit nothing depends on measured time.
         """
         first = next((t for t in self._known.values() if t.stage == "explore" and t.status == "completed"), None)
-        if self.experiment.seconds is None or first is None or time.monotonic() >= self._explore_until:
-            return self._end
-        return min(self._end, time.monotonic() + SLOW * first.seconds)
+        if self.experiment.seconds is None or first is None or job.trial.stage != "explore":
+            return math.inf
+        return SLOW * self._cost(first) / first.epochs * (job.trial.epochs - job.initial_epoch)
 
     def _wait(self) -> None:
         """Take in what the workers did in the next moment."""
@@ -268,9 +285,12 @@ class Search:
 
         A worker ends a trial by itself after the epoch in which the time ran out; this is for epochs without end.
         """
-        if self.experiment.seconds is None or not any(t.score is not None for t in self._known.values()):
+        if self.experiment.seconds is None or not self._anything_finished():
             return True
         return time.monotonic() < self._end + max(15.0, 0.1 * self.experiment.seconds)
+
+    def _anything_finished(self) -> bool:
+        return any(trial.score is not None for trial in self._known.values())
 
     def _say(self, kind: Any, text: str = "", trial: Trial | None = None) -> None:
         over = [t for t in self._known.values() if t.status != "running"]

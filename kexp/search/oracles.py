@@ -70,9 +70,10 @@ class GridOracle(AbstractOracle):
     def tell(self, id: int, score: float | None) -> None:
         """A grid learns nothing."""
 
-    def replay(self, id: int, proposal: Proposal) -> None:
+    def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Step over `proposal`. Raises RunError if the grid has another one in its place."""
         check_replay(id, proposal, self.ask(id))
+        return proposal
 
 
 def _grid(

@@ -51,10 +51,10 @@ class AbstractOracle(ABC):
         """Trial `id` reached `score`; None, or not a finite number: it failed, or was infeasible."""
 
     @abstractmethod
-    def replay(self, id: int, proposal: Proposal) -> None:
-        """Go on as if `ask(id)` had returned `proposal`, which it once did; cheaper than asking again.
+    def replay(self, id: int, proposal: Proposal) -> Proposal | None:
+        """What `ask(id)` returns now, if it once returned `proposal`: that, or None until more is told.
 
-        Raises RunError where it is seen that this oracle would never have.
+        Cheaper than asking again. Raises RunError where it is seen that this oracle would never have proposed it.
         """
 
 

@@ -79,9 +79,9 @@ class SamplingOracle(AbstractOracle):
             raise ValueError(f"trial {id} was not asked of this oracle, or is told twice")
         self._scores[id] = _finite(score, self._sign)
 
-    def replay(self, id: int, proposal: Proposal) -> None:
+    def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Note `proposal` without computing it: fitting the process again can take a second each."""
-        self._note(id, proposal)
+        return self._note(id, proposal)
 
     def _note(self, id: int, proposal: Proposal) -> Proposal:
         self._asked[id] = self._space.encode(proposal.values)
@@ -208,9 +208,12 @@ class HyperbandOracle(AbstractOracle):
         if name in self._replaceable:
             self._withdraw(name)
 
-    def replay(self, id: int, proposal: Proposal) -> None:
+    def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Ask again, which is cheap. Raises RunError if something else comes out."""
-        check_replay(id, proposal, self.ask(id))
+        asked = self.ask(id)
+        if asked is not None:
+            check_replay(id, proposal, asked)
+        return asked
 
     def _waits(self) -> bool:
         """Whether the rung last proposed is full and still running, and another follows it."""

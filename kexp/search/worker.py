@@ -6,6 +6,7 @@ module). It holds no state that a search needs, so the driver can kill it at any
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -32,12 +33,16 @@ class Setup:
 
 
 class Job(NamedTuple):
-    """A trial to train. `initial_epoch` and the weights of trial `parent` are where it continues."""
+    """A trial to train: for `seconds` at most from when it begins, and not beyond `end`.
+
+    `initial_epoch` and the weights of trial `parent` are where it continues.
+    """
 
     trial: Trial
     initial_epoch: int = 0
     parent: int | None = None
-    deadline: float = float("inf")  # of time.monotonic, which all processes of a machine share
+    end: float = math.inf  # of time.monotonic, which all processes of a machine share
+    seconds: float = math.inf
 
 
 class Report(NamedTuple):
@@ -66,13 +71,12 @@ def serve(connection: Connection) -> None:
                 trial,
                 initial_epoch=job.initial_epoch,
                 weights=weights,
-                deadline=job.deadline,
-                on_epoch=lambda epoch, metrics, id=trial.id: connection.send(Report("epoch", id, (epoch, metrics))),  # type: ignore[misc]
+                deadline=min(job.end, time.monotonic() + job.seconds),
+                on_epoch=lambda epoch, metrics, id=trial.id: connection.send(Report("epoch", id, epoch)),  # type: ignore[misc]
             )
             if fitted is not None:
                 store.save_weights(trial.id, fitted.weights)
-            history = fitted.history if fitted is not None else []
-            connection.send(Report("done", trial.id, (done, history)))
+            connection.send(Report("done", trial.id, done))
         except KexpError as error:
             connection.send(Report("error", trial.id, error))
         except BrokenPipeError:

@@ -25,7 +25,7 @@ from kexp.records import Trial
 from kexp.search.worker import Job, Report, Setup
 
 RECYCLE = 60  # trials after which a worker is replaced: TensorFlow gives little memory back
-SILENCE_SECONDS = 900.0  # without a word (a word comes every epoch) a worker counts as hung
+SILENCE_SECONDS = 1800.0  # without a word (a word comes every epoch) a worker counts as hung
 TRIES = 2
 ONE_THREAD = {  # one trial per core beats two threads per trial; read before TensorFlow is imported
     "TF_NUM_INTRAOP_THREADS": "1",
@@ -40,7 +40,6 @@ class Outcome(NamedTuple):
     """What became of a job: a trial that is over, or (with `epoch`) one that is still at work."""
 
     trial: Trial
-    history: list[dict[str, float]]
     epoch: int | None = None
 
 
@@ -82,6 +81,7 @@ class _Process:
         self.job: Job | None = None
         self.heard = time.monotonic()
         self.trials = 0
+        self.ready = False  # it has loaded TensorFlow and the data
 
     def start(self, job: Job) -> None:
         self.job, self.heard = job, time.monotonic()
@@ -104,6 +104,8 @@ class Processes(AbstractWorkers):
         self._tries: collections.Counter[int] = collections.Counter()
         self._pool = [_Process(setup, log) for _ in range(size)]
         self._lost: list[Outcome] = []
+        self._fatal: Exception | None = None
+        self._starts = 0  # of workers that died before they were ready, in a row
 
     def submit(self, job: Job) -> None:
         """See AbstractWorkers."""
@@ -112,6 +114,8 @@ class Processes(AbstractWorkers):
 
     def poll(self, timeout: float) -> list[Outcome]:
         """See AbstractWorkers."""
+        if self._fatal is not None:
+            raise self._fatal
         outcomes, self._lost = self._lost, []
         if outcomes:
             return outcomes
@@ -147,22 +151,27 @@ class Processes(AbstractWorkers):
     def _heard(self, worker: _Process, report: Report) -> list[Outcome]:
         worker.heard = time.monotonic()
         if report.kind == "epoch" and worker.job is not None:
-            epoch, metrics = report.payload
-            return [Outcome(worker.job.trial, [metrics], epoch)]
+            return [Outcome(worker.job.trial, report.payload)]
+        if report.kind == "ready":
+            worker.ready, self._starts = True, 0
+        # What stops the search is raised by the next poll: what others finished in this one is taken in first.
         if report.kind == "error":
-            raise report.payload
+            self._fatal = report.payload
         if report.kind == "bug":
-            raise RuntimeError(f"trial {report.trial} hit a bug; what had finished is kept.\n\n{report.payload}")
+            text = f"trial {report.trial} hit a bug; what had finished is kept.\n\n{report.payload}"
+            self._fatal = RuntimeError(text)
         if report.kind != "done":
             return []
         worker.job = None
-        trial, history = report.payload
         if worker.trials >= RECYCLE:
             self._replace(worker, "")
-        return [Outcome(trial, history)]
+        return [Outcome(report.payload)]
 
     def _how_it_ended(self, worker: _Process) -> str:
-        code = worker.process.wait()
+        try:
+            code = worker.process.wait(5)
+        except subprocess.TimeoutExpired:
+            return f"the worker process left, and was ended; see {self._log}"
         why = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return f"the worker process ended ({why}); see {self._log}"
 
@@ -170,8 +179,10 @@ class Processes(AbstractWorkers):
         """Put a new process in the place of `worker`; its job is tried again, or failed."""
         worker.kill()
         job = worker.job
-        if job is None and reason and worker.trials == 0:
-            raise SearchError(f"A worker could not start: {reason}. Expected a working TensorFlow; the log tells why.")
+        if not worker.ready and reason:
+            self._starts += 1
+            if self._starts > len(self._pool):
+                raise SearchError(f"Workers cannot start: {reason}. Expected a working TensorFlow; the log tells why.")
         self._pool[self._pool.index(worker)] = _Process(self._setup, self._log)
         if job is None:
             return
@@ -180,7 +191,7 @@ class Processes(AbstractWorkers):
             self._queue.appendleft(job)
         else:
             failed = dataclasses.replace(job.trial, status="failed", message=f"{reason} (tried {TRIES} times)")
-            self._lost.append(Outcome(failed, []))
+            self._lost.append(Outcome(failed))
 
 
 WORKERS: dict[str, Callable[[Setup, int, Path], AbstractWorkers]] = {"processes": Processes}

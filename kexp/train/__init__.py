@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -22,16 +21,20 @@ from kexp.metrics import objective
 from kexp.records import Trial
 from kexp.train.epoch import Fit, Samples, fit, samples
 
+ENCODINGS = 2  # of a table, kept in memory: piecewise and standard
+
 
 class Trainer:
     """Trains candidates on one data set, one after the other; samples and features are kept between them."""
 
     def __init__(self, dataset: Dataset, *, batch_size: int, objective: str = "") -> None:
         self.spec = dataset.spec
-        self._rows = {part: dataset.take(part) for part in ("train", "validation")}
+        self._dataset = dataset
         self._batch_size = batch_size
         self._objective = objective
-        self._samples: dict[str, tuple[Samples, Samples]] = {}
+        gc.collect()
+        gc.freeze()  # the collection after every trial need not search the libraries: a quarter of a second
+        self._samples: dict[str, tuple[Samples, Samples]] = {}  # by the front end's configuration
 
     def run(
         self,
@@ -47,7 +50,7 @@ class Trainer:
         `weights` are those of the parent that the trial continues from `initial_epoch`.
         """
         start = time.monotonic()
-        keras.backend.clear_session()
+        keras.backend.clear_session(free_memory=False)  # the collection below has done that
         keras.utils.set_random_seed(trial.seed)
         fitted: Fit | None = None
         message, parameters = "", None
@@ -80,15 +83,17 @@ class Trainer:
         return done, fitted
 
     def _ready(self, network: models.Network) -> tuple[Samples, Samples]:
-        """Training and validation samples as this network's front end leaves them; made once per front end."""
+        """Training and validation samples as this network's front end leaves them; those of two front ends are kept.
+
+        The rows are read from the data set again for another front end, so that memory holds them once.
+        """
         frontend = network.frontend
         same = "raw"
         if frontend is not None and self.spec.kind != "image":
             same = json.dumps(frontend.layers[-1].get_config(), sort_keys=True, default=str)
         if same not in self._samples:
-            train, validation = self._rows["train"], self._rows["validation"]
-            self._samples[same] = (
-                samples(self.spec, network, np.asarray(train[0]), train[1]),
-                samples(self.spec, network, np.asarray(validation[0]), validation[1]),
-            )
+            while len(self._samples) >= ENCODINGS:
+                del self._samples[next(iter(self._samples))]
+            train = samples(self.spec, network, *self._dataset.take("train"))
+            self._samples[same] = (train, samples(self.spec, network, *self._dataset.take("validation")))
         return self._samples[same]

@@ -1,0 +1,99 @@
+"""From Python: what `import kexp` offers. The pipeline's steps, with defaults for a notebook, and runs as objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kexp import experiment, pipeline, store
+from kexp.records import Artifact, Check, Trial
+from kexp.runtime import import_modules, modules
+from kexp.store import RunStore
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from kexp.release import Release
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A search that is over, by name; everything it found is on disk."""
+
+    home: Path
+    name: str
+    interrupted: bool = False
+
+    def leaderboard(self) -> pd.DataFrame:
+        """The trials, best first: a row each, metrics and hyperparameters as columns."""
+        import pandas as pd
+
+        rows = []
+        for trial in pipeline.show(self.home, self.name)["trials"]:
+            values, metrics = trial.pop("values"), trial.pop("metrics")
+            rows.append({**trial, **metrics, **values})
+        return pd.DataFrame(rows)
+
+    @property
+    def best(self) -> Trial:
+        """The trial whose weights are the model."""
+        with RunStore.open(self.home, self.name) as run:
+            run.need_model()
+            id = run.get("best_trial")
+            return next(trial for trial in run.trials() if trial.id == id)
+
+    def model(self) -> keras.Model:
+        """The best network, from raw samples to answers."""
+        import keras
+
+        with RunStore.open(self.home, self.name) as run:
+            path = run.need_model()
+            import_modules(modules(run.experiment))
+            return keras.models.load_model(path, compile=False)
+
+    def evaluate(self) -> dict[str, Any]:
+        """See `pipeline.evaluate`."""
+        return pipeline.evaluate(self.home, self.name)
+
+    def export(self, *formats: str, tolerances: dict[str, float] | None = None) -> Release:
+        """See `pipeline.export`; without formats, all that suit the data."""
+        return pipeline.export(self.home, self.name, formats, tolerances)
+
+
+def init(path: str | Path, *, home: str | Path | None = None, **options: Any) -> pipeline.Initial:
+    """Look at data and write an experiment file; options as of `pipeline.init`."""
+    return pipeline.init(str(path), home=store.home(home), **options)
+
+
+def search(
+    source: str | Path, *, home: str | Path | None = None, workers: int | None = None, fresh: bool = False,
+    **options: Any,
+) -> Run:  # fmt: skip
+    """Search on data or on an experiment file, as `kexp search` does: `kexp.search("photos/", time="10m")`."""
+    path = Path(source)
+    if path.suffix == ".toml":
+        question, base = experiment.override(experiment.load(path), **options), path.parent
+    else:
+        question, base = experiment.from_data(str(source), **options), Path()
+    where = store.home(home)
+    ended = pipeline.search(experiment.with_budget(question), home=where, base=base, workers=workers, fresh=fresh)
+    return Run(home=where, name=question.name, interrupted=not ended)
+
+
+def load(name: str | None = None, home: str | Path | None = None) -> Run:
+    """The run `name`, or the latest finished one. Raises RunError where there is none."""
+    where = store.home(home)
+    with RunStore.open(where, name or store.latest(where)) as run:
+        return Run(home=where, name=run.name)
+
+
+def runs(home: str | Path | None = None) -> list[dict[str, Any]]:
+    """See `pipeline.runs`."""
+    return pipeline.runs(store.home(home))
+
+
+def verify(folder: str | Path) -> tuple[list[Artifact], list[Check]]:
+    """See `pipeline.verify_folder`."""
+    return pipeline.verify_folder(Path(folder))

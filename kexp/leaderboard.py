@@ -1,0 +1,38 @@
+"""The trials of a run, best first: the document that `kexp show` prints and `Run.leaderboard` makes a table of."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from kexp.metrics import objective
+from kexp.records import Trial, to_json
+from kexp.store import RunStore
+
+
+def document(run: RunStore) -> dict[str, Any]:
+    """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials"}."""
+    task, wanted = run.get("task"), run.experiment.objective
+    return {
+        "run": run.name,
+        "objective": objective(task, wanted)[0] if task else wanted,
+        "experiment": to_json(run.experiment),
+        "best": run.get("best_trial"),
+        "reason": run.get("reason", ""),
+        "finished": run.get("finished"),
+        "trials": [to_json(trial) for trial in ranked(run)],
+    }
+
+
+def ranked(run: RunStore) -> list[Trial]:
+    """Trials, best first; then those without a score, in order.
+
+    What is asked and not told, while no process works on the run, was stopped; why depends on how the search ended.
+    """
+    why = "not started: the time was up" if run.get("finished") else "interrupted; the next search trains it again"
+    busy = run.locked()
+    rest = [trial for trial in run.trials() if trial.score is None]
+    return run.best_first() + [
+        dataclasses.replace(trial, status="stopped", message=why) if trial.status == "running" and not busy else trial
+        for trial in rest
+    ]

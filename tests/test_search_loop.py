@@ -1,0 +1,122 @@
+"""The loop alone, with workers that finish when they like: every oracle proposes the same, whoever is first."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import zlib
+
+import numpy as np
+import pytest
+
+from kexp import models
+from kexp.data.dataset import Dataset
+from kexp.records import Column, DatasetSpec, Experiment, Trial
+from kexp.search.budget import Budget
+from kexp.search.events import ignore
+from kexp.search.loop import Search
+from kexp.search.oracles import ORACLES
+from kexp.search.worker import Job
+from kexp.search.workers import AbstractWorkers, Outcome
+from kexp.store import RunStore
+
+SPEC = DatasetSpec(
+    name="t", kind="table", task="binary", shape=(2,), outputs=1, labels=("a", "b"),
+    columns=(Column(name="x", kind="number"), Column(name="y", kind="number")),
+)  # fmt: skip
+BUDGET = Budget(epochs=9, batch_size=8, explore_share=1.0)
+
+
+class Killed(BaseException):
+    """What kill -9 is to this process."""
+
+
+class FakeWorkers(AbstractWorkers):
+    """Trains nothing: the score is told from the values. Jobs end in an order of their own, several at once."""
+
+    def __init__(self, store: RunStore, size: int, seed: int, last: int | None = None) -> None:
+        self.size, self.jobs, self.store = size, [], store
+        self.random = np.random.default_rng(seed)
+        self.left = itertools.count() if last is None else iter(range(last))
+        self.trained: list[int] = []
+
+    def submit(self, job: Job) -> None:
+        assert job.parent is None or self.store.weights(job.parent).exists()
+        self.jobs.append(job)
+
+    def poll(self, timeout: float) -> list[Outcome]:
+        if next(self.left, None) is None:
+            raise Killed
+        outcomes = []
+        for _ in range(int(self.random.integers(1, len(self.jobs) + 1))):
+            trial = self.jobs.pop(int(self.random.integers(len(self.jobs)))).trial
+            digest = zlib.crc32(repr((sorted(trial.values.items()), trial.epochs, trial.seed)).encode())
+            score = digest % 10_000 / 10_000
+            self.store.save_weights(trial.id, [np.zeros(1)])
+            self.trained.append(trial.id)
+            metrics = {"accuracy": score, "log_loss": 1 - score, "balanced_accuracy": score}
+            outcomes.append(
+                Outcome(dataclasses.replace(trial, status="completed", score=score, metrics=metrics, seconds=1.0))
+            )
+        return outcomes
+
+    def close(self) -> None:
+        pass
+
+
+def search(home, name, oracle, *, size=1, seed=0, last=None, trials=14, space=None):
+    space = {"learning_rate": [1e-3, 1e-2], "weight_decay": 1e-4, "dropout": 0.0} if oracle == "grid" else space or {}
+    question = Experiment(
+        name=name, data="d", oracle=oracle, trials=trials, space=space, finalists=2, seeds=2, window=5
+    )
+    run = RunStore.open(home, name) if (home / "runs" / name).exists() else RunStore.create(home, name, question)
+    with run, run.lock():
+        workers = FakeWorkers(run, size, seed, last)
+        dimensions = models.space(SPEC, question)
+        found = Search(question, SPEC, dimensions, run, workers, BUDGET, 100, ignore)
+        with contextlib.suppress(Killed):
+            found.run()
+        return run.trials(), workers.trained
+
+
+def told(trials: list[Trial]):
+    return [(t.id, t.stage, t.values, t.epochs, t.parent, t.same_as, t.score) for t in trials]
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_who_finishes_first_does_not_matter(tmp_path, oracle):
+    alone, _ = search(tmp_path, "alone", oracle)
+    for size, seed in ((3, 2),):
+        together, _ = search(tmp_path, f"together{size}", oracle, size=size, seed=seed)
+        assert told(together) == told(alone)
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_a_search_killed_again_and_again_is_the_search_that_was_not(tmp_path, oracle):
+    straight, _ = search(tmp_path, "straight", oracle)
+    trained = []
+    for attempt in range(40):
+        trials, now = search(tmp_path, "killed", oracle, size=2, seed=attempt, last=6)
+        trained += now
+        if sum(t.stage == "confirm" and t.score is not None for t in trials) == 4:
+            break
+    assert told(trials) == told(straight)
+    assert len(trained) == len(set(trained))
+
+
+def test_a_continued_trial_continues_the_weights_of_what_stood_in_for_its_parent(tmp_path):
+    trials, _ = search(tmp_path, "h", "hyperband", trials=60, space={"learning_rate": 0.002, "weight_decay": 0.01})
+    assert any(t.same_as is not None for t in trials)
+    assert any(t.parent is not None for t in trials if t.stage == "explore")
+    by_id = {t.id: t for t in trials}
+    assert all(by_id[t.parent].same_as is None for t in trials if t.stage == "explore" and t.parent is not None)
+
+
+def test_a_space_cleaned_of_its_weights_starts_anew(tmp_path):
+    search(tmp_path, "c", "hyperband", trials=9)
+    for path in (tmp_path / "runs" / "c" / "weights").iterdir():
+        path.unlink()
+    trials, _ = search(tmp_path, "c", "hyperband", trials=20)
+    assert sum(t.stage == "explore" for t in trials) == 20
+    assert Dataset  # the loop never reads rows
