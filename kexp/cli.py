@@ -37,6 +37,8 @@ def main() -> None:
         status = commands.main(prog_name="kexp", standalone_mode=False)
     except KexpError as error:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+        if "--json" in sys.argv[1:]:
+            click.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
         status = 1
     except click.ClickException as error:
         error.show()
@@ -194,7 +196,7 @@ def init(
     document = {
         "experiment": found.experiment,
         "toml": found.toml,
-        "lines": dict(found.lines),
+        "lines": dict(line for line in found.lines if line[0] != "notice"),
         "notices": list(found.notices),
     }
     _answer(

@@ -17,6 +17,7 @@ from kexp import data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError
+from kexp.export import formats
 from kexp.records import Artifact, Check, Experiment, Task
 from kexp.runtime import modules
 from kexp.search import check, keep_best
@@ -75,15 +76,18 @@ def search(
         progress=lambda done, total: listener(Event(kind="data", text="reading", done=done, planned=total)),
     )  # fmt: skip
     check(question, dataset.spec)
+    formats(dataset.spec.kind, [*question.formats, *question.tolerances])  # a slip shows now, not after the search
     if fresh:
         store.fresh(home, question.name)
     with RunStore.open_or_create(home, question) as run, run.lock():
         take_up(run, question, dataset)
         for notice in dataset.notices:
             listener(Event(kind="notice", text=notice))
-        ended = True
+        ended, workers = True, workers or _cores()
+        text = f"{workers} worker{'s' if workers > 1 else ''} starting: TensorFlow takes some seconds to load"
+        listener(Event(kind="notice", text=text))
         try:
-            search_trials(question, dataset, run, workers=workers or _cores(), listener=listener)
+            search_trials(question, dataset, run, workers=workers, listener=listener)
         except KeyboardInterrupt:
             if not run.best_first():
                 raise
@@ -119,7 +123,7 @@ def evaluate(home: Path, name: str | None = None) -> dict[str, Any]:
 
 
 def export(
-    home: Path, name: str | None = None, formats: Sequence[str] = (), tolerances: dict[str, float] | None = None
+    home: Path, name: str | None = None, wanted: Sequence[str] = (), tolerances: dict[str, float] | None = None
 ) -> Release:
     """Convert the best model, hold each file to the gate, and keep what passes in exported/<name>/."""
     from kexp.release import release
@@ -127,7 +131,7 @@ def export(
     with RunStore.open(home, name or store.latest(home)) as run:
         question = run.experiment
         return release(
-            run.need_model(), Dataset.open(run.data), formats or question.formats, home / "exported" / run.name,
+            run.need_model(), Dataset.open(run.data), wanted or question.formats, home / "exported" / run.name,
             tolerances={**question.tolerances, **(tolerances or {})}, trial=run.get("best_trial"),
             evaluation=evaluation.stored(run), modules=modules(question),
         )  # fmt: skip

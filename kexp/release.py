@@ -2,8 +2,8 @@
 
 exported/<name>/  one file or folder per format, labels.txt, golden/, README.md (model card), export.json
 
-The folder is what the last export passed, whole: it is built beside and renamed into place. A file that
-failed is nowhere in it, and where nothing passed there is no folder.
+The folder is built beside and renamed into place, whole. What an earlier export made of the same model is made anew and
+stays, as do files that kexp did not write. A file that failed is nowhere in it; where nothing passed there is none.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def release(
     """
     spec = dataset.spec
     wanted = export.formats(spec.kind, formats)
+    wanted = export.formats(spec.kind, [*wanted, *_earlier(folder, verify.digest(model))])
     allowed = {**dict.fromkeys(wanted), **(tolerances or {})}
     for name in allowed:
         export.formats(spec.kind, [name])
@@ -106,7 +107,9 @@ def release(
             card.write(
                 staging, spec, artifacts, kept, limits, rows=rows,
                 evaluation=evaluation, trial=trial, modules=modules, model=verify.digest(model),
+                golden=verify.digest(staging / "golden"),
             )  # fmt: skip
+            _carry_over(folder, staging)
         _replace(staging if artifacts else None, folder)
         return Release(folder, artifacts, checks, failures, not failures)
     finally:
@@ -137,6 +140,26 @@ def _number(value: float | str) -> str:
 def _spaced(rows: Any, count: int) -> Any:
     """At most `count` of `rows`, evenly spaced."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+
+
+def _earlier(folder: Path, model: str) -> list[str]:
+    """The formats that `folder` holds of the model with that SHA-256."""
+    if not (folder / card.MANIFEST).exists():
+        return []
+    try:
+        document, _ = card.manifest(folder)
+    except ExportError:  # damaged: it is replaced
+        return []
+    return [item["format"] for item in document["artifacts"]] if document.get("model") == model else []
+
+
+def _carry_over(folder: Path, staging: Path) -> None:
+    """Copy what somebody else put into `folder`: notes, a licence."""
+    ours = {card.MANIFEST, "README.md", "labels.txt", "golden", *(row.file for row in export.FORMATS.values())}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in ours:
+            copy = shutil.copytree if path.is_dir() else shutil.copy2
+            copy(path, staging / path.name)
 
 
 def _replace(staging: Path | None, folder: Path) -> None:

@@ -230,7 +230,9 @@ def verdicts(artifacts: Sequence[Artifact], checks: Sequence[Check], failures: M
         cells = [number(own[what].value) if what in own else "" for what in measured]
         good = all(check.ok for check in own.values())
         files.add_row(_mark(good), artifact.path, size(artifact.bytes), *cells)
-    parts: list[RenderableType] = [files] if artifacts else []
+    for format in failures:
+        files.add_row(_mark(False), Text(f"{format}: not kept", style="red"), "")
+    parts: list[RenderableType] = [files] if artifacts or failures else []
     bad = [check for check in checks if not check.ok]
     if bad:
         gate = _table("", "failed check", "value", "limit", "advice", right=("value", "limit"), fold=("advice",))

@@ -133,11 +133,32 @@ def folder(exported: Path) -> tuple[list[Artifact], list[Check]]:
     x = golden.replayable(exported / "golden", spec, len(reference))
     if any(artifact.path.endswith(".keras") for artifact in artifacts):
         import_modules(document.get("modules", []))
-    checks = [_labels(exported, spec)]
+    checks = [_labels(exported, spec), *_golden(exported, document), *_strangers(exported, artifacts)]
     for artifact in artifacts:
         checks += _file(exported, artifact, spec, x, reference, stored, Limits(*document["limits"][artifact.format]))
     checks += [from_json(Check, item) for item in document["checks"] if item["name"].endswith(" drop")]
     return artifacts, checks
+
+
+def _golden(exported: Path, document: dict[str, Any]) -> list[Check]:
+    """Whether the golden vectors are those that were exported."""
+    wanted = document.get("golden", "")
+    if not wanted:
+        return []
+    found = digest(exported / "golden")
+    advice = "" if found == wanted else "The samples or their answers were changed: no other check means anything now."
+    return [Check(name="golden sha256", value=found[:12], limit=wanted[:12], ok=found == wanted, advice=advice)]
+
+
+def _strangers(exported: Path, artifacts: list[Artifact]) -> list[Check]:
+    """Model files that went through no gate."""
+    listed = {artifact.path for artifact in artifacts}
+    advice = "It is not in export.json, so nobody checked it: remove it, or export it."
+    return [
+        Check(name=f"{path.name} listed", value="no", limit="yes", ok=False, advice=advice)
+        for path in sorted(exported.iterdir())
+        if path.suffix in (".tflite", ".keras") and path.name not in listed
+    ]
 
 
 def digest(path: Path) -> str:

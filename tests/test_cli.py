@@ -127,6 +127,13 @@ def test_what_a_person_can_mend_is_one_message_and_exit_1(kexp, home, monkeypatc
     assert "Traceback" not in err
 
 
+def test_with_json_an_error_is_a_document_too(kexp, home):
+    status, out, err = kexp("show", "nosuch", "--json")
+    assert status == 1
+    assert err.startswith("error: ")
+    assert "nosuch" in json.loads(out)["error"]
+
+
 def test_a_bad_experiment_file_is_named_with_line_and_key(kexp, home):
     path = home / "photos.toml"
     path.write_text('data = "photos"\ntrails = 3\n')

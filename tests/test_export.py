@@ -231,6 +231,27 @@ def test_where_nothing_passes_there_is_no_folder(digits, tmp_path, converted):
     assert not made.ok and not made.artifacts and not list(tmp_path.iterdir())
 
 
+def test_exporting_again_keeps_the_formats_of_the_same_model_and_what_others_put_there(digits, tmp_path, converted):
+    folder = tmp_path / "exported"
+    release(digits.model, digits.dataset, ["tflite_dynamic"], folder)
+    (folder / "NOTES.md").write_text("mine")
+    made = release(digits.model, digits.dataset, ["tflite_int8"], folder)
+    assert {artifact.format for artifact in made.artifacts} == {"tflite_dynamic", "tflite_int8"}
+    assert (folder / "NOTES.md").read_text() == "mine"
+    manifest = json.loads((folder / "export.json").read_text())
+    assert {item["format"] for item in manifest["artifacts"]} == {"tflite_dynamic", "tflite_int8"}
+
+
+def test_files_of_another_model_do_not_stay(digits, tmp_path, converted):
+    folder = tmp_path / "exported"
+    release(digits.model, digits.dataset, ["tflite_dynamic"], folder)
+    manifest = json.loads((folder / "export.json").read_text())
+    (folder / "export.json").write_text(json.dumps({**manifest, "model": "another"}))
+    made = release(digits.model, digits.dataset, ["tflite_int8"], folder)
+    assert [artifact.format for artifact in made.artifacts] == ["tflite_int8"]
+    assert not (folder / "model_dynamic.tflite").exists()
+
+
 def test_a_tolerance_of_no_format_is_refused(digits, tmp_path):
     with pytest.raises(ExportError, match="no export format"):
         release(digits.model, digits.dataset, ["keras"], tmp_path / "out", tolerances={"int9": 0.1})

@@ -349,6 +349,22 @@ def test_a_folder_that_is_not_whole_is_refused(folder, file, content, message):
         verify.folder(folder)
 
 
+def test_a_file_that_went_through_no_gate_is_named(folder):
+    (folder / "stranger.tflite").write_bytes(b"?")
+    assert "stranger.tflite listed" in failed(verify.folder(folder)[1])
+
+
+def test_golden_vectors_that_were_changed_are_named(folder):
+    expected = folder / "golden" / "expected.json"
+    expected.write_text(expected.read_text().replace("0.9", "0.8"))
+    assert "golden sha256" in failed(verify.folder(folder)[1])
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ExportError, match="no folder that is there"):
+        verify.folder(tmp_path / "nosuch")
+
+
 def test_a_folder_of_nothing_is_refused(tmp_path):
     with pytest.raises(ExportError, match="holds no export"):
         verify.folder(tmp_path / "gone")

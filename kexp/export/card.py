@@ -31,11 +31,13 @@ def write(
     trial: int | None = None,
     modules: Sequence[str] = (),
     model: str = "",
+    golden: str = "",
 ) -> None:
     """Write labels.txt, README.md and export.json into `folder`.
 
     `limits` are (gap, drop) by format, `rows` how many rows trained and validated, `evaluation` the document
-    of the test split, if there is one, `model` the SHA-256 of the .keras file that was exported.
+    of the test split, if there is one, `model` the SHA-256 of the .keras file that was exported, `golden` that of the
+    folder of golden vectors.
     """
     (folder / metadata.LABELS).write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
     card = _card(spec, artifacts, checks, rows, evaluation)
@@ -46,6 +48,7 @@ def write(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "trial": trial,
         "model": model,
+        "golden": golden,
         "modules": list(modules),
         "spec": to_json(spec),
         "artifacts": to_json(list(artifacts)),
@@ -64,9 +67,12 @@ def manifest(exported: Path) -> tuple[dict[str, Any], DatasetSpec]:
         spec = from_json(DatasetSpec, document["spec"])
         document["artifacts"], document["limits"], document["checks"]
     except OSError as error:
+        if not exported.is_dir():
+            raise ExportError(f"{exported} is no folder that is there. kexp export makes exported/NAME.") from error
         raise ExportError(f"{exported} holds no {MANIFEST}: {error.strerror}. kexp export makes it.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ExportError(f"{path} is damaged: {error}. Export again.") from error
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ExportError(f"{path} is damaged ({what}). Export again.") from error
     return document, spec
 
 
@@ -192,7 +198,7 @@ def _encoding(column: Column) -> tuple[str, str]:
     """How a column becomes a number, and what the training rows had."""
     span = f"{_number(column.minimum, column)} to {_number(column.maximum, column)}"
     if column.kind == "category":
-        codes = ", ".join(f"{_cell(choice)} = {code}" for code, choice in enumerate(column.choices))
+        codes = ", ".join(f"`{_cell(choice)}` = {code}" for code, choice in enumerate(column.choices))
         return f"code: {codes}", f"{len(column.choices)} categories"
     if column.kind == "boolean":
         return f"{_cell(column.choices[0])} = 0, {_cell(column.choices[1])} = 1", "both"
