@@ -399,7 +399,8 @@ def test_failed_checks_and_missing_formats_are_told_with_advice():
     bad = Check(name="tflite_float16 accuracy drop", value=0.5, limit=0.002, ok=False, advice="Look at it.")
     failures = {"tflite_float16": "as the check says", "tflite_int16x8": "the converter died by SIGSEGV"}
     told = text(screen.verdicts([artifact], [good, bad], failures))
-    assert re.search(r"✓  model_int8\.tflite  33\.7 KB  0\.0123", told)
+    assert re.search(r"✓  model_int8\.tflite +33\.7 KB  0\.0123", told)
+    assert "✗  tflite_float16: not kept" in told
     assert re.search(r"✗  tflite_float16 accuracy drop  0\.5000  0\.0020  Look at it\.", told)
     assert "✗ tflite_int16x8: the converter died by SIGSEGV" in told
     assert "as the check says" not in told

@@ -360,7 +360,7 @@ def test_the_card_tells_how_to_feed_a_row():
     made = small_models.people().release
     card = (made.folder / "README.md").read_text(encoding="utf-8")
     assert "| 0 | age |" in card and "some missing" in card
-    assert re.search(r"\| 1 \| city \| code: Bonn = 0, Köln = 1, Trier = 2 \| 3 categories \|", card)
+    assert re.search(r"\| 1 \| city \| code: `Bonn` = 0, `Köln` = 1, `Trier` = 2 \| 3 categories \|", card)
     assert "| 2 | member | no = 0, yes = 1 |" in card and "days since 1970-01-01" in card
     assert (made.folder / "labels.txt").read_text() == "no\nyes\n"
 

@@ -42,6 +42,9 @@ def keep(folder, *formats):
     document = json.loads((folder / "export.json").read_text())
     document["artifacts"] = [item for item in document["artifacts"] if item["format"] in formats]
     (folder / "export.json").write_text(json.dumps(document))
+    for path in folder.iterdir():
+        if path.suffix in (".tflite", ".keras") and path.name not in {FORMATS[format].file for format in formats}:
+            path.unlink()
 
 
 def resign(folder):
@@ -366,7 +369,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path):
-    with pytest.raises(ExportError, match="holds no export"):
+    with pytest.raises(ExportError, match="no folder that is there"):
         verify.folder(tmp_path / "gone")
 
 
