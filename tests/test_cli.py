@@ -557,7 +557,8 @@ def test_a_module_of_ones_own_is_found_in_the_current_folder_by_every_command(tm
     elsewhere.mkdir()
     for arguments in (("evaluate",), ("export", "--tflite"), ("verify", "../exported/iris")):
         done = command(*arguments, cwd=elsewhere)
-        assert (done.returncode, done.stdout) == (1, "")
+        assert done.returncode == 1
+        assert "'mine'" in json.loads(done.stdout)["error"]
         assert "'mine'" in done.stderr
         assert str(elsewhere) in done.stderr
         assert "Traceback" not in done.stderr
