@@ -24,11 +24,14 @@ class Parts(NamedTuple):
 
     front: before the first trained operator. wild: between an exponential and the selection that discards its
     overflow (how Keras writes selu): one int8 scale for values up to e^x leaves nothing of the small ones.
+    channels: scale each channel by a constant of its own (a batch normalisation that no convolution could take in, a
+    depthwise convolution): one int8 scale for all channels leaves little of the small ones.
     last: the trained operators that nothing trained follows. tail: what comes after those.
     """
 
     front: list[str]
     wild: list[str]
+    channels: list[str]
     last: list[str]
     tail: list[str]
 
@@ -82,7 +85,12 @@ def parts(content: bytes) -> Parts:
     def name(operator: Any) -> str:
         return ";".join(graph.tensors[i].name.decode() for i in operator.outputs) + ";"
 
-    found = Parts([], [], [], [])
+    def constant(tensor: int) -> bool:
+        data = model.buffers[graph.tensors[tensor].buffer].data
+        return data is not None and len(data) > 0
+
+    scaling = {code[name] for name in ("MUL", "ADD", "SUB", "DIV")}
+    found = Parts([], [], [], [], [])
     below: set[int] = set()  # tensors that depend on a trained operator
     exponential: set[int] = set()
     for operator in graph.operators:  # the file holds them in the order of execution
@@ -91,6 +99,8 @@ def parts(content: bytes) -> Parts:
             below.update(operator.outputs)
         else:
             found.front.append(name(operator))
+        if kind == code["DEPTHWISE_CONV_2D"] or (kind in scaling and any(constant(i) for i in operator.inputs)):
+            found.channels.append(name(operator))
         if kind == code["EXP"] or (inputs & exponential and kind not in trainable):
             found.wild.append(name(operator))
             if kind not in (code["SELECT"], code["SELECT_V2"]):
