@@ -159,7 +159,7 @@ def test_kill_9_of_a_worker_costs_nothing_but_time(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_driver_and_workers_and_keeps_what_finished(tmp_path):
+def test_ctrl_c_ends_driver_and_workers_and_the_same_command_goes_on(tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -189,7 +189,14 @@ def test_ctrl_c_ends_driver_and_workers_and_keeps_what_finished(tmp_path):
     assert "kexp export iris" in out
     assert not any(_alive(pid) for pid in workers)
     with RunStore.open(tmp_path, "iris") as run:
-        assert {trial.status for trial in run.trials()} == {"completed", "running"}  # the rest is for the next search
+        asked = len(run.trials())
+        assert {trial.status for trial in run.trials()} == {"completed", "running"}
+    command[command.index("--trials") + 1] = str(asked)  # no more than was asked: it goes on, and comes to its end
+    done = subprocess.run(
+        [*command, "--json"], env=environment, capture_output=True, text=True, timeout=240, check=True
+    )
+    trials = json.loads(done.stdout.splitlines()[-1])["trials"]
+    assert {trial["status"] for trial in trials} == {"completed"}
 
 
 MINE = """
