@@ -169,14 +169,22 @@ def test_ctrl_c_ends_driver_and_workers_and_the_same_command_goes_on(tmp_path):
         "--trials",
         "40",
         "--epochs",
-        "600",
+        "200",
         "--workers",
         "2",
     ]
     environment = {**os.environ, "KEXP_HOME": str(tmp_path)}
-    # A process group of its own: Ctrl-C reaches the workers too.
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    search = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    # A process group of its own: Ctrl-C reaches the workers too. A shell's background job, which a test run may be,
+    # inherits an ignored SIGINT; a terminal's does not.
+    search = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     for line in search.stderr:
         if "trial" in line and "best" in line:
             workers = children(search.pid)
