@@ -72,13 +72,9 @@ def search(
     **options: Any,
 ) -> Run:  # fmt: skip
     """Search on data or on an experiment file, as `kexp search` does: `kexp.search("photos/", time="10m")`."""
-    path = Path(source)
-    if path.suffix == ".toml":
-        question, base = experiment.override(experiment.load(path), **options), path.parent
-    else:
-        question, base = experiment.from_data(str(source), **options), Path()
+    question, base = experiment.asked(str(source), **options)
     where = store.home(home)
-    ended = pipeline.search(experiment.with_budget(question), home=where, base=base, workers=workers, fresh=fresh)
+    ended = pipeline.search(question, home=where, base=base, workers=workers, fresh=fresh)
     return Run(home=where, name=question.name, interrupted=not ended)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kexp.errors import KexpError, nearest
-from kexp.experiment import from_data, load, override, parse_duration, parse_size, with_budget
+from kexp.experiment import asked, parse_duration, parse_size
 from kexp.records import Task, to_json
 
 if TYPE_CHECKING:
@@ -254,19 +254,12 @@ def search(
     EXPERIMENT.toml holds the question; for DATA alone, all else is derived from them. Ctrl-C once ends the
     search with what is finished; the same command goes on from there.
     """
-    if source.endswith(".toml"):
-        base = Path(source).parent
-        experiment = override(load(source), name=name, **options)
-    else:
-        base = Path()
-        experiment = from_data(source, name=name, **options)
+    experiment, base = asked(source, name=name, **options)
 
     from kexp import pipeline, screen
 
     with _work(), screen.SearchView(experiment.objective) as view:
-        ended = pipeline.search(
-            with_budget(experiment), home=home, base=base, workers=workers, fresh=fresh, listener=view
-        )
+        ended = pipeline.search(experiment, home=home, base=base, workers=workers, fresh=fresh, listener=view)
         document = pipeline.show(home, experiment.name)
     if not ended:
         screen.show(screen.warning("interrupted: the best so far; the same command goes on"), stderr=True)

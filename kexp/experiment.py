@@ -75,6 +75,17 @@ def override(experiment: Experiment, **options: Any) -> Experiment:
     return _made(replace, _given(options), lambda _: "option")
 
 
+def asked(source: str, **options: Any) -> tuple[Experiment, Path]:
+    """What `kexp search SOURCE` asks, and the folder that its data are relative to.
+
+    `source` is an experiment file, of which `options` overrule what they say, or data, of which all else is derived.
+    It has a budget, the default one if it names none. Raises ExperimentError as `load` and `override` do.
+    """
+    if source.endswith(".toml"):
+        return with_budget(override(load(source), **options)), Path(source).parent
+    return with_budget(from_data(source, **options)), Path()
+
+
 def with_budget(experiment: Experiment) -> Experiment:
     """`experiment` with the default budget, if it has neither a number of trials nor a time."""
     if experiment.trials is not None or experiment.seconds is not None:

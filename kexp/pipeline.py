@@ -48,8 +48,9 @@ def init(
     """
     asked = experiment.from_data(path, target=target, task=task, name=name)
     dataset = data.load(asked, base=Path.cwd(), cache=store.cache(home))
-    guessed = tuple(dataset.spec.target.split(", ")) if dataset.spec.kind == "table" and dataset.spec.target else ()
-    question = dataclasses.replace(asked, target=target or guessed, task=dataset.spec.task)
+    spec = dataset.spec
+    guessed = (spec.target,) if spec.kind == "table" and spec.target else ()  # one column: several are never guessed
+    question = dataclasses.replace(asked, target=target or guessed, task=spec.task)
     toml = home / "experiments" / f"{question.name}.toml"
     if toml.exists() and not force:
         raise ExperimentError(f"{toml} exists. Edit it, give another --name, or replace it with --force.")
