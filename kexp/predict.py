@@ -17,7 +17,8 @@ from kexp.data.columns import encode_row
 from kexp.errors import DataError, ExportError
 from kexp.export import metadata
 from kexp.records import DatasetSpec
-from kexp.runtime import AbstractRuntime, open_runtime
+from kexp.runtime import open_runtime
+from kexp.runtime.protocol import AbstractRuntime
 
 TABLES = (".csv", ".tsv", ".parquet")
 

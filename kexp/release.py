@@ -21,7 +21,7 @@ from kexp.data.dataset import Dataset
 from kexp.errors import ExportError
 from kexp.export import card, golden
 from kexp.records import Artifact, Check
-from kexp.runtime import KerasRuntime, import_modules, open_runtime
+from kexp.runtime import import_modules, open_runtime
 
 CALIBRATION_ROWS = 256
 GATE_ROWS = 4000  # validation rows, evenly spaced, where there are more: int16x8 takes milliseconds for each
@@ -70,7 +70,7 @@ def release(
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         made = export.export(model, spec, np.asarray(dataset.x[train]), wanted, staging, modules=modules)
-        keras = KerasRuntime(model)
+        keras = open_runtime(model)
         reference = keras.predict(x)
         names = golden.write(dataset, staging / "golden")
         samples = golden.read(staging / "golden", spec)

@@ -19,7 +19,8 @@ from kexp.export import golden, metadata
 from kexp.export.card import MANIFEST, manifest
 from kexp.metrics import metrics, objective
 from kexp.records import Artifact, Check, DatasetSpec, at_most, from_json
-from kexp.runtime import CUSTOM, import_modules, open_runtime, operators
+from kexp.runtime import import_modules, open_runtime
+from kexp.runtime.litert import CUSTOM, operators
 
 Array = NDArray[Any]
 REPEATS = {

@@ -34,7 +34,7 @@ OWNERS = {
     "click": ("cli",),
     "rich": ("screen",),
     "sklearn": ("data.", "baselines"),
-    "ai_edge_litert": ("runtime",),
+    "ai_edge_litert": ("runtime.litert",),
     "ai_edge_quantizer": ("export.",),
     "PIL": ("data.", "predict", "export."),
     "pyarrow": ("data.",),

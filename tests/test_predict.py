@@ -14,7 +14,8 @@ from kexp import predict
 from kexp.errors import DataError, ExportError
 from kexp.export import golden, metadata
 from kexp.records import DatasetSpec, to_json
-from kexp.runtime import AbstractRuntime, open_runtime
+from kexp.runtime import open_runtime
+from kexp.runtime.protocol import AbstractRuntime
 
 
 @pytest.fixture(scope="module")

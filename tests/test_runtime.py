@@ -10,7 +10,8 @@ import pytest
 import small_models
 
 from kexp.errors import DataError, ExportError
-from kexp.runtime import RUNTIMES, LiteRTRuntime, open_runtime, operators
+from kexp.runtime import RUNTIMES, open_runtime
+from kexp.runtime.litert import LiteRTRuntime, operators
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,10 @@ def float32(exported):
 def test_every_runtime_gives_the_same_outputs(exported, float32):
     x = np.asarray(exported.dataset.x[:7])
     folder = exported.release.folder
-    files = {".tflite": float32, ".keras": folder / "model.keras", "": folder / "saved_model"}
+    files = {"LiteRT": float32, "Keras": folder / "model.keras", "TensorFlow": folder / "saved_model"}
     assert set(files) == set(RUNTIMES)
-    found = {suffix: open_runtime(path) for suffix, path in files.items()}
-    expected = found[".keras"].predict(x)
+    found = {name: open_runtime(path) for name, path in files.items()}
+    expected = found["Keras"].predict(x)
     assert expected.shape == (7, 10) and expected.dtype == np.float32
     for runtime in found.values():
         assert runtime.shape == (8, 8, 1)

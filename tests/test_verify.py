@@ -16,7 +16,8 @@ from kexp import verify
 from kexp.errors import ExportError
 from kexp.export import FORMATS, graph, metadata
 from kexp.records import Check, DatasetSpec
-from kexp.runtime import CUSTOM, open_runtime, operators
+from kexp.runtime import open_runtime
+from kexp.runtime.litert import CUSTOM, operators
 
 CLASSES = DatasetSpec(name="c", kind="image", task="multiclass", shape=(2, 2, 1), outputs=3, labels=("a", "b", "c"))
 NUMBER = DatasetSpec(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from kexp.runtime import schema
+from kexp.runtime.litert import schema
 
 # Operators that hold trained weights; what comes before the first of them is the front end.
 TRAINABLE = (

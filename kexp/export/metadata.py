@@ -29,7 +29,7 @@ _TENSOR_AXIS_LABELS = 2
 def write(path: Path, content: bytes, spec: DatasetSpec) -> None:
     """Write the .tflite `content` to `path` with metadata, labels and `spec` inside."""
     from kexp.export import graph
-    from kexp.runtime import schema
+    from kexp.runtime.litert import schema
 
     fb = schema()
     model = graph.read(content)

@@ -1,0 +1,70 @@
+"""RUNTIMES, who can run a file: one row per kind, each in a module that alone knows its library.
+
+A runtime takes raw samples (n, *shape) as the model wants them (pictures 0..255, encoded rows) and returns
+(n, outputs) float32. Requirements: `import kexp.runtime` costs numpy alone; LiteRT is loaded by the first .tflite
+(0.02 s), TensorFlow only by .keras and SavedModel, and so on; a file that is damaged is an ExportError, never a crash
+of the process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from kexp.errors import ExportError
+from kexp.records import Experiment
+from kexp.runtime.protocol import AbstractRuntime
+
+
+class Row(NamedTuple):
+    """`mark` is the end of the file's name, or the file that tells what a folder is; `opens` is "module:Class"."""
+
+    mark: str
+    opens: str
+
+
+RUNTIMES: dict[str, Row] = {
+    "LiteRT": Row(".tflite", "kexp.runtime.litert:LiteRTRuntime"),
+    "Keras": Row(".keras", "kexp.runtime.tensorflow:KerasRuntime"),
+    "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime"),
+}
+
+
+def open_runtime(path: Path, threads: int = 1) -> AbstractRuntime:
+    """The model in `path`, by the runtime of its kind. Raises ExportError for a file that none can open."""
+    module, _, name = RUNTIMES[runtime_of(path)].opens.partition(":")
+    opened: AbstractRuntime = getattr(importlib.import_module(module), name)(path, threads)
+    return opened
+
+
+def runtime_of(path: Path) -> str:
+    """The row of RUNTIMES for a file or a folder. Raises ExportError where there is none."""
+    for name, row in RUNTIMES.items():
+        if path.suffix == row.mark or (path.is_dir() and (path / row.mark).is_file()):
+            return name
+    kinds = ", ".join(row.mark for row in RUNTIMES.values())
+    raise ExportError(f"{path} is no model that kexp can run: {kinds} is expected, or a folder with such a file.")
+
+
+def modules(question: Experiment) -> list[str]:
+    """What must be imported before a .keras file of this experiment opens: it registers the layers in the file."""
+    own = question.factory.partition(":")[0] if ":" in question.factory else ""
+    return ["kexp.models.layers", *([own] if own else [])]
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import `names`, a user's own module from the current folder too. Raises ExportError where one is not there."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ExportError(
+                f"the model needs the module {name!r}, which cannot be imported in {here}: {error}. "
+                "Run the command in the folder where that module lies."
+            ) from error
