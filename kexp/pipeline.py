@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -136,6 +137,28 @@ def export(
             tolerances={**question.tolerances, **(tolerances or {})}, trial=run.get("best_trial"),
             evaluation=evaluation.stored(run), modules=modules(question),
         )  # fmt: skip
+
+
+def export_model(
+    model: Path, question: Experiment, *, home: Path, base: Path = Path(), wanted: Sequence[str] = (),
+    tolerances: dict[str, float] | None = None, own: Sequence[str] = (),
+) -> tuple[Release, list[str]]:  # fmt: skip
+    """`export` for a Keras model that kexp did not make, on the data of `question`; and what was found out about it.
+
+    `own` are modules that register layers of the model.
+    """
+    from kexp.adopt import adopt
+    from kexp.release import release
+
+    found = adopt(model, question, cache=store.cache(home), base=base, modules=own)
+    with tempfile.TemporaryDirectory(prefix="kexp-adopted-") as folder:
+        path = Path(folder) / "model.keras"
+        found.model.save(path)
+        made = release(
+            path, found.dataset, wanted or question.formats, home / "exported" / question.name,
+            tolerances={**question.tolerances, **(tolerances or {})}, modules=["kexp.models.layers", *own],
+        )  # fmt: skip
+    return made, [*found.dataset.notices, *found.notices]
 
 
 def verify_folder(folder: Path) -> tuple[list[Artifact], list[Check]]:
