@@ -466,6 +466,27 @@ def run(model: Path, inputs: tuple[Path, ...], repeat: int, top: int, as_json: b
     _answer(as_json, {"model": model, "predictions": answers}, screen.predictions(answers))
 
 
+@commands.command(epilog=examples("kexp bench", "kexp bench digits --threads 1 --threads 2"))
+@click.argument("what", required=False, metavar="[RUN|FOLDER]")
+@click.option(
+    "--threads", type=click.IntRange(1), multiple=True, metavar="N", default=(1,), help="Default: 1; may be repeated."
+)
+@home_option
+@json_option
+def bench(what: str | None, threads: tuple[int, ...], home: Path, as_json: bool) -> int:
+    """Measure how fast exported files are here.
+
+    Every file of the run RUN, of the latest, or in FOLDER, one sample at a time, each in a fresh process. Phones that
+    opened the page of kexp phone stand in the same table. Leave the machine alone meanwhile.
+    """
+    from kexp import pipeline, screen
+
+    with _work(), screen.Steps() as steps:
+        found, missing = pipeline.bench(home, what, threads=sorted(set(threads)), progress=steps)
+    _answer(as_json, {"measurements": found, "failures": missing}, screen.measurements(found, missing))
+    return 1 if missing else 0
+
+
 @commands.command(epilog=examples("kexp clean digits", "kexp clean"))
 @click.argument("names", nargs=-1)
 @home_option

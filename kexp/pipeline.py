@@ -10,16 +10,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kexp import data, experiment, leaderboard, store, verify
+from kexp import benchmark, data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
 from kexp.data.dataset import Dataset
-from kexp.errors import ExperimentError
+from kexp.errors import ExperimentError, ExportError
+from kexp.export.card import MANIFEST
 from kexp.formats import formats
-from kexp.records import Artifact, Check, Experiment, Task
+from kexp.records import Artifact, Check, Experiment, Measurement, Task
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
@@ -164,6 +165,26 @@ def export_model(
 def verify_folder(folder: Path) -> tuple[list[Artifact], list[Check]]:
     """The gate again, from the exported files alone."""
     return verify.folder(folder)
+
+
+def bench(
+    home: Path, which: str | None = None, *, threads: Sequence[int] = (1,),
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> tuple[list[Measurement], dict[str, str]]:  # fmt: skip
+    """How fast every exported file of a run, or in a folder, is on this machine; why one was not measured, by file."""
+    return benchmark.benchmark(exported(home, which), threads, progress)
+
+
+def exported(home: Path, which: str | None = None) -> Path:
+    """The folder of an export: `which` itself where it is one, otherwise that of the run so named, or the latest."""
+    if which is not None and (Path(which) / MANIFEST).is_file():
+        return Path(which)
+    name = which or store.latest(home)
+    folder = home / "exported" / name
+    if not (folder / MANIFEST).is_file():
+        with RunStore.open(home, name):  # says so where there is no such run either
+            raise ExportError(f"nothing of {name!r} is exported yet: kexp export {name} --tflite makes {folder}.")
+    return folder
 
 
 def clean(home: Path, names: Sequence[str] = ()) -> int:

@@ -20,16 +20,20 @@ from kexp.runtime.protocol import AbstractRuntime
 
 
 class Row(NamedTuple):
-    """`mark` is the end of the file's name, or the file that tells what a folder is; `opens` is "module:Class"."""
+    """`mark` is the end of the file's name, or the file that tells what a folder is; `opens` is "module:Class".
+
+    `package` is the Python package whose version is the runtime's.
+    """
 
     mark: str
     opens: str
+    package: str
 
 
 RUNTIMES: dict[str, Row] = {
-    "LiteRT": Row(".tflite", "kexp.runtime.litert:LiteRTRuntime"),
-    "Keras": Row(".keras", "kexp.runtime.tensorflow:KerasRuntime"),
-    "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime"),
+    "LiteRT": Row(".tflite", "kexp.runtime.litert:LiteRTRuntime", "ai-edge-litert"),
+    "Keras": Row(".keras", "kexp.runtime.tensorflow:KerasRuntime", "keras"),
+    "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime", "tensorflow"),
 }
 
 

@@ -15,10 +15,17 @@ Array = NDArray[Any]
 
 
 class AbstractRuntime(ABC):
-    """An opened model. `shape` is of one raw sample, `dtype` what the file takes."""
+    """An opened model. `shape` is of one raw sample, `dtype` what the file takes.
+
+    `threads` is how many it uses, `note` what a person should know of how it computes; `in_process` whether its memory
+    is this process's.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    threads: int = 1
+    note: str = ""
+    in_process: bool = True
 
     @abstractmethod
     def predict(self, x: Array) -> NDArray[np.float32]:
