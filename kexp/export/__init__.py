@@ -33,6 +33,7 @@ class Format(NamedTuple):
     file: str
     writer: str  # "module:function" of (Source, Path); imported by the child alone
     kinds: tuple[Kind, ...] = ("image", "table")
+    backend: str = "tensorflow"  # of Keras, in the child
 
 
 FORMATS: dict[str, Format] = {
@@ -44,6 +45,10 @@ FORMATS: dict[str, Format] = {
     "tflite_int8": Format("model_int8.tflite", "kexp.export.tflite:int8"),
     "tflite_uint8": Format("model_uint8.tflite", "kexp.export.tflite:uint8", ("image",)),
     "tflite_int16x8": Format("model_int16x8.tflite", "kexp.export.tflite:int16x8"),
+    "onnx": Format("model.onnx", "kexp.export.onnx:model"),
+    "torch_export": Format("model.pt2", "kexp.export.torch:exported", backend="torch"),
+    "torch_script": Format("model.pt", "kexp.export.torch:script", backend="torch"),
+    "tfjs": Format("tfjs", "kexp.export.tfjs:folder"),
 }
 
 
@@ -85,6 +90,8 @@ def export(
         scratch = Path(name)
         np.save(scratch / "calibration.npy", calibration)
         while left := [format for format in formats if format not in made]:
+            backend = FORMATS[left[0]].backend
+            left = [format for format in left if FORMATS[format].backend == backend]
             job = {
                 "model": str(model.resolve()),
                 "spec": to_json(spec),
@@ -93,7 +100,7 @@ def export(
                 "modules": list(modules),
             }
             (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
-            why = _run_child(scratch, timeout_s)
+            why = _run_child(scratch, timeout_s, backend)
             ended = _log(scratch)
             for format, reason in ended.items():
                 made[format] = folder / FORMATS[format].file if reason is None else reason
@@ -111,11 +118,12 @@ def write(format: str, source: Any, path: Path) -> None:
     getattr(importlib.import_module(module), function)(source, path)
 
 
-def _run_child(scratch: Path, timeout_s: float) -> str:
+def _run_child(scratch: Path, timeout_s: float, backend: str) -> str:
     """Run one child on the job in `scratch`; why it died, empty if it came to its end."""
     (scratch / "log.jsonl").unlink(missing_ok=True)
     environment = {
         **os.environ,
+        "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_NUM_INTRAOP_THREADS": THREADS,

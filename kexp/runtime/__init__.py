@@ -29,6 +29,10 @@ class Row(NamedTuple):
 RUNTIMES: dict[str, Row] = {
     "LiteRT": Row(".tflite", "kexp.runtime.litert:LiteRTRuntime"),
     "Keras": Row(".keras", "kexp.runtime.tensorflow:KerasRuntime"),
+    "ONNX Runtime": Row(".onnx", "kexp.runtime.onnx:OnnxRuntime"),
+    "PyTorch": Row(".pt2", "kexp.runtime.torch:TorchExportRuntime"),
+    "TorchScript": Row(".pt", "kexp.runtime.torch:TorchScriptRuntime"),
+    "TensorFlow.js": Row("model.json", "kexp.runtime.tfjs:TensorFlowJsRuntime"),
     "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime"),
 }
 
