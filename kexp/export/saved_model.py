@@ -12,6 +12,7 @@ from kexp.export.source import Source
 
 ANY_BATCH = "batch_any"
 
+
 def write(model: Any, folder: Path, batch: int | None = None) -> None:
     """Write `model` to `folder`, taking (batch, *shape) float32; any number of samples if `batch` is None.
 

@@ -17,16 +17,16 @@ import tempfile
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from kexp import npm
 from kexp.errors import ExportError
 from kexp.export import metadata, saved_model
 from kexp.export.source import Source
+from kexp.runtime.tfjs import LOOPS
 
 CONVERTER = "tensorflowjs==4.22.0"
 TIMEOUT_S = 300.0  # of pip, and of a conversion that takes seconds
-# TensorFlow.js runs loops of recurrent layers wrongly or not at all (4.22.0: a GRU fails, an LSTM fails too).
-_LOOPS = ("While", "StatelessWhile", "TensorList")
 
 
 def folder(source: Source, path: Path) -> None:
@@ -35,7 +35,7 @@ def folder(source: Source, path: Path) -> None:
     _refuse_loops(source, model)
     texts = source.scratch / "texts.json"
     texts.write_text(json.dumps(metadata.texts(source.spec)), encoding="utf-8")
-    command = [sys.executable, "-m", __spec__.name, *map(str, (converter(), model, path, texts))]
+    command = [sys.executable, "-m", "kexp.export.tfjs", *map(str, (converter(), model, path, texts))]
     done = _run(command, "the TensorFlow.js converter")
     if done.returncode != 0 or not (path / "model.json").is_file():
         said = " | ".join(line.strip() for line in done.stdout.strip().splitlines()[-3:])[:400]
@@ -77,17 +77,27 @@ def _refuse_loops(source: Source, folder: Path) -> None:
     graphs = [meta.graph_def for meta in content.meta_graphs]
     nodes = [node.op for graph in graphs for node in graph.node]
     nodes += [node.op for graph in graphs for function in graph.library.function for node in function.node_def]
-    loops = sorted({op for op in nodes if op.startswith(_LOOPS)})
+    loops = sorted({op for op in nodes if op.startswith(LOOPS)})
     if loops:
-        import keras
-
-        recurrent = (keras.layers.RNN, keras.layers.Bidirectional)
-        names = [layer.name for layer in source.model._flatten_layers() if isinstance(layer, recurrent)]
+        names = _recurrent(source.model)
         what = f"the recurrent layers {', '.join(names)}" if names else "a loop"
         raise ExportError(
             f"the network has {what} ({', '.join(loops)}), which TensorFlow.js does not run right. Use a network "
             "without recurrent layers, or another format."
         )
+
+
+def _recurrent(model: Any) -> list[str]:
+    """The names of the recurrent layers in a keras.Model."""
+    import keras
+
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += _recurrent(layer)
+        elif isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+            found.append(layer.name)
+    return found
 
 
 def _run(command: list[str], what: str) -> subprocess.CompletedProcess[str]:

@@ -25,11 +25,11 @@ class OnnxRuntime(AbstractRuntime):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4  # what it would print is in the exception
-        raised = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)]
+        raised: tuple[type[Exception], ...] = (*_raised(errors), RuntimeError, ValueError)
         try:
             content = _content(path)
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except (*raised, RuntimeError, ValueError) as error:
+        except raised as error:
             raise ExportError(f"{path} cannot be run by ONNX Runtime: {brief(error)}. Export it again.") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type != "tensor(float)":
@@ -45,10 +45,13 @@ class OnnxRuntime(AbstractRuntime):
     def predict(self, x: Array) -> NDArray[np.float32]:
         """Outputs (n, outputs) of raw samples (n, *shape)."""
         check_shape(x, self.shape)
-        parts = [
-            self._session.run(None, {self._name: x[i : i + 256].astype(np.float32)})[0] for i in starts(x, 256)
-        ]
+        parts = [self._session.run(None, {self._name: x[i : i + 256].astype(np.float32)})[0] for i in starts(x, 256)]
         return np.concatenate(parts).astype(np.float32)
+
+
+def _raised(module: Any) -> tuple[type[Exception], ...]:
+    """The exceptions of ONNX Runtime, which have no common class."""
+    return tuple(each for each in vars(module).values() if isinstance(each, type) and issubclass(each, Exception))
 
 
 def operators(path: Path) -> list[str]:
@@ -57,7 +60,7 @@ def operators(path: Path) -> list[str]:
     Raises ExportError for a damaged file.
     """
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         model = onnx.load_from_string(_content(path))

@@ -24,6 +24,9 @@ from kexp.npm import npm_folder
 from kexp.runtime.protocol import AbstractRuntime, Array, check_shape, starts
 
 NODE = Path(__file__).with_name("node")
+# Beginnings of operators: TensorFlow.js runs the loops of recurrent layers wrongly or not at all (4.22.0: a GRU fails,
+# an LSTM fails in every form of the graph).
+LOOPS = ("While", "StatelessWhile", "TensorList")
 CLOSE_S = 5.0  # node ends when its stdin does; the wasm code cannot be in a loop for ever
 
 
@@ -51,7 +54,7 @@ class TensorFlowJsRuntime(AbstractRuntime):
             )
         except OSError as error:
             raise ExportError(f"{node} cannot be run: {error}. Install Node.js 18 or newer.") from error
-        self.close = weakref.finalize(self, _close, self._process, self._errors)
+        self._end = weakref.finalize(self, _close, self._process, self._errors)
         try:
             told = json.loads(self._answer())
         except ExportError:
@@ -72,6 +75,10 @@ class TensorFlowJsRuntime(AbstractRuntime):
             batch = x[i : i + 256]
             parts.append(np.frombuffer(self._ask(batch, 0), "<f4").reshape(len(batch), -1))
         return np.concatenate(parts).astype(np.float32)
+
+    def close(self) -> None:
+        """End node."""
+        self._end()
 
     def latency(self, x: Array, runs: int) -> list[float]:
         """Milliseconds of each of `runs` predictions of one sample, taken from `x` (n, *shape) in turn, inside node."""
