@@ -40,8 +40,8 @@ class Limits(NamedTuple):
 
 
 # Largest gaps measured (18 small nets: six activations, pictures and tables, TensorFlow 2.21, 2026-11), of
-# probabilities / in deviations: float32 1.3e-6 / 1.7e-6 (ONNX, PyTorch and
-# TensorFlow.js: 8e-7 / 9e-7 on four nets), float16 .0015 / .0018, dynamic .055 / .071, int16x8 .046 / .054, int8 .14 / .65 (a row far outside the calibration rows). The quantised limits leave
+# probabilities / in deviations: float32 1.3e-6 / 1.7e-6, float16 .0015 / .0018, dynamic .055 / .071,
+# int16x8 .046 / .054, int8 .14 / .65 (a row far outside the calibration rows). The quantised limits leave
 # about twice that for harder nets: the drop judges quality, the gap finds a file that computes something else.
 # Drops: accuracy as a share, RMSE relative to the Keras model's.
 EXACT, HALF = Limits(1e-4, 0.0), Limits(0.02, 0.002)
