@@ -5,6 +5,7 @@ What the model takes and answers is read from the file itself, or from the expor
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,15 +55,15 @@ def run(model: Path, inputs: Sequence[Path], *, repeat: int = 1, top: int = 3, t
     Raises ExportError for a model that cannot be run, DataError for an input that does not suit it, naming
     the file and row.
     """
-    runtime = open_runtime(model, threads)
-    spec = describe(model, runtime.texts)
-    if runtime.shape != spec.shape:
-        raise ExportError(f"{model} takes {runtime.shape}, its description says {spec.shape}. Export it again.")
-    samples = [sample for path in inputs for sample in _read(path, spec)]
-    if not samples:
-        raise DataError(f"no input: {_expected(spec)} is expected.")
-    runtime.predict(samples[0].x[None])  # the first one allocates, and would be the slowest of all
-    return [_answer(runtime, sample, spec, repeat, top) for sample in samples]
+    with contextlib.closing(open_runtime(model, threads)) as runtime:
+        spec = describe(model, runtime.texts)
+        if runtime.shape != spec.shape:
+            raise ExportError(f"{model} takes {runtime.shape}, its description says {spec.shape}. Export it again.")
+        samples = [sample for path in inputs for sample in _read(path, spec)]
+        if not samples:
+            raise DataError(f"no input: {_expected(spec)} is expected.")
+        runtime.predict(samples[0].x[None])  # the first one allocates, and would be the slowest of all
+        return [_answer(runtime, sample, spec, repeat, top) for sample in samples]
 
 
 def describe(model: Path, texts: Mapping[str, str] = MappingProxyType({})) -> DatasetSpec:
