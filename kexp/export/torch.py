@@ -32,7 +32,7 @@ def exported(source: Source, path: Path) -> None:
     torch = library()
     module, example = _module(torch, source)
     batch = torch.export.Dim("batch")
-    with _even_pooling():
+    with _pooling_of_tensorflow():
         program = torch.export.export(module, (example,), dynamic_shapes={"input": {0: batch}}, strict=False)
     for node in program.graph.nodes:  # Where each line came from: half of the file, and paths of this machine.
         for key in _TRACES:
@@ -46,7 +46,7 @@ def script(source: Source, path: Path) -> None:
     module, example = _module(torch, source)
     # Other batches than the traced one: a number that the trace took for a constant is an error here.
     others = [(example[:1],), (torch.cat([example, example, example[:1]]),)]
-    with _even_pooling():
+    with _pooling_of_tensorflow():
         traced = torch.jit.freeze(torch.jit.trace(module, (example,), check_inputs=others))
     whole = path.with_name(path.name + ".whole")
     torch.jit.save(traced, str(whole), _extra_files=metadata.texts(source.spec))
@@ -69,7 +69,7 @@ def _module(torch: Any, source: Source) -> tuple[Any, Any]:
 
 
 @contextlib.contextmanager
-def _even_pooling() -> Iterator[None]:
+def _pooling_of_tensorflow() -> Iterator[None]:
     """Average pooling layers compute as on TensorFlow within this context."""
     import keras
 
@@ -87,7 +87,7 @@ def _average(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         if self.padding != "same":
             return original(self, x)
         last = self.data_format == "channels_last"
-        sizes = x.shape[1:-1] if last else x.shape[2:]
+        sizes = [int(size) for size in (x.shape[1:-1] if last else x.shape[2:])]  # of a trace, they are tensors
         windows = [_window(*each) for each in zip(sizes, self.pool_size, self.strides, strict=True)]
         pads = [pad for pad, _ in windows]
         share = functools.reduce(np.multiply.outer, [shares for _, shares in windows]).astype(np.float32)
