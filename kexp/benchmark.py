@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from kexp.errors import ExportError
 from kexp.export import golden
 from kexp.export.card import manifest
 from kexp.records import Artifact, Measurement, from_json, to_json
-from kexp.runtime import RUNTIMES, import_modules, open_runtime, runtime_of
+from kexp.runtime import import_modules, open_runtime, title
 from kexp.runtime.profile import shares
 
 RUNS = 300  # at most, of one sample
@@ -105,12 +104,10 @@ def measure(folder: Path, file: str, threads: int) -> Measurement:
             typical = float(np.median(runtime.latency(x, WARM_UP)))
             times = runtime.latency(x, int(np.clip(SECONDS * 1000 / max(typical, 1e-3), WARM_UP, RUNS)))
             peak = _memory("VmHWM") - before
-    row = runtime_of(folder / file)
-    note = f" ({runtime.note})" if runtime.note else ""
     return Measurement(
         artifact=file,
         device=device(),
-        runtime=f"{row} {version(RUNTIMES[row].package)}{note}",
+        runtime=title(folder / file, runtime.note),
         threads=runtime.threads,
         p50_ms=float(np.percentile(times, 50)),
         p95_ms=float(np.percentile(times, 95)),

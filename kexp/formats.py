@@ -35,11 +35,18 @@ FORMATS: dict[str, Format] = {
     "tflite_int8": Format("model_int8.tflite", "kexp.export.tflite:int8", "tflite"),
     "tflite_uint8": Format("model_uint8.tflite", "kexp.export.tflite:uint8", "tflite", ("image",)),
     "tflite_int16x8": Format("model_int16x8.tflite", "kexp.export.tflite:int16x8", "tflite"),
+    "onnx": Format("model.onnx", "kexp.export.onnx:model", "onnx", exact=True),
+    "torch_export": Format("model.pt2", "kexp.export.torch:exported", "torch", exact=True, backend="torch"),
+    "torch_script": Format("model.pt", "kexp.export.torch:script", "torch", exact=True, backend="torch"),
+    "tfjs": Format("tfjs", "kexp.export.tfjs:folder", "tfjs", exact=True),
 }
 FAMILIES: dict[str, str] = {  # -> what its option says
     "tflite": "Every TFLite variant that the kind of data has.",
     "keras": "model.keras, which is always written.",
     "saved_model": "A SavedModel folder.",
+    "onnx": "An ONNX file.",
+    "torch": "PyTorch files: torch.export and TorchScript.",
+    "tfjs": "A TensorFlow.js folder; node is needed.",
 }
 USUAL = ("keras", "saved_model", "tflite")  # families that are meant where none is named: they need nothing more
 
