@@ -1,24 +1,26 @@
 """THE MAIN PATH: one short function per command, in the order of the work.
 
-init -> search -> show -> evaluate -> export -> verify
+init -> search -> show -> evaluate -> export -> verify -> phone
         |
         data.load -> Dataset -> search.search -> journal of trials -> search.keep_best -> model.keras
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kexp import data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
 from kexp.data.dataset import Dataset
-from kexp.errors import ExperimentError
+from kexp.errors import ExperimentError, ExportError
 from kexp.export import formats
-from kexp.records import Artifact, Check, Experiment, Task
+from kexp.export.card import MANIFEST, manifest
+from kexp.records import Artifact, Check, Experiment, Task, from_json
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
@@ -26,6 +28,7 @@ from kexp.search.events import Event, Listener, ignore
 from kexp.store import RunStore
 
 if TYPE_CHECKING:
+    from kexp.phone import Session, Way
     from kexp.release import Release
 
 
@@ -141,6 +144,48 @@ def export(
 def verify_folder(folder: Path) -> tuple[list[Artifact], list[Check]]:
     """The gate again, from the exported files alone."""
     return verify.folder(folder)
+
+
+@contextlib.contextmanager
+def phone(
+    home: Path, what: str | None = None, *, way: Way = "http", host: str | None = None, port: int | None = None
+) -> Iterator[Session]:
+    """Serve an export to phones while this lasts: that of the run `what`, of the latest, or the folder `what`.
+
+    What phones measure is kept with the run of the folder's name, where its model is the one that was exported.
+    """
+    from kexp.phone import serve
+    from kexp.phone.bundle import bundle
+
+    folder = _exported(home, what)
+    document, _ = manifest(folder)
+
+    def keep(entries: list[dict[str, Any]]) -> bool:
+        if not store.exists(home, folder.name):
+            return False
+        with RunStore.open(home, folder.name) as run:
+            return run.add_devices(document.get("model", ""), entries)
+
+    artifacts = [from_json(Artifact, item) for item in document["artifacts"]]
+    with serve(artifacts, bundle(folder, results=True), keep, way=way, host=host, port=port) as session:
+        yield session
+
+
+def _exported(home: Path, what: str | None) -> Path:
+    """The folder of exported files that `what` means. Raises KexpError where there is none that has a .tflite."""
+    if what and ("/" in what or (Path(what) / MANIFEST).is_file()):
+        folder = Path(what).resolve()
+    else:
+        folder = home.resolve() / "exported" / (what or store.latest(home))
+        if not (folder / MANIFEST).is_file():
+            RunStore.open(home, folder.name).close()  # a slip in the name is told first
+            raise ExportError(
+                f"of the run {folder.name!r} nothing is exported. kexp export {folder.name} --tflite does it."
+            )
+    document, _ = manifest(folder)
+    if not any(item["path"].endswith(".tflite") for item in document["artifacts"]):
+        raise ExportError(f"{folder} has no .tflite file for a phone. kexp export {folder.name} --tflite makes them.")
+    return folder
 
 
 def clean(home: Path, names: Sequence[str] = ()) -> int:

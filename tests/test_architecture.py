@@ -38,6 +38,8 @@ OWNERS = {
     "ai_edge_quantizer": ("export.",),
     "PIL": ("data.", "predict", "export."),
     "pyarrow": ("data.",),
+    "cryptography": ("phone.certificates",),
+    "segno": ("screen",),
     "sqlite3": ("store",),
     "tomllib": ("experiment",),
 }
