@@ -303,24 +303,26 @@ WAYS = {  # what a browser allows on each way, and where else to look
     "https": (
         "The phone must be in the same network (Wi-Fi). The page that opens first tells what to tap once; then "
         "live camera and use without a network work.",
-        "Installing it means: this phone believes whoever has the key, which is on this computer alone, about "
-        "addresses in local networks, and about none of the internet. The page tells how to remove it. The phone must "
-        "show this fingerprint (SHA-256), or install nothing:",
+        "Installing the certificate means: this phone believes whoever has the key, which is on this computer alone, about "
+        "addresses in local networks, and about none of the internet. The page tells how to remove it. The phone's own "
+        "details of the certificate must show this fingerprint (SHA-256):",
     ),
     "adb": (
         "Open this address on the phone, in Chrome. The cable stays in until the page is installed or closed.",
         "Live camera and use without a network work: a browser trusts localhost.",
+    ),
+    "here": (
+        "Only a browser on this computer can open this address.",
+        "A phone needs the address of this computer in its network, --host ADDRESS, or a cable, --adb.",
     ),
 }
 
 
 def invitation(to: Invitation) -> Group:
     """The address to open, as text and as a QR code, and what will work there."""
-    first, second = WAYS[to.way]
+    first, second = WAYS["here" if to.alone else to.way]
     parts: list[RenderableType] = [Text(to.open, style="bold", no_wrap=True, overflow="fold")]
-    if to.alone:
-        first = "This computer is in no network: only a browser on it can open the address. --host names another one."
-    elif console(stderr=True).is_terminal and to.way != "adb":
+    if console(stderr=True).is_terminal and to.way != "adb" and not to.alone:
         parts += [Text(), qr_code(to.open), Text()]
     if to.phone:
         parts.append(Text.assemble("On the cable: ", (to.phone, "bold")))

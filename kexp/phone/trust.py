@@ -1,7 +1,8 @@
 """The page that hands a phone the certificate of this computer's authority, and says what to tap, in two languages.
 
-It comes over plain http, from the port that speaks https to whoever trusts the certificate: that is why it shows
-the fingerprint, to be compared with the one in the terminal. It looks by itself whether the phone trusts it yet.
+It comes over plain http, from the port that speaks https to whoever trusts the certificate. Somebody in the network
+could change it on its way, its fingerprint included: so it sends people to what the phone itself shows of the
+certificate, to compare that with the terminal. It looks by itself whether the phone trusts the certificate yet.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _TEXTS = {
             "with <b>kexp CA</b>.",
             "Come back to this page.",
         ],
-        "compare": "Compare: the terminal shows the same fingerprint (SHA-256). If it does not, install nothing.",
+        "compare": "The terminal on your computer shows this fingerprint (SHA-256). So must the phone’s own details of "
+        "the certificate, once it is installed. If they differ, remove it.",
         "waiting": "Not trusted yet.",
         "trusted": "This phone trusts your computer.",
         "go": "Open the page",
@@ -59,7 +61,8 @@ _TEXTS = {
             "<b dir=ltr>kexp CA</b>.",
             "ارجع إلى هذه الصفحة.",
         ],
-        "compare": "قارن: تظهر البصمة نفسها (SHA-256) في الطرفية على حاسوبك. إن اختلفت فلا تثبّت شيئًا.",
+        "compare": "تظهر هذه البصمة (SHA-256) في الطرفية على حاسوبك، ويجب أن تظهر هي نفسها في تفاصيل الشهادة على الهاتف "
+        "بعد تثبيتها. إن اختلفتا فاحذف الشهادة.",
         "waiting": "لم يثق الهاتف بعد.",
         "trusted": "هذا الهاتف يثق بحاسوبك.",
         "go": "افتح الصفحة",
@@ -93,6 +96,7 @@ summary { padding: .7rem 1rem; font-weight: 600; cursor: pointer }
 details > :not(summary) { margin: 0; padding: 0 1rem .9rem }
 ol { padding-inline-start: 2.2rem !important }
 li { margin: .3rem 0 }
+code { white-space: nowrap }
 code, .fingerprint { font-family: ui-monospace, monospace; font-size: .9em }
 .fingerprint { direction: ltr; text-align: left; unicode-bidi: isolate; background: var(--card);
   border: 1px solid var(--line); border-radius: .75rem; padding: .6rem .8rem; overflow-wrap: anywhere;
