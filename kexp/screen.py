@@ -303,9 +303,9 @@ WAYS = {  # what a browser allows on each way, and where else to look
     "https": (
         "The phone must be in the same network (Wi-Fi). The page that opens first tells what to tap once; then "
         "live camera and use without a network work.",
-        "Installing the certificate means: this phone believes whoever has the key, which is on this computer alone, about "
-        "addresses in local networks, and about none of the internet. The page tells how to remove it. The phone's own "
-        "details of the certificate must show this fingerprint (SHA-256):",
+        "Installing the certificate means: this phone believes whoever has the key, which is on this computer alone, "
+        "about addresses in local networks, and about none of the internet. The page tells how to remove it. The "
+        "phone's own details of the certificate must show this fingerprint (SHA-256):",
     ),
     "adb": (
         "Open this address on the phone, in Chrome. The cable stays in until the page is installed or closed.",
