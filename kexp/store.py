@@ -333,7 +333,7 @@ class RunStore:
         `model` is the SHA-256 of the .keras file that was exported; False, and nothing is kept, where that is not
         this run's. Needs no lock: a search may go on meanwhile.
         """
-        if model != self._model_digest():
+        if not model or model != self._model_digest():
             return False
         rows = [
             (f"device {entry['artifact']} {entry['device']}", json.dumps({**entry, "model": model}))

@@ -84,7 +84,7 @@ def check(**changes):
     return {"name": "golden gap", "value": 0.0039, "limit": 0.02, "ok": True, "advice": "look", **changes}
 
 
-def measured(artifact, **changes):
+def measured(artifact, /, **changes):
     return {
         "artifact": artifact.path, "sha256": artifact.sha256, "runtime": "LiteRT.js 2.5.3", "threads": 1,
         "p50_ms": 0.41, "p95_ms": 0.5, "runs": 100, "checks": [check()], **changes,

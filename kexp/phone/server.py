@@ -123,6 +123,8 @@ class PhoneServer(ThreadingHTTPServer):
         self.port: int = self.server_address[1]
         self.scheme = "https" if context else "http"
         self.hosts = {f"{_in_url(name)}:{self.port}".lower() for name in (host, *names)}
+        if self.port == (443 if context else 80):  # which browsers leave out
+            self.hosts |= {_in_url(name).lower() for name in (host, *names)}
         self.url = f"{self.scheme}://{_in_url(host)}:{self.port}/{token}/"
 
     def server_bind(self) -> None:
