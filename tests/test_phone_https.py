@@ -1,8 +1,9 @@
-"""https by an authority of one's own: trusted it works, untrusted it is refused, and it can speak for no public name."""
+"""https by an authority of one's own: trusted it works, untrusted it is refused, for public names it cannot speak."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import ipaddress
@@ -16,6 +17,7 @@ import ssl
 import stat
 import subprocess
 import threading
+import time
 import urllib.request
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
@@ -296,28 +298,66 @@ document.title = post.status
 SITE = {"index.html": PROBE, "worker.js": b"self.addEventListener('fetch', () => {})"}
 
 
+class Tab:
+    """A tab of a Chromium of its own, driven through a pipe (Chrome DevTools Protocol, messages that end in NUL)."""
+
+    def __init__(self, read, write):
+        self.read, self.write, self.heard, self.number, self.session = read, write, b"", 0, {}
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+
+    def call(self, method, **parameters):
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": parameters, **self.session}
+        os.write(self.write, json.dumps(message).encode() + b"\0")
+        while True:
+            while b"\0" not in self.heard:
+                more = os.read(self.read, 65536)
+                assert more, "Chromium has ended"
+                self.heard += more
+            told, _, self.heard = self.heard.partition(b"\0")
+            document = json.loads(told)
+            if document.get("id") == self.number:
+                return document["result"]
+
+    def text(self):
+        return self.call("Runtime.evaluate", expression="document.body.innerText")["result"].get("value", "")
+
+
 @contextlib.contextmanager
-def chromium(folder, url, *options):
+def chromium(folder, *options):
     names = ("chromium", "chromium-browser", "google-chrome")
     browser = next((path for name in names if (path := shutil.which(name))), None)
     assert browser, "Chromium is needed by this test (Debian: apt install chromium)"
+    (its_read, our_write), (our_read, its_write) = os.pipe(), os.pipe()
+
+    def its_ends():  # it reads descriptor 3 and writes 4; ours may have those very numbers
+        spare = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (its_read, its_write)]
+        os.dup2(spare[0], 3)
+        os.dup2(spare[1], 4)
+
     process = subprocess.Popen(
         [
             browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={folder}", "--remote-debugging-port=0", *options, url,
+            f"--user-data-dir={folder}", "--remote-debugging-pipe", *options,
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        pass_fds=(3, 4), preexec_fn=its_ends,
     )  # fmt: skip
+    os.close(its_read)
+    os.close(its_write)
     try:
-        yield
+        yield Tab(our_read, our_write)
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # its children too
         process.wait()
+        os.close(our_read)
+        os.close(our_write)
 
 
-def probed(folder, *options, host=HOST, **server):
-    """What the page finds in Chromium when it comes from `host`, and whether it could post that."""
+def probed(folder, *options, host=HOST, anyway=False, **server):
+    """What the page that comes from `host` finds in Chromium; `anyway`: a warning comes first, and is passed over."""
     found = queue.Queue()
 
     def receive(body):
@@ -327,7 +367,18 @@ def probed(folder, *options, host=HOST, **server):
     with serving(receive, SITE, host=host, **server) as running:
         # As if it were the address of this machine in a network: the name of the origin decides, not the route.
         route = f"--host-resolver-rules=MAP {host} 127.0.0.1"
-        with chromium(folder, running.url, route, *options):
+        with chromium(folder, route, *options) as tab:
+            tab.call("Page.navigate", url=running.url)
+            if anyway:
+                for _ in range(1000):
+                    if "ERR_CERT_AUTHORITY_INVALID" in tab.text():
+                        break
+                    time.sleep(0.05)
+                else:
+                    pytest.fail(f"no warning was shown, but {tab.text()!r}")
+                assert found.empty()
+                for letter in "thisisunsafe":  # what the page of the warning listens for
+                    tab.call("Input.dispatchKeyEvent", type="char", text=letter, key=letter, unmodifiedText=letter)
             return found.get(timeout=120)
 
 
@@ -345,10 +396,12 @@ def test_by_localhost_as_over_the_cable_a_browser_gives_all(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_certificate_that_is_not_trusted_gives_no_offline_use(tmp_path):
+def test_a_certificate_that_is_not_trusted_gives_no_offline_use_even_if_its_warning_is_passed_over(tmp_path):
     held = certificates.credentials(LAN, tmp_path / "ca")
-    found = probed(tmp_path / "browser", "--ignore-certificate-errors", host=LAN, context=held.context)
-    assert found.pop("registered").startswith("SecurityError")
+    found = probed(tmp_path / "browser", host=LAN, context=held.context, anyway=True)
+    refused = found.pop("registered")
+    assert refused.startswith("SecurityError")
+    assert "SSL certificate error" in refused
     assert found == {"secure": True, "camera": True, "worker": True}
 
 
