@@ -356,6 +356,14 @@ def chromium(folder, *options):
         os.close(our_write)
 
 
+def wait_for(tab, text):
+    for _ in range(1000):
+        if text in tab.text():
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{text!r} did not come, but {tab.text()!r}")
+
+
 def probed(folder, *options, host=HOST, anyway=False, **server):
     """What the page that comes from `host` finds in Chromium; `anyway`: a warning comes first, and is passed over."""
     found = queue.Queue()
@@ -370,12 +378,7 @@ def probed(folder, *options, host=HOST, anyway=False, **server):
         with chromium(folder, route, *options) as tab:
             tab.call("Page.navigate", url=running.url)
             if anyway:
-                for _ in range(1000):
-                    if "ERR_CERT_AUTHORITY_INVALID" in tab.text():
-                        break
-                    time.sleep(0.05)
-                else:
-                    pytest.fail(f"no warning was shown, but {tab.text()!r}")
+                wait_for(tab, "ERR_CERT_AUTHORITY_INVALID")
                 assert found.empty()
                 for letter in "thisisunsafe":  # what the page of the warning listens for
                     tab.call("Input.dispatchKeyEvent", type="char", text=letter, key=letter, unmodifiedText=letter)
@@ -405,12 +408,43 @@ def test_a_certificate_that_is_not_trusted_gives_no_offline_use_even_if_its_warn
     assert found == {"secure": True, "camera": True, "worker": True}
 
 
+def pinned(place):
+    """Chromium takes the certificate of the server as if it trusted it."""
+    kind = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = load(place, "server").public_key().public_bytes(*kind)
+    return f"--ignore-certificate-errors-spki-list={b64encode(hashlib.sha256(public).digest()).decode()}"
+
+
 @pytest.mark.slow
 def test_a_certificate_that_is_accepted_gives_all(tmp_path):
     held = certificates.credentials(LAN, tmp_path / "ca")
-    public = load(tmp_path / "ca", "server").public_key()
-    kind = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    pin = b64encode(hashlib.sha256(public.public_bytes(*kind)).digest()).decode()
-    accept = f"--ignore-certificate-errors-spki-list={pin}"
-    found = probed(tmp_path / "browser", accept, host=LAN, context=held.context)
+    found = probed(tmp_path / "browser", pinned(tmp_path / "ca"), host=LAN, context=held.context)
     assert found == {"secure": True, "camera": True, "worker": True, "registered": "yes"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_the_page_with_the_certificate_sees_whether_it_is_trusted(tmp_path, trusted, language):
+    held = certificates.credentials(LAN, tmp_path / "ca")
+    options = [f"--host-resolver-rules=MAP {LAN} 127.0.0.1", f"--accept-lang={language}", f"--lang={language}"]
+    options += [pinned(tmp_path / "ca")] if trusted else []
+    page = trust.site(held.authority, held.fingerprint)
+    words = trust._TEXTS[language]
+    with (
+        serving(files=FILES, host=LAN, context=held.context, untrusted=page) as server,
+        chromium(tmp_path / "browser", *options) as tab,
+    ):
+        screen = {"width": 360, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+        tab.call("Emulation.setDeviceMetricsOverride", **screen)
+        tab.call("Page.navigate", url=server.url.replace("https:", "http:"))
+        wait_for(tab, words["trusted" if trusted else "waiting"])
+        told = tab.text()
+        assert (words["go"] in told) == trusted
+        assert held.fingerprint in told
+        assert ("English" in told, words["title"] in told, told.count("iPhone, iPad")) == (True, True, 1)
+        wide = tab.call("Runtime.evaluate", expression="document.documentElement.scrollWidth")["result"]["value"]
+        assert wide == 360
+        if trusted:
+            tab.call("Runtime.evaluate", expression="document.querySelector('.go').click()")
+            wait_for(tab, "the page")

@@ -103,7 +103,7 @@ code, .fingerprint { font-family: ui-monospace, monospace; font-size: .9em }
   font-size: .8rem }
 .state { font-weight: 600; color: var(--dim) }
 [data-trusted] .state { color: var(--good) }
-.go { display: none } [data-trusted] .go { display: block !important }
+body:not([data-trusted]) .go { display: none }
 [data-trusted] .get { background: none; color: var(--act); border: 1px solid var(--line) }
 """
 
@@ -166,11 +166,11 @@ def _section(language: str, fingerprint: str) -> str:
     return f"""<section lang="{language}" dir="{text["dir"]}">
 <h1>{text["title"]}</h1>
 <p class="dim">{text["why"]}</p>
+<p class="state" data-trusted="{text["trusted"]}" aria-live="polite">{text["waiting"]}</p>
+<a class="act go" href="">{text["go"]}</a>
 <a class="act get" href="{CERTIFICATE}">{text["get"]}</a>
 <details data-phone="android" open><summary>Android</summary><ol>{steps["android"]}</ol></details>
 <details data-phone="iphone" open><summary>iPhone, iPad</summary><ol>{steps["iphone"]}</ol></details>
-<p class="state" data-trusted="{text["trusted"]}" aria-live="polite">{text["waiting"]}</p>
-<a class="act go" href="">{text["go"]}</a>
 <p class="dim">{text["compare"]}</p>
 <p class="fingerprint">{fingerprint.replace(":", ":<wbr>")}</p>
 <details><summary>{text["mean"]}</summary><p class="dim">{text["meaning"]}</p></details>
