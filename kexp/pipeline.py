@@ -10,17 +10,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kexp import data, experiment, leaderboard, store, verify
+from kexp import benchmark, data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, ExportError
-from kexp.export import formats
 from kexp.export.card import MANIFEST, manifest
-from kexp.records import Artifact, Check, Experiment, Task, from_json
+from kexp.formats import formats
+from kexp.records import Artifact, Check, Experiment, Measurement, Task, from_json
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
@@ -141,9 +142,51 @@ def export(
         )  # fmt: skip
 
 
+def export_model(
+    model: Path, question: Experiment, *, home: Path, base: Path = Path(), wanted: Sequence[str] = (),
+    tolerances: dict[str, float] | None = None, own: Sequence[str] = (),
+) -> tuple[Release, list[str]]:  # fmt: skip
+    """`export` for a Keras model that kexp did not make, on the data of `question`; and what was found out about it.
+
+    `own` are modules that register layers of the model.
+    """
+    from kexp.adopt import adopt
+    from kexp.release import release
+
+    found = adopt(model, question, cache=store.cache(home), base=base, modules=own)
+    with tempfile.TemporaryDirectory(prefix="kexp-adopted-") as folder:
+        path = Path(folder) / "model.keras"
+        found.model.save(path)
+        made = release(
+            path, found.dataset, wanted or question.formats, home / "exported" / question.name,
+            tolerances={**question.tolerances, **(tolerances or {})}, modules=["kexp.models.layers", *own],
+        )  # fmt: skip
+    return made, [*found.dataset.notices, *found.notices]
+
+
 def verify_folder(folder: Path) -> tuple[list[Artifact], list[Check]]:
     """The gate again, from the exported files alone."""
     return verify.folder(folder)
+
+
+def bench(
+    home: Path, which: str | None = None, *, threads: Sequence[int] = (1,),
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> tuple[list[Measurement], dict[str, str]]:  # fmt: skip
+    """How fast every exported file of a run, or in a folder, is on this machine; why one was not measured, by file."""
+    return benchmark.benchmark(exported(home, which), threads, progress)
+
+
+def exported(home: Path, which: str | None = None) -> Path:
+    """The folder of an export: `which` itself where it is one, otherwise that of the run so named, or the latest."""
+    if which is not None and (Path(which) / MANIFEST).is_file():
+        return Path(which)
+    name = which or store.latest(home)
+    folder = home / "exported" / name
+    if not (folder / MANIFEST).is_file():
+        with RunStore.open(home, name):  # says so where there is no such run either
+            raise ExportError(f"nothing of {name!r} is exported yet: kexp export {name} --tflite makes {folder}.")
+    return folder
 
 
 @contextlib.contextmanager
@@ -157,7 +200,7 @@ def phone(
     from kexp.phone import serve
     from kexp.phone.bundle import bundle
 
-    folder = _exported(home, what)
+    folder = exported(home, what).resolve()
     document, _ = manifest(folder)
 
     def keep(entries: list[dict[str, Any]]) -> bool:
@@ -169,23 +212,6 @@ def phone(
     artifacts = [from_json(Artifact, item) for item in document["artifacts"]]
     with serve(artifacts, bundle(folder, results=True), keep, way=way, host=host, port=port) as session:
         yield session
-
-
-def _exported(home: Path, what: str | None) -> Path:
-    """The folder of exported files that `what` means. Raises KexpError where there is none that has a .tflite."""
-    if what and ("/" in what or (Path(what) / MANIFEST).is_file()):
-        folder = Path(what).resolve()
-    else:
-        folder = home.resolve() / "exported" / (what or store.latest(home))
-        if not (folder / MANIFEST).is_file():
-            RunStore.open(home, folder.name).close()  # a slip in the name is told first
-            raise ExportError(
-                f"of the run {folder.name!r} nothing is exported. kexp export {folder.name} --tflite does it."
-            )
-    document, _ = manifest(folder)
-    if not any(item["path"].endswith(".tflite") for item in document["artifacts"]):
-        raise ExportError(f"{folder} has no .tflite file for a phone. kexp export {folder.name} --tflite makes them.")
-    return folder
 
 
 def clean(home: Path, names: Sequence[str] = ()) -> int:

@@ -17,9 +17,9 @@ PACKAGE = ROOT / "kexp"
 LAYERS = [
     {"errors"},
     {"records"},
-    {"store", "experiment", "data", "models", "metrics"},
+    {"store", "experiment", "data", "models", "metrics", "formats", "npm"},
     {"train", "runtime", "export"},
-    {"evaluate", "verify", "diagnose", "benchmark", "predict", "release", "leaderboard"},
+    {"evaluate", "verify", "diagnose", "benchmark", "predict", "release", "leaderboard", "adopt"},
     {"search", "baselines"},
     {"report", "phone"},
     {"pipeline"},
@@ -36,6 +36,11 @@ OWNERS = {
     "sklearn": ("data.", "baselines"),
     "ai_edge_litert": ("runtime.litert",),
     "ai_edge_quantizer": ("export.",),
+    "onnx": ("export.onnx", "runtime.onnx"),
+    "tf2onnx": ("export.onnx",),
+    "onnxruntime": ("runtime.onnx",),
+    "torch": ("runtime.torch",),
+    "tensorflowjs": ("export.tfjs",),
     "PIL": ("data.", "predict", "export."),
     "pyarrow": ("data.",),
     "cryptography": ("phone.certificates",),
@@ -213,7 +218,7 @@ def test_public_names_are_those_in_all():
 def test_public_names_exist_and_steps_can_be_called_whatever_was_imported_before():
     code = """
 import kexp, types
-from kexp.export import FORMATS
+from kexp.formats import FORMATS
 from kexp import verify
 import kexp.search.events
 for name in kexp.__all__:

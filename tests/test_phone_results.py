@@ -279,26 +279,26 @@ def test_the_export_is_that_of_the_run_of_the_latest_or_a_folder(home, files, mo
     folder = home.resolve() / "exported" / "digits"
     monkeypatch.chdir(home)
     for what in (None, "digits", str(folder), "exported/digits", "./exported/digits/"):
-        assert pipeline._exported(home, what) == folder
+        assert pipeline.exported(home, what) == folder
     monkeypatch.chdir(folder.parent)
     (home / "exported" / "digits").rename(home / "exported" / "moved")
-    assert pipeline._exported(home, "moved").name == "moved"
+    assert pipeline.exported(home, "moved").name == "moved"
 
 
 def test_what_is_not_exported_is_told_how(home):
     with pytest.raises(RunError, match="kexp search"):
-        pipeline._exported(home, None)
+        pipeline.exported(home, None)
     searched(home)
     for what in (None, "digits"):
         with pytest.raises(ExportError, match="kexp export digits --tflite"):
-            pipeline._exported(home, what)
+            pipeline.exported(home, what)
     with pytest.raises(RunError, match="Did you mean 'digits'"):
-        pipeline._exported(home, "digit")
+        pipeline.exported(home, "digit")
     with pytest.raises(ExportError, match="no folder that is there"):
-        pipeline._exported(home, "some/where")
+        pipeline.exported(home, "some/where")
     exported(home, formats=())
     with pytest.raises(ExportError, match=r"no \.tflite file"):
-        pipeline._exported(home, "digits")
+        pipeline.exported(home, "digits")
 
 
 # -- the command ----------------------------------------------------------------------------------

@@ -54,6 +54,9 @@ TYPES = {  # the operating system's table differs from machine to machine, and a
 SMALLER_WITH_GZIP = ("text/", "application/json", "application/manifest", "application/wasm", "image/svg")
 
 
+_UNQUOTED = ("/!~*'()", "/!~*'();,:@&=+$")  # by JavaScript's encodeURIComponent (/ aside), and by encodeURI
+
+
 class SiteFile:
     """One file of a site: what is sent, and what identifies it. Compressed once, when first asked for."""
 
@@ -83,7 +86,7 @@ def site(files: Mapping[str, bytes | Path]) -> dict[str, SiteFile]:
     made = {}
     for name, content in files.items():
         body = content if isinstance(content, bytes) else content.read_bytes()
-        made[quote(name)] = SiteFile(name, body)
+        made |= dict.fromkeys({quote(name, safe=kept) for kept in _UNQUOTED}, SiteFile(name, body))
     if "index.html" in made:
         made[""] = made["index.html"]
     return made
