@@ -173,8 +173,14 @@ def bench(
     home: Path, which: str | None = None, *, threads: Sequence[int] = (1,),
     progress: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> tuple[list[Measurement], dict[str, str]]:  # fmt: skip
-    """How fast every exported file of a run, or in a folder, is on this machine; why one was not measured, by file."""
-    return benchmark.benchmark(exported(home, which), threads, progress)
+    """How fast every exported file of a run, or in a folder, is here and on the phones that told; why not, by file."""
+    folder = exported(home, which).resolve()
+    found, missing = benchmark.benchmark(folder, threads, progress)
+    if store.exists(home, folder.name):
+        with RunStore.open(home, folder.name) as run:
+            phones = [one for device in run.devices() for one in device["measurements"]]
+        found += [from_json(Measurement, one) for one in phones]
+    return found, missing
 
 
 def exported(home: Path, which: str | None = None) -> Path:
