@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kexp.errors import KexpError, nearest
-from kexp.experiment import asked, parse_duration, parse_size
+from kexp.experiment import asked, parse_duration, parse_size, sanitised
 from kexp.records import Task, to_json
 
 if TYPE_CHECKING:
@@ -328,9 +328,11 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
         "kexp export --tflite",
         "kexp export digits --format tflite_int8 --format saved_model",
         "kexp export digits --tflite --tolerance tflite_int8=0.02",
+        "kexp export digits --all",
+        "kexp export my_model.keras --data ../photos --tflite",
     )
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[RUN|MODEL.keras]")
 @_families
 @click.option(
     "--format",
@@ -346,12 +348,22 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
     type=Parsed("format=drop", _tolerance),
     help="Largest drop of the metric that passes the gate; may be repeated.",
 )
+@click.option("--data", help="For MODEL.keras: the data, or the experiment file, that it is for.")
+@target_option
+@task_option
+@click.option("--name", "called", help="For MODEL.keras: the name of the export; otherwise the file's.")
+@click.option("--module", "modules", multiple=True, help="For MODEL.keras: registers its own layers; may be repeated.")
 @home_option
 @json_option
 def export(
     name: str | None,
     formats: tuple[str, ...],
     tolerances: tuple[tuple[str, float], ...],
+    data: str | None,
+    target: tuple[str, ...],
+    task: Task | None,
+    called: str | None,
+    modules: tuple[str, ...],
     home: Path,
     as_json: bool,
     **families: bool,
@@ -359,15 +371,28 @@ def export(
     """Write a run's best network, every file checked.
 
     The run is NAME, or the latest finished one; the files go to exported/NAME. A file that fails its gate is
-    not left there, and the exit status is 1.
+    not left there, and the exit status is 1. A Keras model that kexp did not make goes the same way, with the data
+    that it is for.
     """
     from kexp import pipeline, screen
 
-    asked = [*(family for family, given in families.items() if given), *formats]
-    if asked:
-        asked.append("keras")
+    model = Path(name) if name and name.endswith((".keras", ".h5")) else None
+    if model is not None and data is None:
+        raise click.UsageError(f"{name} needs --data with the data that it is for")
+    if model is None and (data or target or task or called or modules):
+        raise click.UsageError("--data, --target, --task, --name and --module go with a MODEL.keras")
+    wanted = [*(family for family, given in families.items() if given), *formats]
+    if wanted:
+        wanted.append("keras")
+    notices: list[str] = []
     with _work():
-        made = pipeline.export(home, name, asked, dict(tolerances))
+        if model is None or data is None:
+            made = pipeline.export(home, name, wanted, dict(tolerances))
+        else:
+            question, base = asked(data, name=called or sanitised(model.stem), target=target, task=task)
+            made, notices = pipeline.export_model(
+                model, question, home=home, base=base, wanted=wanted, tolerances=dict(tolerances), own=modules
+            )
     document = {
         "folder": made.folder,
         "artifacts": made.artifacts,
@@ -375,9 +400,12 @@ def export(
         "failures": made.failures,
         "ok": made.ok,
     }
+    if model is not None:
+        document["notices"] = notices
     _answer(
         as_json,
         document,
+        *map(screen.dim, notices),
         screen.verdicts(made.artifacts, made.checks, made.failures),
         screen.dim(str(made.folder)),
     )
@@ -436,6 +464,27 @@ def run(model: Path, inputs: tuple[Path, ...], repeat: int, top: int, as_json: b
     with _work():
         answers = predict.run(model, inputs, repeat=repeat, top=top)
     _answer(as_json, {"model": model, "predictions": answers}, screen.predictions(answers))
+
+
+@commands.command(epilog=examples("kexp bench", "kexp bench digits --threads 1 --threads 2"))
+@click.argument("what", required=False, metavar="[RUN|FOLDER]")
+@click.option(
+    "--threads", type=click.IntRange(1), multiple=True, metavar="N", default=(1,), help="Default: 1; may be repeated."
+)
+@home_option
+@json_option
+def bench(what: str | None, threads: tuple[int, ...], home: Path, as_json: bool) -> int:
+    """Measure how fast exported files are here.
+
+    Every file of the run RUN, of the latest, or in FOLDER, one sample at a time, each in a fresh process. Phones that
+    opened the page of kexp phone stand in the same table. Leave the machine alone meanwhile.
+    """
+    from kexp import pipeline, screen
+
+    with _work(), screen.Steps() as steps:
+        found, missing = pipeline.bench(home, what, threads=sorted(set(threads)), progress=steps)
+    _answer(as_json, {"measurements": found, "failures": missing}, screen.measurements(found, missing))
+    return 1 if missing else 0
 
 
 @commands.command(epilog=examples("kexp clean digits", "kexp clean"))

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kexp import data, experiment, leaderboard, store, verify
+from kexp import benchmark, data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
 from kexp.data.dataset import Dataset
-from kexp.errors import ExperimentError
+from kexp.errors import ExperimentError, ExportError
+from kexp.export.card import MANIFEST
 from kexp.formats import formats
-from kexp.records import Artifact, Check, Experiment, Task
+from kexp.records import Artifact, Check, Experiment, Measurement, Task
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
@@ -138,9 +140,51 @@ def export(
         )  # fmt: skip
 
 
+def export_model(
+    model: Path, question: Experiment, *, home: Path, base: Path = Path(), wanted: Sequence[str] = (),
+    tolerances: dict[str, float] | None = None, own: Sequence[str] = (),
+) -> tuple[Release, list[str]]:  # fmt: skip
+    """`export` for a Keras model that kexp did not make, on the data of `question`; and what was found out about it.
+
+    `own` are modules that register layers of the model.
+    """
+    from kexp.adopt import adopt
+    from kexp.release import release
+
+    found = adopt(model, question, cache=store.cache(home), base=base, modules=own)
+    with tempfile.TemporaryDirectory(prefix="kexp-adopted-") as folder:
+        path = Path(folder) / "model.keras"
+        found.model.save(path)
+        made = release(
+            path, found.dataset, wanted or question.formats, home / "exported" / question.name,
+            tolerances={**question.tolerances, **(tolerances or {})}, modules=["kexp.models.layers", *own],
+        )  # fmt: skip
+    return made, [*found.dataset.notices, *found.notices]
+
+
 def verify_folder(folder: Path) -> tuple[list[Artifact], list[Check]]:
     """The gate again, from the exported files alone."""
     return verify.folder(folder)
+
+
+def bench(
+    home: Path, which: str | None = None, *, threads: Sequence[int] = (1,),
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> tuple[list[Measurement], dict[str, str]]:  # fmt: skip
+    """How fast every exported file of a run, or in a folder, is on this machine; why one was not measured, by file."""
+    return benchmark.benchmark(exported(home, which), threads, progress)
+
+
+def exported(home: Path, which: str | None = None) -> Path:
+    """The folder of an export: `which` itself where it is one, otherwise that of the run so named, or the latest."""
+    if which is not None and (Path(which) / MANIFEST).is_file():
+        return Path(which)
+    name = which or store.latest(home)
+    folder = home / "exported" / name
+    if not (folder / MANIFEST).is_file():
+        with RunStore.open(home, name):  # says so where there is no such run either
+            raise ExportError(f"nothing of {name!r} is exported yet: kexp export {name} --tflite makes {folder}.")
+    return folder
 
 
 def clean(home: Path, names: Sequence[str] = ()) -> int:

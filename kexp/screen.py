@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from kexp.records import Artifact, Check, Trial
+from kexp.records import Artifact, Check, Measurement, Trial
 
 if TYPE_CHECKING:
     from kexp.predict import Prediction
@@ -247,6 +247,39 @@ def verdicts(artifacts: Sequence[Artifact], checks: Sequence[Check], failures: M
     return Group(*parts)
 
 
+def measurements(found: Sequence[Measurement], missing: Mapping[str, str]) -> Group:
+    """A table for each device, a line for each file; below it which operators take the time."""
+    parts: list[RenderableType] = []
+    for device in dict.fromkeys(one.device for one in found):
+        rows = [one for one in found if one.device == device]
+        wide = len({one.threads for one in rows}) > 1
+        right = (*["threads"] * wide, "p50 ms", "p95 ms", "start ms", "size", "memory")
+        table = _table("file", *right, "runtime", right=right, fold=("runtime",))
+        for one in rows:
+            cells = [
+                *[str(one.threads)] * wide,
+                f"{one.p50_ms:.3g}",
+                f"{one.p95_ms:.3g}",
+                "-" if one.start_ms is None else f"{one.start_ms:.3g}",
+                "-" if one.bytes is None else size(one.bytes),
+                "-" if one.peak_bytes is None else size(one.peak_bytes),
+            ]
+            table.add_row(one.artifact, *cells, one.runtime)
+        parts += [Text(device, style="bold"), table]
+    told = [one for one in found if one.operators]
+    if told:
+        table = _table("file", "operator", "share", right=("share",), fold=("operator",))
+        for one in told:
+            for at, (name, share) in enumerate(list(one.operators.items())[:3]):
+                table.add_row("" if at else one.artifact, name, f"{share:.0%}")
+        parts += [Text(), table]
+    for file, why in missing.items():
+        parts.append(Text.assemble(_mark(False), f" {file}: {why}"))
+    if found:
+        parts.append(dim("memory is an estimate: what the process took beyond what it had before the file was opened"))
+    return Group(*parts)
+
+
 def predictions(answers: Sequence[Prediction]) -> Group:
     """A line per sample: the label with its probabilities, or the values; milliseconds; warnings below."""
     repeated = any(answer.p50_ms is not None for answer in answers)
@@ -285,6 +318,37 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
     for name, value in document.items():
         pairs += _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
     return pairs
+
+
+# -- what takes a while ------------------------------------------------------------------------
+
+
+class Steps:
+    """A bar on stderr for work of known length: told how many steps of how many are done, and what comes next."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        self._done, self._total, self._text = 0, 1, ""
+        self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Steps:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        """Show that `done` of `total` steps are over, and that `text` is next."""
+        self._done, self._total, self._text = done, total, text
+
+    def _picture(self) -> RenderableType:
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_row(ProgressBar(total=self._total, completed=self._done, width=28), self._text)
+        return row
 
 
 # -- the search as it goes -----------------------------------------------------------------------

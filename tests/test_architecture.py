@@ -19,7 +19,7 @@ LAYERS = [
     {"records"},
     {"store", "experiment", "data", "models", "metrics", "formats", "npm"},
     {"train", "runtime", "export"},
-    {"evaluate", "verify", "diagnose", "benchmark", "predict", "release", "leaderboard"},
+    {"evaluate", "verify", "diagnose", "benchmark", "predict", "release", "leaderboard", "adopt"},
     {"search", "baselines"},
     {"report", "phone"},
     {"pipeline"},

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,21 +21,32 @@ from kexp.runtime.protocol import AbstractRuntime
 
 
 class Row(NamedTuple):
-    """`mark` is the end of the file's name, or the file that tells what a folder is; `opens` is "module:Class"."""
+    """`mark` is the end of the file's name, or the file that tells what a folder is; `opens` is "module:Class".
+
+    `package` is the Python package whose version is the runtime's, where there is one.
+    """
 
     mark: str
     opens: str
+    package: str = ""
 
 
 RUNTIMES: dict[str, Row] = {
-    "LiteRT": Row(".tflite", "kexp.runtime.litert:LiteRTRuntime"),
-    "Keras": Row(".keras", "kexp.runtime.tensorflow:KerasRuntime"),
-    "ONNX Runtime": Row(".onnx", "kexp.runtime.onnx:OnnxRuntime"),
-    "PyTorch": Row(".pt2", "kexp.runtime.torch:TorchExportRuntime"),
-    "TorchScript": Row(".pt", "kexp.runtime.torch:TorchScriptRuntime"),
+    "LiteRT": Row(".tflite", "kexp.runtime.litert:LiteRTRuntime", "ai-edge-litert"),
+    "Keras": Row(".keras", "kexp.runtime.tensorflow:KerasRuntime", "keras"),
+    "ONNX Runtime": Row(".onnx", "kexp.runtime.onnx:OnnxRuntime", "onnxruntime"),
+    "PyTorch": Row(".pt2", "kexp.runtime.torch:TorchExportRuntime", "torch"),
+    "TorchScript": Row(".pt", "kexp.runtime.torch:TorchScriptRuntime", "torch"),
     "TensorFlow.js": Row("model.json", "kexp.runtime.tfjs:TensorFlowJsRuntime"),
-    "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime"),
+    "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime", "tensorflow"),
 }
+
+
+def title(path: Path, note: str = "") -> str:
+    """Who runs a file, with the version: "LiteRT 2.3.0 (XNNPACK)". Raises ExportError where nobody does."""
+    name = runtime_of(path)
+    package = RUNTIMES[name].package
+    return f"{name}{f' {version(package)}' if package else ''}{f' ({note})' if note else ''}"
 
 
 def open_runtime(path: Path, threads: int = 1) -> AbstractRuntime:

@@ -22,6 +22,7 @@ class OnnxRuntime(AbstractRuntime):
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
+        self.threads = threads
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4  # what it would print is in the exception

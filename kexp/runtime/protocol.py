@@ -19,12 +19,17 @@ Array = NDArray[Any]
 class AbstractRuntime(ABC):
     """An opened model. `shape` is of one raw sample, `dtype` what the file takes.
 
+    `threads` is how many it uses, `note` what a person should know of how it computes; `in_process` whether its memory
+    is this process's.
     `texts` are what kexp wrote inside the file, by name (`kexp.export.metadata.texts`); none where the format has no
     place for them, or another program wrote it.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    threads: int = 1
+    note: str = ""
+    in_process: bool = True
     texts: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod

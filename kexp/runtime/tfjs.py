@@ -37,6 +37,8 @@ class TensorFlowJsRuntime(AbstractRuntime):
     for a folder that is damaged, and where node or its packages are missing.
     """
 
+    in_process = False
+
     def __init__(self, path: Path, threads: int = 1) -> None:
         node = shutil.which("node")
         if node is None:
@@ -61,6 +63,7 @@ class TensorFlowJsRuntime(AbstractRuntime):
             self.close()
             raise
         self.backend = str(told["backend"])
+        self.note = f"{self.backend}, in node"
         self.texts = {str(name): str(text) for name, text in told["texts"].items()}
         self.shape = tuple(int(n) for n in told["shape"])
         self.dtype = np.dtype(np.float32)

@@ -40,6 +40,7 @@ class AbstractTorchRuntime(AbstractRuntime):
     """A file of PyTorch's on the CPU. Raises ExportError for a file that is damaged or not of kexp's making."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
+        self.threads = threads
         self._torch = library()
         self._torch.set_num_threads(threads)  # of the whole process: PyTorch knows no other
         if not path.is_file():
