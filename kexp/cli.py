@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -304,7 +305,8 @@ def show(name: str | None, top: int, home: Path, as_json: bool) -> None:
 
     with _work():
         document = pipeline.show(home, name)
-    _answer(as_json, document, screen.leaderboard(document, top))
+    phones = [screen.devices(document["devices"])] if document.get("devices") else []
+    _answer(as_json, document, screen.leaderboard(document, top), *phones)
 
 
 @commands.command(epilog=examples("kexp evaluate", "kexp evaluate digits --json"))
@@ -485,6 +487,60 @@ def bench(what: str | None, threads: tuple[int, ...], home: Path, as_json: bool)
         found, missing = pipeline.bench(home, what, threads=sorted(set(threads)), progress=steps)
     _answer(as_json, {"measurements": found, "failures": missing}, screen.measurements(found, missing))
     return 1 if missing else 0
+
+
+@commands.command(epilog=examples("kexp phone", "kexp phone digits --https", "kexp phone exported/digits --adb"))
+@click.argument("what", metavar="[RUN|FOLDER]", required=False)
+@click.option("--https", is_flag=True, help="With a certificate that the phone is told to trust once.")
+@click.option("--adb", is_flag=True, help="To an Android phone on a USB cable.")
+@click.option("--host", metavar="ADDRESS", help="Of this computer. Default: the one in the local network.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Default: 8765; in use: a free one, as for 0.")
+@click.option("--once", is_flag=True, help="End after the first results.")
+@click.option("--for", "seconds", type=Parsed("duration", parse_duration), help="End after this long: 90s, 10m.")
+@home_option
+@json_option
+def phone(
+    what: str | None,
+    https: bool,
+    adb: bool,
+    host: str | None,
+    port: int | None,
+    once: bool,
+    seconds: float | None,
+    home: Path,
+    as_json: bool,
+) -> int:
+    """Serve the page that a phone opens.
+
+    It runs the exported files of RUN, the latest if not named, or those in FOLDER, on pictures or rows and against
+    the golden vectors, and sends back how fast each is. Plain http lets a phone take photos; a live camera and
+    offline use need --https or --adb. Ctrl-C ends it. With --once or --for the exit status is 1 if a check failed.
+    """
+    if adb and (https or host):
+        raise click.UsageError("--adb leads the phone to http://localhost, which it trusts: no --https, no --host.")
+
+    from kexp import pipeline, screen
+
+    # `kill` is to end it as Ctrl-C does: what was set up on the phone is undone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failed = False
+    with contextlib.ExitStack() as stack:
+        with _work():
+            opening = pipeline.phone(
+                home, what, way="adb" if adb else "https" if https else "http", host=host, port=port
+            )
+            session = stack.enter_context(opening)
+        try:
+            screen.show(screen.invitation(session.invitation), stderr=True)
+            for received, kept in session.results(once=once, seconds=seconds):
+                screen.show(screen.received(received, kept), stderr=as_json)
+                failed |= not all(check.ok for result in received.results for check in result.checks)
+        except KeyboardInterrupt:
+            failed = False
+        document = session.document()
+    if as_json:
+        _answer(as_json, document)
+    return int(failed and (once or seconds is not None))
 
 
 @commands.command(epilog=examples("kexp clean digits", "kexp clean"))

@@ -1,16 +1,17 @@
 """THE MAIN PATH: one short function per command, in the order of the work.
 
-init -> search -> show -> evaluate -> export -> verify
+init -> search -> show -> evaluate -> export -> verify -> phone
         |
         data.load -> Dataset -> search.search -> journal of trials -> search.keep_best -> model.keras
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,9 +19,9 @@ from kexp import benchmark, data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, ExportError
-from kexp.export.card import MANIFEST
+from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
-from kexp.records import Artifact, Check, Experiment, Measurement, Task
+from kexp.records import Artifact, Check, Experiment, Measurement, Task, from_json
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
@@ -28,6 +29,7 @@ from kexp.search.events import Event, Listener, ignore
 from kexp.store import RunStore
 
 if TYPE_CHECKING:
+    from kexp.phone import Session, Way
     from kexp.release import Release
 
 
@@ -171,8 +173,14 @@ def bench(
     home: Path, which: str | None = None, *, threads: Sequence[int] = (1,),
     progress: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> tuple[list[Measurement], dict[str, str]]:  # fmt: skip
-    """How fast every exported file of a run, or in a folder, is on this machine; why one was not measured, by file."""
-    return benchmark.benchmark(exported(home, which), threads, progress)
+    """How fast every exported file of a run, or in a folder, is here and on the phones that told; why not, by file."""
+    folder = exported(home, which).resolve()
+    found, missing = benchmark.benchmark(folder, threads, progress)
+    if store.exists(home, folder.name):
+        with RunStore.open(home, folder.name) as run:
+            phones = [one for device in run.devices() for one in device["measurements"]]
+        found += [from_json(Measurement, one) for one in phones]
+    return found, missing
 
 
 def exported(home: Path, which: str | None = None) -> Path:
@@ -185,6 +193,31 @@ def exported(home: Path, which: str | None = None) -> Path:
         with RunStore.open(home, name):  # says so where there is no such run either
             raise ExportError(f"nothing of {name!r} is exported yet: kexp export {name} --tflite makes {folder}.")
     return folder
+
+
+@contextlib.contextmanager
+def phone(
+    home: Path, what: str | None = None, *, way: Way = "http", host: str | None = None, port: int | None = None
+) -> Iterator[Session]:
+    """Serve an export to phones while this lasts: that of the run `what`, of the latest, or the folder `what`.
+
+    What phones measure is kept with the run of the folder's name, where its model is the one that was exported.
+    """
+    from kexp.phone import serve
+    from kexp.phone.bundle import bundle
+
+    folder = exported(home, what).resolve()
+    document, _ = manifest(folder)
+
+    def keep(entries: list[dict[str, Any]]) -> bool:
+        if not store.exists(home, folder.name):
+            return False
+        with RunStore.open(home, folder.name) as run:
+            return run.add_devices(document.get("model", ""), entries)
+
+    artifacts = [from_json(Artifact, item) for item in document["artifacts"]]
+    with serve(artifacts, bundle(folder, results=True), keep, way=way, host=host, port=port) as session:
+        yield session
 
 
 def clean(home: Path, names: Sequence[str] = ()) -> int:

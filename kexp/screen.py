@@ -20,6 +20,8 @@ from rich.text import Text
 from kexp.records import Artifact, Check, Measurement, Trial
 
 if TYPE_CHECKING:
+    from kexp.phone import Invitation
+    from kexp.phone.results import Received
     from kexp.predict import Prediction
     from kexp.search.events import Event
 
@@ -254,8 +256,12 @@ def measurements(found: Sequence[Measurement], missing: Mapping[str, str]) -> Gr
         rows = [one for one in found if one.device == device]
         wide = len({one.threads for one in rows}) > 1
         right = (*["threads"] * wide, "p50 ms", "p95 ms", "start ms", "size", "memory")
-        table = _table("file", *right, "runtime", right=right, fold=("runtime",))
+        table = _table("file", *right, right=right)
+        runtime = ""
         for one in rows:
+            if one.runtime != runtime:
+                runtime = one.runtime
+                table.add_row(dim(runtime))
             cells = [
                 *[str(one.threads)] * wide,
                 f"{one.p50_ms:.3g}",
@@ -264,7 +270,7 @@ def measurements(found: Sequence[Measurement], missing: Mapping[str, str]) -> Gr
                 "-" if one.bytes is None else size(one.bytes),
                 "-" if one.peak_bytes is None else size(one.peak_bytes),
             ]
-            table.add_row(one.artifact, *cells, one.runtime)
+            table.add_row(f"  {one.artifact}", *cells)
         parts += [Text(device, style="bold"), table]
     told = [one for one in found if one.operators]
     if told:
@@ -276,7 +282,7 @@ def measurements(found: Sequence[Measurement], missing: Mapping[str, str]) -> Gr
     for file, why in missing.items():
         parts.append(Text.assemble(_mark(False), f" {file}: {why}"))
     if found:
-        parts.append(dim("memory is an estimate: what the process took beyond what it had before the file was opened"))
+        parts.append(dim("memory: an estimate, what the process took beyond what it had before"))
     return Group(*parts)
 
 
@@ -293,6 +299,92 @@ def predictions(answers: Sequence[Prediction]) -> Group:
         label = [Text(answer.label or "none", style="bold")] * labelled
         table.add_row(source, *label, told, *(f"{ms:.2f}" for ms in spent if ms is not None))
     return Group(table, *(warning(f"{a.source}: {text}") for a in answers for text in a.warnings))
+
+
+def devices(found: Sequence[Mapping[str, Any]]) -> Table:
+    """What phones measured of the exported files: `RunStore.devices`."""
+    times = ("p50 ms", "p95 ms")
+    table = _table("device", "file", *times, "golden", "when", right=times, fold=("device",))
+    for device in found:
+        for measured in device["measurements"]:
+            own = [check["ok"] for check in device["checks"] if check["name"].split()[0] == measured["artifact"]]
+            spent = (f"{measured['p50_ms']:.2f}", f"{measured['p95_ms']:.2f}")
+            mark = _mark(all(own)) if own else "-"
+            table.add_row(device["device"], measured["artifact"], *spent, mark, device["when"][:16].replace("T", " "))
+    return table
+
+
+def received(post: Received, kept: bool) -> Group:
+    """What a phone has just measured: a line for each file, and one for each check that failed."""
+    lines = []
+    for sha256, measured, checks in post.results:  # noqa: B007
+        bad = [check for check in checks if not check.ok]
+        verdict = _mark(not bad) if checks else Text("-", style="dim")
+        spent = f"p50 {measured.p50_ms:.2f} ms  p95 {measured.p95_ms:.2f} ms"
+        lines.append(Text.assemble(verdict, " ", (post.device, "bold"), f"  {measured.artifact}  {spent}"))
+        for check in bad:
+            what = f"  ✗ {check.name.partition(' ')[2]} {number(check.value)}, limit {number(check.limit)}"
+            lines.append(Text.assemble((what, "red"), (f"  {check.advice}", "yellow")))
+    if not kept:
+        lines.append(dim("  shown, not kept: no run here has the model that was exported"))
+    return Group(*lines)
+
+
+WAYS = {  # what a browser allows on each way, and where else to look
+    "http": (
+        "The phone must be in the same network (Wi-Fi).",
+        "By plain http it can take photos with its camera app and choose pictures. A live camera, and use without "
+        "a network, need --https (a certificate to trust once) or --adb (a cable, Android). "
+        "kexp export --phone makes a folder for a web host of your own.",
+    ),
+    "https": (
+        "The phone must be in the same network (Wi-Fi). The page that opens first tells what to tap once; then "
+        "live camera and use without a network work.",
+        "Installing the certificate means: this phone believes whoever has the key, which is on this computer alone, "
+        "about addresses in local networks, and about none of the internet. The page tells how to remove it. The "
+        "phone's own details of the certificate must show this fingerprint (SHA-256):",
+    ),
+    "adb": (
+        "Open this address on the phone, in Chrome. The cable stays in until the page is installed or closed.",
+        "Live camera and use without a network work: a browser trusts localhost.",
+    ),
+    "here": (
+        "Only a browser on this computer can open this address.",
+        "A phone needs the address of this computer in its network, --host ADDRESS, or a cable, --adb.",
+    ),
+}
+
+
+def invitation(to: Invitation) -> Group:
+    """The address to open, as text and as a QR code, and what will work there."""
+    first, second = WAYS["here" if to.alone else to.way]
+    parts: list[RenderableType] = [Text(to.open, style="bold", no_wrap=True, overflow="fold")]
+    if console(stderr=True).is_terminal and to.way != "adb" and not to.alone:
+        parts += [Text(), qr_code(to.open), Text()]
+    if to.phone:
+        parts.append(Text.assemble("On the cable: ", (to.phone, "bold")))
+    parts += [Text(first), dim(second)]
+    if to.fingerprint:
+        pairs = to.fingerprint.split(":")
+        parts += [Text("  " + ":".join(pairs[:16]) + ":"), Text("  " + ":".join(pairs[16:]))]
+    parts += [warning(notice) for notice in to.notices]
+    return Group(*parts, dim("Waiting for results. Ctrl-C ends it."))
+
+
+def qr_code(text: str) -> Text:
+    """A QR code, two rows of modules to a line, black on white whatever the terminal's colours are."""
+    import segno
+
+    code = segno.make(text, error="l", micro=False, boost_error=False)
+    rows = [list(row) for row in code.matrix_iter(border=2)]
+    rows += [[0] * len(rows[0])] * (len(rows) % 2)
+    glyphs = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
+    picture = Text(no_wrap=True)
+    for upper, lower in zip(rows[::2], rows[1::2], strict=True):
+        line = "".join(glyphs[bool(a), bool(b)] for a, b in zip(upper, lower, strict=True))
+        picture.append(line, style="#000000 on #ffffff").append("\n")
+    picture.right_crop(1)
+    return picture
 
 
 def _sources(answers: Sequence[Prediction]) -> list[str]:

@@ -43,6 +43,8 @@ OWNERS = {
     "tensorflowjs": ("export.tfjs",),
     "PIL": ("data.", "predict", "export."),
     "pyarrow": ("data.",),
+    "cryptography": ("phone.certificates",),
+    "segno": ("screen",),
     "sqlite3": ("store",),
     "tomllib": ("experiment",),
 }
