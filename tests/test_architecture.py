@@ -17,7 +17,7 @@ PACKAGE = ROOT / "kexp"
 LAYERS = [
     {"errors"},
     {"records"},
-    {"store", "experiment", "data", "models", "metrics"},
+    {"store", "experiment", "data", "models", "metrics", "npm"},
     {"train", "runtime", "export"},
     {"evaluate", "verify", "diagnose", "benchmark", "predict", "release", "leaderboard"},
     {"search", "baselines"},

@@ -1,0 +1,1 @@
+"""The phone: the page that it opens, and what serves it."""
