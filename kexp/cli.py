@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import json
 import os
-import signal
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -529,21 +528,16 @@ def phone(
 
     from kexp import pipeline, screen
 
-    # `kill` is to end it as Ctrl-C does: what was set up on the phone is undone.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = False
     with contextlib.ExitStack() as stack:
         with _work():
             way: Way = "adb" if adb else "https" if https else "http"
             opening = pipeline.phone(home, what, way=way, host=host, port=port, notice=_notice)
             session = stack.enter_context(opening)
-        try:
-            screen.show(screen.invitation(session.invitation), stderr=True)
-            for received, kept in session.results(once=once, seconds=seconds):
-                screen.show(screen.received(received, kept), stderr=as_json)
-                failed |= not all(check.ok for result in received.results for check in result.checks)
-        except KeyboardInterrupt:
-            failed = False
+        screen.show(screen.invitation(session.invitation), stderr=True)
+        for received, kept in session.results(once=once, seconds=seconds):
+            screen.show(screen.received(received, kept), stderr=as_json)
+            failed |= not all(check.ok for result in received.results for check in result.checks)
         document = session.document()
     if as_json:
         _answer(as_json, document)

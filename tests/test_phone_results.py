@@ -431,6 +431,27 @@ def test_ctrl_c_and_kill_end_it_cleanly(home, files, ending):
     assert len(json.loads(out)["devices"]) == 1  # what came before the end counts
 
 
+def test_signals_are_ours_while_it_serves_and_an_ignored_one_stays_ignored(files):
+    def handlers():
+        return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    before = handlers()
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with serve(files, {}, bool, host="127.0.0.1", port=0) as session:
+            interrupt, kill = handlers()
+            assert kill == signal.SIG_IGN
+            assert interrupt != before[0]
+            send(session.invitation.url, post(measured(files[0])))
+            signal.raise_signal(signal.SIGINT)  # while nobody listens
+            assert len(list(session.results())) == 1
+            with pytest.raises(KeyboardInterrupt):  # somebody is in a hurry
+                signal.raise_signal(signal.SIGINT)
+        assert handlers() == [before[0], signal.SIG_IGN]
+    finally:
+        signal.signal(signal.SIGTERM, before[1])
+
+
 def test_it_ends_after_the_given_time(home, files):
     with command(home, "--json", "--for", "0.2s", *HERE) as (process, url):
         out, _ = process.communicate(timeout=60)
