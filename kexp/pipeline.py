@@ -203,16 +203,17 @@ def exported(home: Path, which: str | None = None) -> Path:
 
 @contextlib.contextmanager
 def phone(
-    home: Path, what: str | None = None, *, way: Way = "http", host: str | None = None, port: int | None = None
-) -> Iterator[Session]:
-    """Serve an export to phones while this lasts: that of the run `what`, of the latest, or the folder `what`.
+    home: Path, which: str | None = None, *, way: Way = "http", host: str | None = None, port: int | None = None,
+    notice: Callable[[str], None] = lambda text: None,
+) -> Iterator[Session]:  # fmt: skip
+    """Serve an export to phones while this lasts: that of the run `which`, of the latest, or the folder `which`.
 
     What phones measure is kept with the run of the folder's name, where its model is the one that was exported.
     """
     from kexp.phone import serve
     from kexp.phone.bundle import bundle
 
-    folder = exported(home, what).resolve()
+    folder = exported(home, which).resolve()
     document, _ = manifest(folder)
 
     def keep(entries: list[dict[str, Any]]) -> bool:
@@ -222,7 +223,8 @@ def phone(
             return run.add_devices(document.get("model", ""), entries)
 
     artifacts = [from_json(Artifact, item) for item in document["artifacts"]]
-    with serve(artifacts, bundle(folder, results=True), keep, way=way, host=host, port=port) as session:
+    files = bundle(folder, results=True, notice=notice)
+    with serve(artifacts, files, keep, way=way, host=host, port=port) as session:
         yield session
 
 

@@ -83,7 +83,7 @@ def site(files: Mapping[str, bytes | Path]) -> dict[str, SiteFile]:
 
     All are read now: an export that is made anew meanwhile must not mix with the one that is on the phone.
     """
-    made = {}
+    made: dict[str, SiteFile] = {}
     for name, content in files.items():
         body = content if isinstance(content, bytes) else content.read_bytes()
         made |= dict.fromkeys({quote(name, safe=kept) for kept in _UNQUOTED}, SiteFile(name, body))
