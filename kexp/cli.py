@@ -114,6 +114,16 @@ target_option = click.option("--target", multiple=True, metavar="COLUMN", help="
 task_option = click.option("--task", type=click.Choice(typing.get_args(Task)), help="Otherwise told from the target.")
 
 
+def _families(command: F) -> F:
+    """An option for each family of formats, and --all."""
+    from kexp.formats import FAMILIES
+
+    told = {**FAMILIES, "all": "Everything that suits the data."}
+    for name, what in reversed(told.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, is_flag=True, help=what)(command)
+    return command
+
+
 def examples(*lines: str) -> str:
     """The end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
@@ -321,14 +331,12 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
     )
 )
 @click.argument("name", required=False)
-@click.option("--tflite", is_flag=True, help="Every TFLite variant that the kind of data has.")
-@click.option("--keras", is_flag=True, help="model.keras, which is always written.")
-@click.option("--saved-model", is_flag=True, help="A SavedModel folder.")
+@_families
 @click.option(
     "--format",
     "formats",
     multiple=True,
-    type=Row("kexp.export", "FORMATS"),
+    type=Row("kexp.formats", "FORMATS"),
     help="One format; may be repeated. None at all: those of the experiment, or every one.",
 )
 @click.option(
@@ -342,13 +350,11 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
 @json_option
 def export(
     name: str | None,
-    tflite: bool,
-    keras: bool,
-    saved_model: bool,
     formats: tuple[str, ...],
     tolerances: tuple[tuple[str, float], ...],
     home: Path,
     as_json: bool,
+    **families: bool,
 ) -> int:
     """Write a run's best network, every file checked.
 
@@ -357,8 +363,8 @@ def export(
     """
     from kexp import pipeline, screen
 
-    asked = [*["tflite"] * tflite, *["saved_model"] * saved_model, *formats]
-    if asked or keras:
+    asked = [*(family for family, given in families.items() if given), *formats]
+    if asked:
         asked.append("keras")
     with _work():
         made = pipeline.export(home, name, asked, dict(tolerances))

@@ -17,7 +17,7 @@ from kexp import data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError
-from kexp.export import formats
+from kexp.formats import formats
 from kexp.records import Artifact, Check, Experiment, Task
 from kexp.runtime import modules
 from kexp.search import check, keep_best

@@ -8,9 +8,11 @@ stays, as do files that kexp did not write. A file that failed is nowhere in it;
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +22,10 @@ from kexp import export, verify
 from kexp.data.dataset import Dataset
 from kexp.errors import ExportError
 from kexp.export import card, golden
-from kexp.records import Artifact, Check
+from kexp.export.package import Package
+from kexp.formats import FORMATS
+from kexp.formats import formats as formats_of
+from kexp.records import Artifact, Check, DatasetSpec
 from kexp.runtime import import_modules, open_runtime
 
 CALIBRATION_ROWS = 256
@@ -55,82 +60,125 @@ def release(
     the data.
     """
     spec = dataset.spec
-    wanted = export.formats(spec.kind, formats)
-    wanted = export.formats(spec.kind, [*wanted, *_earlier(folder, verify.digest(model))])
+    wanted = formats_of(spec.kind, formats)
+    wanted = formats_of(spec.kind, [*wanted, *_earlier(folder, verify.digest(model))])
     allowed = {**dict.fromkeys(wanted), **(tolerances or {})}
     for name in allowed:
-        export.formats(spec.kind, [name])
-    train, validation = (
-        _spaced(dataset.rows("train"), CALIBRATION_ROWS),
-        _spaced(dataset.rows("validation"), GATE_ROWS),
-    )
+        formats_of(spec.kind, [name])
+    train = _spaced(dataset.rows("train"), CALIBRATION_ROWS)
+    validation = _spaced(dataset.rows("validation"), GATE_ROWS)
     x, y = np.asarray(dataset.x[validation]), dataset.y[validation]
     import_modules(modules)  # the file names their layers; before the child, which would fail for each format
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        made = export.export(model, spec, np.asarray(dataset.x[train]), wanted, staging, modules=modules)
+        simple = [name for name in wanted if not FORMATS[name].parts]
+        made = export.export(model, spec, np.asarray(dataset.x[train]), simple, staging, modules=modules)
         keras = open_runtime(model)
-        reference = keras.predict(x)
         names = golden.write(dataset, staging / "golden")
         samples = golden.read(staging / "golden", spec)
-        artifacts: list[Artifact] = []
-        checks: list[Check] = []
-        failures: dict[str, str] = {}
-        outputs = {}
-        for name in wanted:
-            path = made[name]
-            if isinstance(path, str):
-                failures[name] = path
-                continue
-            found, why = _judge(name, path, x, y, reference, dataset, allowed[name])
-            checks += found
-            if why:
-                failures[name] = why
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-                continue
-            outputs[name] = open_runtime(path).predict(samples)
-            artifacts.append(
-                Artifact(
-                    format=name,
-                    path=path.name,
-                    bytes=verify.size(path),
-                    sha256=verify.digest(path),
-                    trial=trial,
-                )
-            )
-        if artifacts:
-            golden.save_expected(staging / "golden", names, keras.predict(samples), outputs)
-            limits = {name: verify.limits(name, spec, len(y), allowed[name]) for name in outputs}
-            kept = [check for check in checks if check.name.split()[0] in outputs]
+        gate = _Gate(
+            staging=staging, dataset=dataset, x=x, y=y, reference=keras.predict(x), samples=samples,
+            allowed=allowed, trial=trial,
+        )  # fmt: skip
+        for name in simple:
+            gate.judge(name, made[name])
+
+        def describe() -> None:
+            golden.save_expected(staging / "golden", names, keras.predict(samples), gate.outputs)
+            limits = {name: verify.limits(name, spec, len(y), allowed[name]) for name in gate.outputs}
+            kept = [check for check in gate.checks if check.name.split()[0] in gate.outputs]
             rows = {part: len(dataset.rows(part)) for part in ("train", "validation")}
             card.write(
-                staging, spec, artifacts, kept, limits, rows=rows,
+                staging, spec, gate.artifacts, kept, limits, rows=rows,
                 evaluation=evaluation, trial=trial, modules=modules, model=verify.digest(model),
                 golden=verify.digest(staging / "golden"),
             )  # fmt: skip
+
+        packages = [name for name in wanted if FORMATS[name].parts]
+        if packages and gate.artifacts:
+            describe()  # packages hold the golden answers of their parts, and what export.json says of them
+        for name in packages:
+            gate.judge(name, _pack(name, spec, gate))
+        if gate.artifacts:
+            describe()
             _carry_over(folder, staging)
-        _replace(staging if artifacts else None, folder)
-        return Release(folder, artifacts, checks, failures, not failures)
+        _replace(staging if gate.artifacts else None, folder)
+        return Release(folder, gate.artifacts, gate.checks, gate.failures, not gate.failures)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _judge(
-    name: str, path: Path, x: Any, y: Any, reference: Any, dataset: Dataset, tolerance: float | None
-) -> tuple[list[Check], str]:
-    """The checks of one file, and why it is refused."""
+@dataclass(kw_only=True)
+class _Gate:
+    """What the files in `staging` are held to, and how those that were judged did."""
+
+    staging: Path
+    dataset: Dataset
+    x: Any  # (n, *shape), validation rows
+    y: Any
+    reference: Any  # (n, outputs) of the Keras model
+    samples: Any  # golden ones
+    allowed: Mapping[str, float | None]
+    trial: int | None
+    artifacts: list[Artifact] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)  # of the golden samples, by format
+
+    def judge(self, name: str, made: Path | str) -> None:
+        """Keep the file or folder `made`, or remove it and note why; a text is why it was not made at all."""
+        if isinstance(made, str):
+            self.failures[name] = made
+            return
+        checks, why = self._checks(name, made)
+        self.checks += checks
+        if why:
+            self.failures[name] = why
+            shutil.rmtree(made) if made.is_dir() else made.unlink()
+            return
+        self.artifacts.append(
+            Artifact(
+                format=name,
+                path=made.name,
+                bytes=verify.size(made),
+                sha256=verify.digest(made),
+                trial=self.trial,
+            )
+        )
+
+    def _checks(self, name: str, path: Path) -> tuple[list[Check], str]:
+        """The checks of one file, and why it is refused."""
+        try:
+            with contextlib.closing(open_runtime(path)) as runtime:
+                outputs = runtime.predict(self.x)
+                self.outputs[name] = runtime.predict(self.samples)
+        except ExportError as error:
+            unloaded = Check(name=f"{name} loads", value="no", limit="yes", ok=False, advice=str(error))
+            return [*verify.structure(name, path), unloaded], str(error)
+        checks = verify.gate(name, self.reference, outputs, self.y, self.dataset.spec, path, self.allowed[name])
+        wrong = [
+            f"{check.name} {_number(check.value)}, limit {_number(check.limit)}" for check in checks if not check.ok
+        ]
+        if wrong:
+            del self.outputs[name]
+        return checks, "; ".join(wrong)
+
+
+def _pack(name: str, spec: DatasetSpec, gate: _Gate) -> Path | str:
+    """The package `name` of files that passed, or why there is none."""
+    row = FORMATS[name]
+    if refused := [part for part in row.parts if part in gate.failures]:
+        return f"it is made of {', '.join(refused)}, which did not pass"
+    path = gate.staging / row.file
     try:
-        outputs = open_runtime(path).predict(x)
+        export.write(name, Package(folder=gate.staging, spec=spec, artifacts=tuple(gate.artifacts)), path)
     except ExportError as error:
-        checks = verify.structure(name, path)
-        return [
-            *checks,
-            Check(name=f"{name} loads", value="no", limit="yes", ok=False, advice=str(error)),
-        ], str(error)
-    checks = verify.gate(name, reference, outputs, y, dataset.spec, path, tolerance)
-    bad = [f"{check.name} {_number(check.value)}, limit {_number(check.limit)}" for check in checks if not check.ok]
-    return checks, "; ".join(bad)
+        shutil.rmtree(path, ignore_errors=True)
+        return str(error)
+    passed = {artifact.sha256 for artifact in gate.artifacts}
+    strange = [file.name for file in path.rglob("*.tflite") if verify.digest(file) not in passed]
+    return f"it holds {', '.join(strange)}, which passed no gate" if strange else path
 
 
 def _number(value: float | str) -> str:
@@ -155,7 +203,7 @@ def _earlier(folder: Path, model: str) -> list[str]:
 
 def _carry_over(folder: Path, staging: Path) -> None:
     """Copy what somebody else put into `folder`: notes, a licence."""
-    ours = {card.MANIFEST, "README.md", "labels.txt", "golden", *(row.file for row in export.FORMATS.values())}
+    ours = {card.MANIFEST, "README.md", "labels.txt", "golden", *(row.file for row in FORMATS.values())}
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in ours:
             copy = shutil.copytree if path.is_dir() else shutil.copy2

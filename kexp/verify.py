@@ -6,6 +6,7 @@ the validation rows (drop). Whoever computed the outputs, the gate is the same.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from kexp.errors import ExportError
 from kexp.export import golden, metadata
 from kexp.export.card import MANIFEST, manifest
+from kexp.formats import FORMATS
 from kexp.metrics import metrics, objective
 from kexp.records import Artifact, Check, DatasetSpec, at_most, from_json
 from kexp.runtime import import_modules, open_runtime
@@ -45,12 +47,11 @@ EXACT, HALF = Limits(1e-4, 0.0), Limits(0.02, 0.002)
 QUANTISED = Limits(0.35, 0.01)
 QUANTISED_REGRESSION = Limits(1.0, 0.02)
 REGRESSION_FLOAT32_DROP = 1e-4
-EXACT_FORMATS = ("keras", "saved_model", "tflite_float32")
 
 
 def limits(format: str, spec: DatasetSpec, rows: int, tolerance: float | None = None) -> Limits:
     """What `format` is held to on `rows` validation rows; `tolerance` replaces the largest metric drop."""
-    if format in EXACT_FORMATS:
+    if FORMATS[format].exact:
         chosen = EXACT._replace(drop=REGRESSION_FLOAT32_DROP) if spec.task == "regression" else EXACT
     else:
         half = format == "tflite_float16"
@@ -216,13 +217,14 @@ def _file(
                     advice=again,
                 )
             )
-        outputs = open_runtime(path).predict(x)
+        with contextlib.closing(open_runtime(path)) as runtime:
+            outputs = runtime.predict(x)
     except ExportError as error:
         return [
             *checks,
             Check(name=f"{format} loads", value=str(error), limit="loads", ok=False, advice=again),
         ]
-    repeats = REPEATS["float" if format in EXACT_FORMATS else "quantised"]
+    repeats = REPEATS["float" if FORMATS[format].exact else "quantised"]
     expected = stored.get(format, np.empty((0, 0)))
     return [
         *checks,

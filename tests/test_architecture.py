@@ -17,7 +17,7 @@ PACKAGE = ROOT / "kexp"
 LAYERS = [
     {"errors"},
     {"records"},
-    {"store", "experiment", "data", "models", "metrics"},
+    {"store", "experiment", "data", "models", "metrics", "formats", "npm"},
     {"train", "runtime", "export"},
     {"evaluate", "verify", "diagnose", "benchmark", "predict", "release", "leaderboard"},
     {"search", "baselines"},
@@ -211,7 +211,7 @@ def test_public_names_are_those_in_all():
 def test_public_names_exist_and_steps_can_be_called_whatever_was_imported_before():
     code = """
 import kexp, types
-from kexp.export import FORMATS
+from kexp.formats import FORMATS
 from kexp import verify
 import kexp.search.events
 for name in kexp.__all__:

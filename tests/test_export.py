@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import small_models
 
-from kexp import export
+from kexp import export, formats
 from kexp.data.dataset import PARTS
 from kexp.errors import ExportError
 from kexp.export import golden, graph, metadata
+from kexp.formats import FORMATS
 from kexp.metrics import metrics
 from kexp.records import DatasetSpec
 from kexp.release import release
@@ -30,30 +31,34 @@ def digits():
 # -- formats -------------------------------------------------------------------------------------
 
 
-def test_formats_are_chosen_by_name_group_and_kind():
-    assert export.formats("image") == list(export.FORMATS)
-    assert "tflite_uint8" not in export.formats("table")
-    assert export.formats("table", ["tflite_int8", "keras"]) == ["keras", "tflite_int8"]
-    assert export.formats("image", ["tflite"]) == [name for name in export.FORMATS if name.startswith("tflite_")]
+USUAL = [name for name, row in FORMATS.items() if row.family in formats.USUAL]
+
+
+def test_formats_are_chosen_by_name_family_and_kind():
+    assert formats.formats("image") == USUAL
+    assert formats.formats("image", ["all"]) == list(FORMATS)
+    assert "tflite_uint8" not in formats.formats("table") + formats.formats("table", ["all"])
+    assert formats.formats("table", ["tflite_int8", "keras"]) == ["keras", "tflite_int8"]
+    assert formats.formats("image", ["tflite"]) == [name for name in FORMATS if name.startswith("tflite_")]
     with pytest.raises(ExportError, match="Did you mean 'tflite_int8'"):
-        export.formats("image", ["tflite_int9"])
+        formats.formats("image", ["tflite_int9"])
     with pytest.raises(ExportError, match="takes pixels"):
-        export.formats("table", ["tflite_uint8"])
+        formats.formats("table", ["tflite_uint8"])
 
 
 def test_every_format_of_pictures_passes_its_gate(digits):
     made = digits.release
     assert made.ok and not made.failures and all(check.ok for check in made.checks)
-    assert [artifact.format for artifact in made.artifacts] == list(export.FORMATS)
+    assert [artifact.format for artifact in made.artifacts] == USUAL
     assert sorted(path.name for path in made.folder.iterdir()) == sorted(
-        [row.file for row in export.FORMATS.values()] + ["README.md", "export.json", "golden", "labels.txt"]
+        [FORMATS[name].file for name in USUAL] + ["README.md", "export.json", "golden", "labels.txt"]
     )
 
 
 @pytest.mark.parametrize("exported", [small_models.people, small_models.diabetes], ids=["people", "diabetes"])
 def test_every_tflite_of_a_table_passes_its_gate(exported):
     made = exported().release
-    assert made.ok and [artifact.format for artifact in made.artifacts] == export.formats("table", ["tflite"])
+    assert made.ok and [artifact.format for artifact in made.artifacts] == formats.formats("table", ["tflite"])
 
 
 @pytest.mark.parametrize("exported", [small_models.people, small_models.diabetes], ids=["people", "diabetes"])
@@ -205,9 +210,9 @@ def converted(digits, monkeypatch):
 
     def copy(model, spec, calibration, formats, folder, **_):
         for name in formats:
-            source, target = (place / export.FORMATS[name].file for place in (digits.release.folder, folder))
+            source, target = (place / FORMATS[name].file for place in (digits.release.folder, folder))
             shutil.copyfile(source, target)
-        return {name: folder / export.FORMATS[name].file for name in formats}
+        return {name: folder / FORMATS[name].file for name in formats}
 
     monkeypatch.setattr(export, "export", copy)
 

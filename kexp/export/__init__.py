@@ -1,4 +1,4 @@
-"""FORMATS, and `export`, which makes files of them in a child process.
+"""`export` makes files of a model in a child process.
 
 A child, because TensorFlow's converter leaks, and on some networks kills the process it runs in. What a
 child was at when it died becomes the reason of that format; the formats behind it are made by a new child.
@@ -13,56 +13,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.errors import ExportError, nearest
-from kexp.records import DatasetSpec, Kind, to_json
+from kexp.formats import FORMATS
+from kexp.records import DatasetSpec, to_json
 
 TIMEOUT_S = 600.0  # of one child: every format of a small network takes 15 s on one core
 THREADS = "1"
-
-
-class Format(NamedTuple):
-    """A kind of file: its name in the folder, the function that writes it, and what it suits."""
-
-    file: str
-    writer: str  # "module:function" of (Source, Path); imported by the child alone
-    kinds: tuple[Kind, ...] = ("image", "table")
-
-
-FORMATS: dict[str, Format] = {
-    "keras": Format("model.keras", "kexp.export.saved_model:keras_file"),
-    "saved_model": Format("saved_model", "kexp.export.saved_model:folder"),
-    "tflite_float32": Format("model_float32.tflite", "kexp.export.tflite:float32"),
-    "tflite_float16": Format("model_float16.tflite", "kexp.export.tflite:float16"),
-    "tflite_dynamic": Format("model_dynamic.tflite", "kexp.export.tflite:dynamic"),
-    "tflite_int8": Format("model_int8.tflite", "kexp.export.tflite:int8"),
-    "tflite_uint8": Format("model_uint8.tflite", "kexp.export.tflite:uint8", ("image",)),
-    "tflite_int16x8": Format("model_int16x8.tflite", "kexp.export.tflite:int16x8"),
-}
-
-
-def formats(kind: Kind, wanted: Sequence[str] = ()) -> list[str]:
-    """Rows of FORMATS for `wanted` names, in the order of the table; "tflite" is every .tflite; all if empty.
-
-    Raises ExportError for a name that is no format, or does not suit `kind`.
-    """
-    suitable = [name for name, row in FORMATS.items() if kind in row.kinds]
-    chosen: set[str] = set()
-    for name in wanted:
-        if name == "tflite":
-            chosen.update(n for n in suitable if n.startswith("tflite_"))
-        elif name not in FORMATS:
-            raise ExportError(f"{name!r} is no export format.{nearest(name, ['tflite', *suitable])}")
-        elif name not in suitable:
-            raise ExportError(f"{name} takes pixels, these data are a {kind}. Known: {', '.join(suitable)}.")
-        chosen.add(name)
-    return [name for name in suitable if name in chosen or not wanted]
 
 
 def export(
@@ -84,7 +46,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix="kexp-export-") as name:
         scratch = Path(name)
         np.save(scratch / "calibration.npy", calibration)
-        while left := [format for format in formats if format not in made]:
+        while left := _next_child(formats, made):
             job = {
                 "model": str(model.resolve()),
                 "spec": to_json(spec),
@@ -93,7 +55,7 @@ def export(
                 "modules": list(modules),
             }
             (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
-            why = _run_child(scratch, timeout_s)
+            why = _run_child(scratch, timeout_s, FORMATS[left[0]].backend)
             ended = _log(scratch)
             for format, reason in ended.items():
                 made[format] = folder / FORMATS[format].file if reason is None else reason
@@ -111,11 +73,18 @@ def write(format: str, source: Any, path: Path) -> None:
     getattr(importlib.import_module(module), function)(source, path)
 
 
-def _run_child(scratch: Path, timeout_s: float) -> str:
+def _next_child(formats: Sequence[str], made: Mapping[str, Any]) -> list[str]:
+    """What is left to be made, as far as one child can: all on the backend of the first."""
+    left = [format for format in formats if format not in made]
+    return [format for format in left if FORMATS[format].backend == FORMATS[left[0]].backend]
+
+
+def _run_child(scratch: Path, timeout_s: float, backend: str) -> str:
     """Run one child on the job in `scratch`; why it died, empty if it came to its end."""
     (scratch / "log.jsonl").unlink(missing_ok=True)
     environment = {
         **os.environ,
+        "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_NUM_INTRAOP_THREADS": THREADS,

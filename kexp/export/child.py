@@ -15,6 +15,7 @@ import numpy as np
 
 from kexp import export
 from kexp.export.source import Source
+from kexp.formats import FORMATS
 from kexp.records import DatasetSpec, from_json
 
 
@@ -30,7 +31,7 @@ def main(scratch: Path) -> None:
     )
     shutil.rmtree(scratch / "batch_1", ignore_errors=True)
     for format in job["formats"]:
-        target = Path(job["folder"]) / export.FORMATS[format].file
+        target = Path(job["folder"]) / FORMATS[format].file
         try:
             export.write(format, source, target)
             reason = None

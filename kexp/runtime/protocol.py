@@ -24,6 +24,9 @@ class AbstractRuntime(ABC):
     def predict(self, x: Array) -> NDArray[np.float32]:
         """Outputs (n, outputs) of raw samples (n, *shape)."""
 
+    def close(self) -> None:  # noqa: B027 - most runtimes hold nothing that must be let go
+        """End what the runtime holds: a process, a folder. It cannot predict afterwards."""
+
     def latency(self, x: Array, runs: int) -> list[float]:
         """Milliseconds of each of `runs` predictions of one sample, taken from `x` (n, *shape) in turn."""
         self.predict(x[:1])  # the first one allocates
