@@ -35,11 +35,15 @@ FORMATS: dict[str, Format] = {
     "tflite_int8": Format("model_int8.tflite", "kexp.export.tflite:int8", "tflite"),
     "tflite_uint8": Format("model_uint8.tflite", "kexp.export.tflite:uint8", "tflite", ("image",)),
     "tflite_int16x8": Format("model_int16x8.tflite", "kexp.export.tflite:int16x8", "tflite"),
+    "c": Format("c", "kexp.export.c:write", "c", parts=("tflite_int8",)),
+    "android": Format("android", "kexp.export.android:write", "android", parts=("tflite_int8",)),
 }
 FAMILIES: dict[str, str] = {  # -> what its option says
     "tflite": "Every TFLite variant that the kind of data has.",
     "keras": "model.keras, which is always written.",
     "saved_model": "A SavedModel folder.",
+    "c": "C and C++: an array, LiteRT's C API, a program with a self-test.",
+    "android": "An Android project in Kotlin, to be built with Gradle.",
 }
 USUAL = ("keras", "saved_model", "tflite")  # families that are meant where none is named: they need nothing more
 

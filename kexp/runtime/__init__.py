@@ -30,6 +30,8 @@ RUNTIMES: dict[str, Row] = {
     "LiteRT": Row(".tflite", "kexp.runtime.litert:LiteRTRuntime"),
     "Keras": Row(".keras", "kexp.runtime.tensorflow:KerasRuntime"),
     "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime"),
+    "C": Row("model.h", "kexp.runtime.c:CRuntime"),
+    "Android": Row("settings.gradle.kts", "kexp.runtime.android:AndroidRuntime"),
 }
 
 

@@ -53,7 +53,7 @@ class CRuntime(AbstractRuntime):
             self._process = subprocess.Popen(
                 [program, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
-        weakref.finalize(self, _end, self._process, self._folder)
+        self._finalizer = weakref.finalize(self, _end, self._process, self._folder)
         inputs, self._outputs = np.frombuffer(self._read(8), np.uint32).tolist()
         if inputs != int(np.prod(self.shape)):
             raise ExportError(
@@ -83,6 +83,10 @@ class CRuntime(AbstractRuntime):
             parts.append(np.frombuffer(answer, np.float32).reshape(count, self._outputs))
         return np.concatenate(parts)
 
+    def close(self) -> None:
+        """End the program and remove what was compiled."""
+        self._finalizer()
+
     def _read(self, size: int) -> bytes:
         pipe = self._process.stdout
         watch = threading.Timer(ANSWER_S, self._process.kill)  # a hung program must not hang this one
@@ -101,7 +105,8 @@ class CRuntime(AbstractRuntime):
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
-        said = last_lines(self._log.read_text(encoding="utf-8", errors="replace"), 3)
+        log = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+        said = last_lines(log, 3)
         how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
         return ExportError(f"{self._name}: the compiled program {how}: {said}. Export it again.")
 
