@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import struct
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -66,7 +65,7 @@ def write(package: Package, path: Path) -> None:
     ):
         template_text = templates.joinpath(f"{name}.in").read_text(encoding="utf-8")
         (path / name).write_text(Template(template_text).substitute(values | more), encoding="utf-8")
-    (path / "golden.bin").write_bytes(_golden(package))
+    (path / "golden.bin").write_bytes(golden.binary(package.folder / "golden", spec, FORMAT))
 
 
 def literal(text: str) -> str:
@@ -203,17 +202,6 @@ def _body(spec: DatasetSpec, content: bytes) -> dict[str, str]:
         "units": ", ".join(f"{unit:.17g}" for unit in units or [1.0] * spec.outputs),
         "columns": table if spec.columns else "",
     }
-
-
-def _golden(package: Package) -> bytes:
-    """golden.bin: three uint32 (samples, inputs, outputs), inputs and this file's own outputs as float32."""
-    _, outputs = golden.load_expected(package.folder / "golden")
-    if FORMAT not in outputs:
-        raise ExportError(f"the golden vectors have no outputs of {FORMAT}. Export it together with c.")
-    expected = outputs[FORMAT].astype("<f4")
-    samples = golden.replayable(package.folder / "golden", package.spec, len(expected)).astype("<f4")
-    head = struct.pack("<3I", len(expected), int(np.prod(package.spec.shape)), package.spec.outputs)
-    return head + samples.tobytes() + expected.tobytes()
 
 
 def _readme(spec: DatasetSpec) -> dict[str, str]:
