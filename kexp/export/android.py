@@ -98,9 +98,13 @@ def checks(path: Path) -> list[Check]:
             for name, text in sources(spec).items()
             if not (path / name).is_file() or (path / name).read_text(encoding="utf-8") != text
         ]
-        here, there = ({f.name: f.read_bytes() for f in _samples(g)} for g in (assets / "golden", gated.parent / "golden"))
+        here, there = (
+            {f.name: f.read_bytes() for f in _samples(g)} for g in (assets / "golden", gated.parent / "golden")
+        )
     except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"{path} is no whole Android project beside its {SOURCE}: {error}. Export it again.") from error
+        raise ExportError(
+            f"{path} is no whole Android project beside its {SOURCE}: {error}. Export it again."
+        ) from error
     verdicts = [
         ("model sha256", found[:12], wanted[:12], found == wanted),
         ("labels", len(labels), len(spec.labels), labels == spec.labels),
@@ -138,7 +142,7 @@ def project_name(name: str) -> str:
 def application_id(name: str) -> str:
     """An application id for `name`, different for different names: letters, digits and _ after kexp.app."""
     kept = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    if kept != name.lower() or not kept[:1].isalpha():
+    if kept != name or not kept[:1].isalpha():
         kept = f"model_{kept}_{hashlib.sha256(name.encode()).hexdigest()[:8]}".replace("__", "_")
     return f"kexp.app.{kept}"
 
@@ -189,9 +193,7 @@ def _values(spec: DatasetSpec) -> dict[str, str]:
         '\n    <uses-permission android:name="android.permission.CAMERA" />\n\n'
         '    <uses-feature\n        android:name="android.hardware.camera.any"\n        android:required="false" />\n'
     )
-    pictures = (
-        "| `Pixels.kt`, `Pictures.kt` | a photo becomes the numbers of the input: upright, cut, resized as in training |"
-    )
+    pictures = "| `Pixels.kt`, `Pictures.kt` | a photo becomes the numbers of the input: upright, cut, resized as in training |"
     cells = "| `Cells.kt` | the text of a row becomes the numbers of the input, as in training |"
     title = "".join(c if c.isprintable() and c not in "`*_<>[]\\#|" else "_" for c in spec.name)
     return {
@@ -202,7 +204,9 @@ def _values(spec: DatasetSpec) -> dict[str, str]:
         "permissions": permissions if picture else "",
         "dependencies": "".join(f"    implementation(libs.androidx.{name})\n" for name in camera) if picture else "",
         "cases": _cases() if picture else "",
-        "what": "it takes a photo, or a picture of the gallery" if picture else "it shows a form with a field per column",
+        "what": "it takes a photo, or a picture of the gallery"
+        if picture
+        else "it shows a form with a field per column",
         "jvm": "pictures are resized as in Python" if picture else "rows are encoded as in Python",
         "files": pictures if picture else cells,
         "input": (
