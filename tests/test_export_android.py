@@ -263,7 +263,7 @@ def test_a_changed_file_is_refused(copy, name, change, check):
 def test_a_project_without_its_model_is_refused(copy):
     (copy / ASSETS / "model.tflite").unlink()
     for look in (android.checks, open_runtime):
-        with pytest.raises(ExportError, match="Export it again|kexp export writes such files"):
+        with pytest.raises(ExportError, match=r"Export it again|kexp export writes such files"):
             look(copy)
 
 

@@ -1,8 +1,8 @@
 """The network as an Android project: Gradle, Kotlin, LiteRT; pictures from camera and gallery, or a form for a row.
 
-Made of the int8 file that has passed the gate. The Kotlin reads what it must know from assets/kexp.json, so no label or
-column name is ever part of a source file; templates/android/ is copied, and only names, the form of the screen and a few
-expected pixels are filled in. Nothing is built here, there is no Android SDK: `checks` holds the assets to the gate.
+Made of the int8 file that has passed the gate. The Kotlin reads what it must know from assets/kexp.json, so no label
+or column name is ever part of a source file; templates/android/ is copied, and only names, the form of the screen and
+a few expected pixels are filled in. Nothing is built here, there is no Android SDK: `checks` holds the assets to the gate.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def checks(path: Path) -> list[Check]:
         raise ExportError(
             f"{path} is no whole Android project beside its {SOURCE}: {error}. Export it again."
         ) from error
-    verdicts = [
+    verdicts: list[tuple[str, float | str, float | str, bool]] = [
         ("model sha256", found[:12], wanted[:12], found == wanted),
         ("labels", len(labels), len(spec.labels), labels == spec.labels),
         ("description", *_same(described == _spec_text(spec))),
@@ -193,7 +193,7 @@ def _values(spec: DatasetSpec) -> dict[str, str]:
         '\n    <uses-permission android:name="android.permission.CAMERA" />\n\n'
         '    <uses-feature\n        android:name="android.hardware.camera.any"\n        android:required="false" />\n'
     )
-    pictures = "| `Pixels.kt`, `Pictures.kt` | a photo becomes the numbers of the input: upright, cut, resized as in training |"
+    pictures = "| `Pixels.kt`, `Pictures.kt` | a photo becomes numbers: upright, cut, resized as in training |"
     cells = "| `Cells.kt` | the text of a row becomes the numbers of the input, as in training |"
     title = "".join(c if c.isprintable() and c not in "`*_<>[]\\#|" else "_" for c in spec.name)
     return {

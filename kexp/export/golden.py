@@ -98,8 +98,8 @@ def load_expected(folder: Path) -> tuple[NDArray[np.float64], dict[str, NDArray[
 def binary(folder: Path, spec: DatasetSpec, format: str) -> bytes:
     """Samples and the answers of `format` for programs without a decoder: golden.bin.
 
-    Three little-endian uint32 (samples, inputs, outputs), then all inputs and all outputs as float32. Raises ExportError
-    where there are no answers of that format.
+    Three little-endian uint32 (samples, inputs, outputs), then all inputs and all outputs as float32. Raises
+    ExportError where there are no answers of that format.
     """
     _, outputs = load_expected(folder)
     if format not in outputs:
