@@ -45,7 +45,7 @@ WHEELS = ("ai-edge-litert", "numpy")
 PLATFORMS = [f"manylinux_2_{minor}_aarch64" for minor in range(17, 29)] + ["manylinux2014_aarch64"]
 
 
-class Missing(RuntimeError):
+class MissingError(RuntimeError):
     """Something that is needed is not here; the message says how to get it."""
 
 
@@ -69,10 +69,12 @@ def run(script: Path, *arguments: object) -> str:
 
 
 def ready() -> Path:
-    """The folder of the set-up: made if it is not there. Raises Missing."""
+    """The folder of the set-up: made if it is not there. Raises MissingError."""
     for tool, package in ((QEMU, "qemu-user-static"), ("apt-get", "apt"), ("dpkg-deb", "dpkg")):
         if not shutil.which(tool):
-            raise Missing(f"{tool} is not installed, and ARM64 files cannot be run without: apt-get install {package}")
+            raise MissingError(
+                f"{tool} is not installed, and ARM64 files cannot be run without: apt-get install {package}"
+            )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kexp-tests"
     home = cache / f"arm64-litert-{version('ai-edge-litert')}-numpy-{version('numpy')}"
     if not home.exists():
@@ -89,24 +91,32 @@ def ready() -> Path:
 
 def _debian(root: Path, apt: Path) -> None:
     """Python for ARM64 and what it links to, unpacked into `root`; `apt` is the private root of apt."""
-    for folder in ("etc/apt/sources.list.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg"):  # fmt: skip
-        (apt / folder).mkdir(parents=True)
-    (apt / "var/lib/dpkg/status").touch()
+    etc, state, cache = apt / "etc", apt / "state", apt / "cache"
+    for folder in (etc / "sources.list.d", etc / "preferences.d", state / "lists/partial", cache / "archives/partial"):
+        folder.mkdir(parents=True)
+    (state / "status").touch()  # nothing is installed
     for name, text in sources().items():
-        (apt / "etc/apt/sources.list.d" / name).write_text(text)
+        (etc / "sources.list.d" / name).write_text(text)
     options = {
-        "Dir::Etc": apt / "etc/apt", "Dir::Etc::SourceList": "/dev/null",
-        "Dir::Etc::SourceParts": apt / "etc/apt/sources.list.d", "Dir::Etc::PreferencesParts": apt / "etc/apt/preferences.d",
-        "Dir::State": apt / "var/lib/apt", "Dir::State::status": apt / "var/lib/dpkg/status", "Dir::Cache": apt / "var/cache/apt",
-        "Dir::Etc::Trusted": "/etc/apt/trusted.gpg", "Dir::Etc::TrustedParts": "/etc/apt/trusted.gpg.d",
-        "APT::Architecture": "arm64", "APT::Architectures": "arm64", "APT::Sandbox::User": "",
+        "Dir::Etc": etc,
+        "Dir::Etc::SourceList": "/dev/null",
+        "Dir::Etc::SourceParts": etc / "sources.list.d",
+        "Dir::Etc::PreferencesParts": etc / "preferences.d",
+        "Dir::Etc::Trusted": "/etc/apt/trusted.gpg",
+        "Dir::Etc::TrustedParts": "/etc/apt/trusted.gpg.d",
+        "Dir::State": state,
+        "Dir::State::status": state / "status",
+        "Dir::Cache": cache,
+        "APT::Architecture": "arm64",
+        "APT::Architectures": "arm64",
+        "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
-    }  # fmt: skip
+    }
     given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
     root.mkdir(parents=True)
     _command(["apt-get", "-q", *given, "update"])
     _command(["apt-get", "-q", "-y", *given, "install", "--download-only", "--no-install-recommends", *PACKAGES])
-    for package in sorted((apt / "var/cache/apt/archives").glob("*.deb")):
+    for package in sorted((cache / "archives").glob("*.deb")):
         _command(["dpkg-deb", "-x", str(package), str(root)])
     if not (root / "lib").exists():  # a Debian whose packages know /usr alone
         for name in ("lib", "bin"):
@@ -130,7 +140,7 @@ def sources() -> dict[str, str]:
         if kept.strip():
             found[file.name] = kept + "\n"
     if not found:
-        raise Missing("no apt source with a component main is in /etc/apt: a Debian is needed for the ARM64 test")
+        raise MissingError("no apt source with a component main is in /etc/apt: a Debian is needed for the ARM64 test")
     return found
 
 
@@ -151,10 +161,9 @@ def _wheels(made: Path, folder: Path) -> None:
 
 
 def _processor(root: Path) -> None:
-    for name, text in {
-        "proc/cpuinfo": CPUINFO,
-        **{f"sys/devices/system/cpu/{k}": f"{v}\n" for k, v in SYS_CPU.items()},
-    }.items():
+    """What LiteRT reads of the processor, where qemu looks for it before the computer's own."""
+    files = {"proc/cpuinfo": CPUINFO, **{f"sys/devices/system/cpu/{name}": text for name, text in SYS_CPU.items()}}
+    for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
 
@@ -162,7 +171,7 @@ def _processor(root: Path) -> None:
 def _command(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Missing(f"{' '.join(command[:4])} ... failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        raise MissingError(f"{' '.join(command[:4])} ... failed:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 if __name__ == "__main__":

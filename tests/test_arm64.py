@@ -78,5 +78,5 @@ def test_another_answer_would_be_noticed(answers):
 
 def test_without_qemu_the_message_names_the_package(monkeypatch):
     monkeypatch.setattr(arm64, "QEMU", "qemu-that-is-not-here")
-    with pytest.raises(arm64.Missing, match="apt-get install qemu-user-static"):
+    with pytest.raises(arm64.MissingError, match="apt-get install qemu-user-static"):
         arm64.ready()

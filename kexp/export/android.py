@@ -2,7 +2,8 @@
 
 Made of the int8 file that has passed the gate. The Kotlin reads what it must know from assets/kexp.json, so no label
 or column name is ever part of a source file; templates/android/ is copied, and only names, the form of the screen and
-a few expected pixels are filled in. Nothing is built here, there is no Android SDK: `checks` holds the assets to the gate.
+a few expected pixels are filled in. Nothing is built here, there is no Android SDK: `checks` holds the assets to the
+gate.
 """
 
 from __future__ import annotations
