@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kexp.errors import KexpError, nearest
-from kexp.experiment import asked, parse_duration, parse_size
+from kexp.experiment import asked, parse_duration, parse_size, sanitised
 from kexp.records import Task, to_json
 
 if TYPE_CHECKING:
@@ -304,7 +305,8 @@ def show(name: str | None, top: int, home: Path, as_json: bool) -> None:
 
     with _work():
         document = pipeline.show(home, name)
-    _answer(as_json, document, screen.leaderboard(document, top))
+    phones = [screen.devices(document["devices"])] if document.get("devices") else []
+    _answer(as_json, document, screen.leaderboard(document, top), *phones)
 
 
 @commands.command(epilog=examples("kexp evaluate", "kexp evaluate digits --json"))
@@ -328,9 +330,11 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
         "kexp export --tflite",
         "kexp export digits --format tflite_int8 --format saved_model",
         "kexp export digits --tflite --tolerance tflite_int8=0.02",
+        "kexp export digits --all",
+        "kexp export my_model.keras --data ../photos --tflite",
     )
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[RUN|MODEL.keras]")
 @_families
 @click.option(
     "--format",
@@ -346,12 +350,22 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
     type=Parsed("format=drop", _tolerance),
     help="Largest drop of the metric that passes the gate; may be repeated.",
 )
+@click.option("--data", help="For MODEL.keras: the data, or the experiment file, that it is for.")
+@target_option
+@task_option
+@click.option("--name", "called", help="For MODEL.keras: the name of the export; otherwise the file's.")
+@click.option("--module", "modules", multiple=True, help="For MODEL.keras: registers its own layers; may be repeated.")
 @home_option
 @json_option
 def export(
     name: str | None,
     formats: tuple[str, ...],
     tolerances: tuple[tuple[str, float], ...],
+    data: str | None,
+    target: tuple[str, ...],
+    task: Task | None,
+    called: str | None,
+    modules: tuple[str, ...],
     home: Path,
     as_json: bool,
     **families: bool,
@@ -359,15 +373,28 @@ def export(
     """Write a run's best network, every file checked.
 
     The run is NAME, or the latest finished one; the files go to exported/NAME. A file that fails its gate is
-    not left there, and the exit status is 1.
+    not left there, and the exit status is 1. A Keras model that kexp did not make goes the same way, with the data
+    that it is for.
     """
     from kexp import pipeline, screen
 
-    asked = [*(family for family, given in families.items() if given), *formats]
-    if asked:
-        asked.append("keras")
+    model = Path(name) if name and name.endswith((".keras", ".h5")) else None
+    if model is not None and data is None:
+        raise click.UsageError(f"{name} needs --data with the data that it is for")
+    if model is None and (data or target or task or called or modules):
+        raise click.UsageError("--data, --target, --task, --name and --module go with a MODEL.keras")
+    wanted = [*(family for family, given in families.items() if given), *formats]
+    if wanted:
+        wanted.append("keras")
+    notices: list[str] = []
     with _work():
-        made = pipeline.export(home, name, asked, dict(tolerances))
+        if model is None or data is None:
+            made = pipeline.export(home, name, wanted, dict(tolerances))
+        else:
+            question, base = asked(data, name=called or sanitised(model.stem), target=target, task=task)
+            made, notices = pipeline.export_model(
+                model, question, home=home, base=base, wanted=wanted, tolerances=dict(tolerances), own=modules
+            )
     document = {
         "folder": made.folder,
         "artifacts": made.artifacts,
@@ -375,9 +402,12 @@ def export(
         "failures": made.failures,
         "ok": made.ok,
     }
+    if model is not None:
+        document["notices"] = notices
     _answer(
         as_json,
         document,
+        *map(screen.dim, notices),
         screen.verdicts(made.artifacts, made.checks, made.failures),
         screen.dim(str(made.folder)),
     )
@@ -436,6 +466,81 @@ def run(model: Path, inputs: tuple[Path, ...], repeat: int, top: int, as_json: b
     with _work():
         answers = predict.run(model, inputs, repeat=repeat, top=top)
     _answer(as_json, {"model": model, "predictions": answers}, screen.predictions(answers))
+
+
+@commands.command(epilog=examples("kexp bench", "kexp bench digits --threads 1 --threads 2"))
+@click.argument("what", required=False, metavar="[RUN|FOLDER]")
+@click.option(
+    "--threads", type=click.IntRange(1), multiple=True, metavar="N", default=(1,), help="Default: 1; may be repeated."
+)
+@home_option
+@json_option
+def bench(what: str | None, threads: tuple[int, ...], home: Path, as_json: bool) -> int:
+    """Measure how fast exported files are here.
+
+    Every file of the run RUN, of the latest, or in FOLDER, one sample at a time, each in a fresh process. Phones that
+    opened the page of kexp phone stand in the same table. Leave the machine alone meanwhile.
+    """
+    from kexp import pipeline, screen
+
+    with _work(), screen.Steps() as steps:
+        found, missing = pipeline.bench(home, what, threads=sorted(set(threads)), progress=steps)
+    _answer(as_json, {"measurements": found, "failures": missing}, screen.measurements(found, missing))
+    return 1 if missing else 0
+
+
+@commands.command(epilog=examples("kexp phone", "kexp phone digits --https", "kexp phone exported/digits --adb"))
+@click.argument("what", metavar="[RUN|FOLDER]", required=False)
+@click.option("--https", is_flag=True, help="With a certificate that the phone is told to trust once.")
+@click.option("--adb", is_flag=True, help="To an Android phone on a USB cable.")
+@click.option("--host", metavar="ADDRESS", help="Of this computer. Default: the one in the local network.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Default: 8765; in use: a free one, as for 0.")
+@click.option("--once", is_flag=True, help="End after the first results.")
+@click.option("--for", "seconds", type=Parsed("duration", parse_duration), help="End after this long: 90s, 10m.")
+@home_option
+@json_option
+def phone(
+    what: str | None,
+    https: bool,
+    adb: bool,
+    host: str | None,
+    port: int | None,
+    once: bool,
+    seconds: float | None,
+    home: Path,
+    as_json: bool,
+) -> int:
+    """Serve the page that a phone opens.
+
+    It runs the exported files of RUN, the latest if not named, or those in FOLDER, on pictures or rows and against
+    the golden vectors, and sends back how fast each is. Plain http lets a phone take photos; a live camera and
+    offline use need --https or --adb. Ctrl-C ends it. With --once or --for the exit status is 1 if a check failed.
+    """
+    if adb and (https or host):
+        raise click.UsageError("--adb leads the phone to http://localhost, which it trusts: no --https, no --host.")
+
+    from kexp import pipeline, screen
+
+    # `kill` is to end it as Ctrl-C does: what was set up on the phone is undone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failed = False
+    with contextlib.ExitStack() as stack:
+        with _work():
+            opening = pipeline.phone(
+                home, what, way="adb" if adb else "https" if https else "http", host=host, port=port
+            )
+            session = stack.enter_context(opening)
+        try:
+            screen.show(screen.invitation(session.invitation), stderr=True)
+            for received, kept in session.results(once=once, seconds=seconds):
+                screen.show(screen.received(received, kept), stderr=as_json)
+                failed |= not all(check.ok for result in received.results for check in result.checks)
+        except KeyboardInterrupt:
+            failed = False
+        document = session.document()
+    if as_json:
+        _answer(as_json, document)
+    return int(failed and (once or seconds is not None))
 
 
 @commands.command(epilog=examples("kexp clean digits", "kexp clean"))

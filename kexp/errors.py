@@ -6,6 +6,7 @@ KexpError               what happened, what was expected, what to do; the comman
 +-- RunError            a run that is missing, locked or of another experiment
 +-- SearchError         a search that ended with nothing to show
 +-- ExportError         a file that could not be made, or did not pass its gate
++-- PhoneError          an address, a certificate or a cable by which no phone can be reached
 FailedTrial             one candidate is bad (memory, divergence): recorded, the search goes on
 """
 
@@ -37,6 +38,10 @@ class SearchError(KexpError):
 
 class ExportError(KexpError):
     """A file that could not be made, or that did not pass its gate."""
+
+
+class PhoneError(KexpError):
+    """An address, a certificate or a cable by which no phone can be reached."""
 
 
 class FailedTrial(Exception):  # noqa: N818 - an outcome of a trial, never shown to a person as an error

@@ -50,7 +50,7 @@ def load(path: Path | str) -> Experiment:
         raise ExperimentError(f"{path} is not valid TOML: {error}.") from error
     if "data" not in document:
         raise ExperimentError(f'{path}: the key "data" is missing. Write data = "a path", or data = "sklearn:digits".')
-    document.setdefault("name", _sanitised(path.stem))
+    document.setdefault("name", sanitised(path.stem))
     return _made(Experiment, document, lambda key: f"{path}{_line(text, key)}")
 
 
@@ -307,12 +307,13 @@ def _line(text: str, key: str) -> str:
 
 def _name_of(source: str) -> str:
     if source.startswith(SKLEARN):
-        return _sanitised(source.removeprefix(SKLEARN))
+        return sanitised(source.removeprefix(SKLEARN))
     path = Path(source).expanduser().resolve()
-    return _sanitised(path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem)
+    return sanitised(path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem)
 
 
-def _sanitised(name: str) -> str:
+def sanitised(name: str) -> str:
+    """`name` as a run can be called: letters, digits and . _ -"""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
 
 

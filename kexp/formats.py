@@ -35,6 +35,10 @@ FORMATS: dict[str, Format] = {
     "tflite_int8": Format("model_int8.tflite", "kexp.export.tflite:int8", "tflite"),
     "tflite_uint8": Format("model_uint8.tflite", "kexp.export.tflite:uint8", "tflite", ("image",)),
     "tflite_int16x8": Format("model_int16x8.tflite", "kexp.export.tflite:int16x8", "tflite"),
+    "onnx": Format("model.onnx", "kexp.export.onnx:model", "onnx", exact=True),
+    "torch_export": Format("model.pt2", "kexp.export.torch:exported", "torch", exact=True, backend="torch"),
+    "torch_script": Format("model.pt", "kexp.export.torch:script", "torch", exact=True, backend="torch"),
+    "tfjs": Format("tfjs", "kexp.export.tfjs:folder", "tfjs", exact=True),
     "c": Format("c", "kexp.export.c:write", "c", parts=("tflite_int8",)),
     "android": Format("android", "kexp.export.android:write", "android", parts=("tflite_int8",)),
 }
@@ -42,6 +46,9 @@ FAMILIES: dict[str, str] = {  # -> what its option says
     "tflite": "Every TFLite variant that the kind of data has.",
     "keras": "model.keras, which is always written.",
     "saved_model": "A SavedModel folder.",
+    "onnx": "An ONNX file.",
+    "torch": "PyTorch files: torch.export and TorchScript.",
+    "tfjs": "A TensorFlow.js folder; node is needed.",
     "c": "C and C++: an array, LiteRT's C API, a program with a self-test.",
     "android": "An Android project in Kotlin, to be built with Gradle.",
 }

@@ -11,7 +11,8 @@ from kexp.store import RunStore
 
 
 def document(run: RunStore) -> dict[str, Any]:
-    """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials"}."""
+    """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials",
+    "devices": what phones measured}."""
     task, wanted = run.get("task"), run.experiment.objective
     return {
         "run": run.name,
@@ -21,6 +22,7 @@ def document(run: RunStore) -> dict[str, Any]:
         "reason": run.get("reason", ""),
         "finished": run.get("finished"),
         "trials": [to_json(trial) for trial in ranked(run)],
+        "devices": run.devices(),
     }
 
 

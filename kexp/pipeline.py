@@ -1,24 +1,27 @@
 """THE MAIN PATH: one short function per command, in the order of the work.
 
-init -> search -> show -> evaluate -> export -> verify
+init -> search -> show -> evaluate -> export -> verify -> phone
         |
         data.load -> Dataset -> search.search -> journal of trials -> search.keep_best -> model.keras
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kexp import data, experiment, leaderboard, store, verify
+from kexp import benchmark, data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
 from kexp.data.dataset import Dataset
-from kexp.errors import ExperimentError
+from kexp.errors import ExperimentError, ExportError
+from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
-from kexp.records import Artifact, Check, Experiment, Task
+from kexp.records import Artifact, Check, Experiment, Measurement, Task, from_json
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
@@ -26,6 +29,7 @@ from kexp.search.events import Event, Listener, ignore
 from kexp.store import RunStore
 
 if TYPE_CHECKING:
+    from kexp.phone import Session, Way
     from kexp.release import Release
 
 
@@ -138,9 +142,76 @@ def export(
         )  # fmt: skip
 
 
+def export_model(
+    model: Path, question: Experiment, *, home: Path, base: Path = Path(), wanted: Sequence[str] = (),
+    tolerances: dict[str, float] | None = None, own: Sequence[str] = (),
+) -> tuple[Release, list[str]]:  # fmt: skip
+    """`export` for a Keras model that kexp did not make, on the data of `question`; and what was found out about it.
+
+    `own` are modules that register layers of the model.
+    """
+    from kexp.adopt import adopt
+    from kexp.release import release
+
+    found = adopt(model, question, cache=store.cache(home), base=base, modules=own)
+    with tempfile.TemporaryDirectory(prefix="kexp-adopted-") as folder:
+        path = Path(folder) / "model.keras"
+        found.model.save(path)
+        made = release(
+            path, found.dataset, wanted or question.formats, home / "exported" / question.name,
+            tolerances={**question.tolerances, **(tolerances or {})}, modules=["kexp.models.layers", *own],
+        )  # fmt: skip
+    return made, [*found.dataset.notices, *found.notices]
+
+
 def verify_folder(folder: Path) -> tuple[list[Artifact], list[Check]]:
     """The gate again, from the exported files alone."""
     return verify.folder(folder)
+
+
+def bench(
+    home: Path, which: str | None = None, *, threads: Sequence[int] = (1,),
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> tuple[list[Measurement], dict[str, str]]:  # fmt: skip
+    """How fast every exported file of a run, or in a folder, is on this machine; why one was not measured, by file."""
+    return benchmark.benchmark(exported(home, which), threads, progress)
+
+
+def exported(home: Path, which: str | None = None) -> Path:
+    """The folder of an export: `which` itself where it is one, otherwise that of the run so named, or the latest."""
+    if which is not None and (Path(which) / MANIFEST).is_file():
+        return Path(which)
+    name = which or store.latest(home)
+    folder = home / "exported" / name
+    if not (folder / MANIFEST).is_file():
+        with RunStore.open(home, name):  # says so where there is no such run either
+            raise ExportError(f"nothing of {name!r} is exported yet: kexp export {name} --tflite makes {folder}.")
+    return folder
+
+
+@contextlib.contextmanager
+def phone(
+    home: Path, what: str | None = None, *, way: Way = "http", host: str | None = None, port: int | None = None
+) -> Iterator[Session]:
+    """Serve an export to phones while this lasts: that of the run `what`, of the latest, or the folder `what`.
+
+    What phones measure is kept with the run of the folder's name, where its model is the one that was exported.
+    """
+    from kexp.phone import serve
+    from kexp.phone.bundle import bundle
+
+    folder = exported(home, what).resolve()
+    document, _ = manifest(folder)
+
+    def keep(entries: list[dict[str, Any]]) -> bool:
+        if not store.exists(home, folder.name):
+            return False
+        with RunStore.open(home, folder.name) as run:
+            return run.add_devices(document.get("model", ""), entries)
+
+    artifacts = [from_json(Artifact, item) for item in document["artifacts"]]
+    with serve(artifacts, bundle(folder, results=True), keep, way=way, host=host, port=port) as session:
+        yield session
 
 
 def clean(home: Path, names: Sequence[str] = ()) -> int:

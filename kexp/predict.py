@@ -5,9 +5,11 @@ What the model takes and answers is read from the file itself, or from the expor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,19 +55,24 @@ def run(model: Path, inputs: Sequence[Path], *, repeat: int = 1, top: int = 3, t
     Raises ExportError for a model that cannot be run, DataError for an input that does not suit it, naming
     the file and row.
     """
-    runtime = open_runtime(model, threads)
-    spec = describe(model)
-    if runtime.shape != spec.shape:
-        raise ExportError(f"{model} takes {runtime.shape}, its description says {spec.shape}. Export it again.")
-    samples = [sample for path in inputs for sample in _read(path, spec)]
-    if not samples:
-        raise DataError(f"no input: {_expected(spec)} is expected.")
-    runtime.predict(samples[0].x[None])  # the first one allocates, and would be the slowest of all
-    return [_answer(runtime, sample, spec, repeat, top) for sample in samples]
+    with contextlib.closing(open_runtime(model, threads)) as runtime:
+        spec = describe(model, runtime.texts)
+        if runtime.shape != spec.shape:
+            raise ExportError(f"{model} takes {runtime.shape}, its description says {spec.shape}. Export it again.")
+        samples = [sample for path in inputs for sample in _read(path, spec)]
+        if not samples:
+            raise DataError(f"no input: {_expected(spec)} is expected.")
+        runtime.predict(samples[0].x[None])  # the first one allocates, and would be the slowest of all
+        return [_answer(runtime, sample, spec, repeat, top) for sample in samples]
 
 
-def describe(model: Path) -> DatasetSpec:
-    """What the model takes and answers. Raises ExportError where neither file nor export.json says it."""
+def describe(model: Path, texts: Mapping[str, str] = MappingProxyType({})) -> DatasetSpec:
+    """What the model takes and answers; `texts` are those that its runtime found in it.
+
+    Raises ExportError where neither file nor export.json says it.
+    """
+    if metadata.SPEC in texts:
+        return metadata.parse(texts[metadata.SPEC], model)
     inside = metadata.read_spec(model) if model.suffix == ".tflite" else None
     if inside is not None:
         return inside

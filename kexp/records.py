@@ -185,7 +185,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """How fast a file is on a device."""
+    """How fast a file is on a device, one sample at a time.
+
+    `start_ms` is from opening it to its first answer, libraries loaded; `peak_bytes` an estimate: what the process took
+    at most beyond what it had before. `operators` are shares of the time, where the runtime tells.
+    """
 
     artifact: str
     device: str
@@ -194,7 +198,10 @@ class Measurement:
     p50_ms: float
     p95_ms: float
     runs: int
+    start_ms: float | None = None
+    bytes: int | None = None
     peak_bytes: int | None = None
+    operators: dict[str, float] = field(default_factory=dict)
 
 
 def at_most(name: str, value: float, limit: float, advice: str = "") -> Check:

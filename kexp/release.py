@@ -151,12 +151,14 @@ class _Gate:
         """The checks of one file, and why it is refused."""
         try:
             with contextlib.closing(open_runtime(path)) as runtime:
+                told = verify.told(name, self.dataset.spec, runtime.texts)
                 outputs = runtime.predict(self.x)
                 self.outputs[name] = runtime.predict(self.samples)
         except ExportError as error:
             unloaded = Check(name=f"{name} loads", value="no", limit="yes", ok=False, advice=str(error))
             return [*verify.structure(name, path), unloaded], str(error)
         checks = verify.gate(name, self.reference, outputs, self.y, self.dataset.spec, path, self.allowed[name])
+        checks += told
         wrong = [
             f"{check.name} {_number(check.value)}, limit {_number(check.limit)}" for check in checks if not check.ok
         ]

@@ -17,9 +17,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from kexp.records import Artifact, Check, Trial
+from kexp.records import Artifact, Check, Measurement, Trial
 
 if TYPE_CHECKING:
+    from kexp.phone import Invitation
+    from kexp.phone.results import Received
     from kexp.predict import Prediction
     from kexp.search.events import Event
 
@@ -247,6 +249,43 @@ def verdicts(artifacts: Sequence[Artifact], checks: Sequence[Check], failures: M
     return Group(*parts)
 
 
+def measurements(found: Sequence[Measurement], missing: Mapping[str, str]) -> Group:
+    """A table for each device, a line for each file; below it which operators take the time."""
+    parts: list[RenderableType] = []
+    for device in dict.fromkeys(one.device for one in found):
+        rows = [one for one in found if one.device == device]
+        wide = len({one.threads for one in rows}) > 1
+        right = (*["threads"] * wide, "p50 ms", "p95 ms", "start ms", "size", "memory")
+        table = _table("file", *right, right=right)
+        runtime = ""
+        for one in rows:
+            if one.runtime != runtime:
+                runtime = one.runtime
+                table.add_row(dim(runtime))
+            cells = [
+                *[str(one.threads)] * wide,
+                f"{one.p50_ms:.3g}",
+                f"{one.p95_ms:.3g}",
+                "-" if one.start_ms is None else f"{one.start_ms:.3g}",
+                "-" if one.bytes is None else size(one.bytes),
+                "-" if one.peak_bytes is None else size(one.peak_bytes),
+            ]
+            table.add_row(f"  {one.artifact}", *cells)
+        parts += [Text(device, style="bold"), table]
+    told = [one for one in found if one.operators]
+    if told:
+        table = _table("file", "operator", "share", right=("share",), fold=("operator",))
+        for one in told:
+            for at, (name, share) in enumerate(list(one.operators.items())[:3]):
+                table.add_row("" if at else one.artifact, name, f"{share:.0%}")
+        parts += [Text(), table]
+    for file, why in missing.items():
+        parts.append(Text.assemble(_mark(False), f" {file}: {why}"))
+    if found:
+        parts.append(dim("memory: an estimate, what the process took beyond what it had before"))
+    return Group(*parts)
+
+
 def predictions(answers: Sequence[Prediction]) -> Group:
     """A line per sample: the label with its probabilities, or the values; milliseconds; warnings below."""
     repeated = any(answer.p50_ms is not None for answer in answers)
@@ -260,6 +299,92 @@ def predictions(answers: Sequence[Prediction]) -> Group:
         label = [Text(answer.label or "none", style="bold")] * labelled
         table.add_row(source, *label, told, *(f"{ms:.2f}" for ms in spent if ms is not None))
     return Group(table, *(warning(f"{a.source}: {text}") for a in answers for text in a.warnings))
+
+
+def devices(found: Sequence[Mapping[str, Any]]) -> Table:
+    """What phones measured of the exported files: `RunStore.devices`."""
+    times = ("p50 ms", "p95 ms")
+    table = _table("device", "file", *times, "golden", "when", right=times, fold=("device",))
+    for device in found:
+        for measured in device["measurements"]:
+            own = [check["ok"] for check in device["checks"] if check["name"].split()[0] == measured["artifact"]]
+            spent = (f"{measured['p50_ms']:.2f}", f"{measured['p95_ms']:.2f}")
+            mark = _mark(all(own)) if own else "-"
+            table.add_row(device["device"], measured["artifact"], *spent, mark, device["when"][:16].replace("T", " "))
+    return table
+
+
+def received(post: Received, kept: bool) -> Group:
+    """What a phone has just measured: a line for each file, and one for each check that failed."""
+    lines = []
+    for sha256, measured, checks in post.results:  # noqa: B007
+        bad = [check for check in checks if not check.ok]
+        verdict = _mark(not bad) if checks else Text("-", style="dim")
+        spent = f"p50 {measured.p50_ms:.2f} ms  p95 {measured.p95_ms:.2f} ms"
+        lines.append(Text.assemble(verdict, " ", (post.device, "bold"), f"  {measured.artifact}  {spent}"))
+        for check in bad:
+            what = f"  ✗ {check.name.partition(' ')[2]} {number(check.value)}, limit {number(check.limit)}"
+            lines.append(Text.assemble((what, "red"), (f"  {check.advice}", "yellow")))
+    if not kept:
+        lines.append(dim("  shown, not kept: no run here has the model that was exported"))
+    return Group(*lines)
+
+
+WAYS = {  # what a browser allows on each way, and where else to look
+    "http": (
+        "The phone must be in the same network (Wi-Fi).",
+        "By plain http it can take photos with its camera app and choose pictures. A live camera, and use without "
+        "a network, need --https (a certificate to trust once) or --adb (a cable, Android). "
+        "kexp export --phone makes a folder for a web host of your own.",
+    ),
+    "https": (
+        "The phone must be in the same network (Wi-Fi). The page that opens first tells what to tap once; then "
+        "live camera and use without a network work.",
+        "Installing the certificate means: this phone believes whoever has the key, which is on this computer alone, "
+        "about addresses in local networks, and about none of the internet. The page tells how to remove it. The "
+        "phone's own details of the certificate must show this fingerprint (SHA-256):",
+    ),
+    "adb": (
+        "Open this address on the phone, in Chrome. The cable stays in until the page is installed or closed.",
+        "Live camera and use without a network work: a browser trusts localhost.",
+    ),
+    "here": (
+        "Only a browser on this computer can open this address.",
+        "A phone needs the address of this computer in its network, --host ADDRESS, or a cable, --adb.",
+    ),
+}
+
+
+def invitation(to: Invitation) -> Group:
+    """The address to open, as text and as a QR code, and what will work there."""
+    first, second = WAYS["here" if to.alone else to.way]
+    parts: list[RenderableType] = [Text(to.open, style="bold", no_wrap=True, overflow="fold")]
+    if console(stderr=True).is_terminal and to.way != "adb" and not to.alone:
+        parts += [Text(), qr_code(to.open), Text()]
+    if to.phone:
+        parts.append(Text.assemble("On the cable: ", (to.phone, "bold")))
+    parts += [Text(first), dim(second)]
+    if to.fingerprint:
+        pairs = to.fingerprint.split(":")
+        parts += [Text("  " + ":".join(pairs[:16]) + ":"), Text("  " + ":".join(pairs[16:]))]
+    parts += [warning(notice) for notice in to.notices]
+    return Group(*parts, dim("Waiting for results. Ctrl-C ends it."))
+
+
+def qr_code(text: str) -> Text:
+    """A QR code, two rows of modules to a line, black on white whatever the terminal's colours are."""
+    import segno
+
+    code = segno.make(text, error="l", micro=False, boost_error=False)
+    rows = [list(row) for row in code.matrix_iter(border=2)]
+    rows += [[0] * len(rows[0])] * (len(rows) % 2)
+    glyphs = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
+    picture = Text(no_wrap=True)
+    for upper, lower in zip(rows[::2], rows[1::2], strict=True):
+        line = "".join(glyphs[bool(a), bool(b)] for a, b in zip(upper, lower, strict=True))
+        picture.append(line, style="#000000 on #ffffff").append("\n")
+    picture.right_crop(1)
+    return picture
 
 
 def _sources(answers: Sequence[Prediction]) -> list[str]:
@@ -285,6 +410,37 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
     for name, value in document.items():
         pairs += _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
     return pairs
+
+
+# -- what takes a while ------------------------------------------------------------------------
+
+
+class Steps:
+    """A bar on stderr for work of known length: told how many steps of how many are done, and what comes next."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        self._done, self._total, self._text = 0, 1, ""
+        self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Steps:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        """Show that `done` of `total` steps are over, and that `text` is next."""
+        self._done, self._total, self._text = done, total, text
+
+    def _picture(self) -> RenderableType:
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_row(ProgressBar(total=self._total, completed=self._done, width=28), self._text)
+        return row
 
 
 # -- the search as it goes -----------------------------------------------------------------------

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -323,6 +324,53 @@ class RunStore:
         if not self.evaluation.exists():
             return None
         return dict(json.loads(self.evaluation.read_text(encoding="utf-8")))
+
+    # What phones measured
+
+    def add_devices(self, model: str, entries: Sequence[dict[str, Any]]) -> bool:
+        """Keep what a phone measured of exported files, in place of what it last told of the same file.
+
+        `model` is the SHA-256 of the .keras file that was exported; False, and nothing is kept, where that is not
+        this run's. Needs no lock: a search may go on meanwhile.
+        """
+        if not model or model != self._model_digest():
+            return False
+        rows = [
+            (f"device {entry['artifact']} {entry['device']}", json.dumps({**entry, "model": model}))
+            for entry in entries
+        ]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        return True
+
+    def devices(self) -> list[dict[str, Any]]:
+        """What phones measured of this run's present model, as `by_device` groups it."""
+        rows = self._db.execute("SELECT value FROM meta WHERE key LIKE 'device %'").fetchall()
+        model = self._model_digest() if rows else ""
+        return by_device([entry for (value,) in rows if (entry := json.loads(value))["model"] == model])
+
+    def _model_digest(self) -> str:
+        return hashlib.sha256(self.model.read_bytes()).hexdigest() if self.model.exists() else ""
+
+
+# What phones measured
+
+
+def by_device(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One document for each device, the latest last: device, when, measurements, checks, sha256 by artifact.
+
+    Of entries of the same device and artifact the last counts.
+    """
+    latest = {(entry["device"], entry["artifact"]): entry for entry in entries}
+    devices: dict[str, dict[str, Any]] = {}
+    for entry in sorted(latest.values(), key=lambda entry: (entry["when"], entry["artifact"])):
+        blank = {"device": entry["device"], "when": "", "measurements": [], "checks": [], "sha256": {}}
+        found = devices.setdefault(entry["device"], blank)
+        found["when"] = entry["when"]
+        found["measurements"].append(entry["measurement"])
+        found["checks"] += entry["checks"]
+        found["sha256"][entry["artifact"]] = entry["sha256"]
+    return sorted(devices.values(), key=lambda device: device["when"])
 
 
 # All runs of a home

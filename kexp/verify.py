@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from kexp.export.card import MANIFEST, manifest
 from kexp.formats import FORMATS
 from kexp.metrics import metrics, objective
 from kexp.records import Artifact, Check, DatasetSpec, at_most, from_json
-from kexp.runtime import import_modules, open_runtime
+from kexp.runtime import import_modules, onnx, open_runtime, runtime_of, tfjs
 from kexp.runtime.litert import CUSTOM, operators
 
 Array = NDArray[Any]
@@ -47,6 +48,7 @@ EXACT, HALF = Limits(1e-4, 0.0), Limits(0.02, 0.002)
 QUANTISED = Limits(0.35, 0.01)
 QUANTISED_REGRESSION = Limits(1.0, 0.02)
 REGRESSION_FLOAT32_DROP = 1e-4
+TELLING = ("onnx", "torch", "tfjs")  # families whose runtime reads the labels and the description in the file
 
 
 def limits(format: str, spec: DatasetSpec, rows: int, tolerance: float | None = None) -> Limits:
@@ -86,16 +88,44 @@ def gate(
 
 
 def structure(format: str, path: Path) -> list[Check]:
-    """What can be told without running: bytes, which have no limit, and of a .tflite built-in operators."""
+    """What can be told without running: bytes, which have no limit, and whether the operators are everywhere."""
     checks = [Check(name=f"{format} bytes", value=size(path), limit=math.inf, ok=True)]
-    if path.suffix == ".tflite":
-        custom = [name.removeprefix(CUSTOM) for name in operators(path) if name.startswith(CUSTOM)]
-        advice = "" if not custom else "A phone's LiteRT lacks these operators: use other layers in the network."
-        found = ", ".join(custom) or "built-in only"
+    limit, strange, advice = _operators(path)
+    if limit:
+        found = ", ".join(strange) or limit
         checks.append(
-            Check(name=f"{format} operators", value=found, limit="built-in only", ok=not custom, advice=advice)
+            Check(
+                name=f"{format} operators",
+                value=found,
+                limit=limit,
+                ok=not strange,
+                advice=f"{advice} lacks these operators: use other layers in the network." if strange else "",
+            )
         )
     return checks
+
+
+def _operators(path: Path) -> tuple[str, list[str], str]:
+    """Which operators a file may have, those in it beyond that, and who lacks them; "" where any will do."""
+    if path.suffix == ".tflite":
+        custom = [name.removeprefix(CUSTOM) for name in operators(path) if name.startswith(CUSTOM)]
+        return "built-in only", custom, "A phone's LiteRT"
+    if path.suffix == ".onnx":
+        return "standard only", [name for name in onnx.operators(path) if ":" in name], "A phone's ONNX runtime"
+    if path.is_dir() and (path / "model.json").is_file():
+        return "no loops", [name for name in tfjs.operators(path) if name.startswith(tfjs.LOOPS)], "TensorFlow.js"
+    return "", [], ""
+
+
+def told(format: str, spec: DatasetSpec, texts: Mapping[str, str]) -> list[Check]:
+    """Whether a file says inside what it takes and answers: `texts` as its runtime read them."""
+    if FORMATS[format].family not in TELLING:
+        return []
+    ok = dict(texts) == metadata.texts(spec)
+    limit = f"as {MANIFEST}"
+    value = limit if ok else "another description" if texts else "none"
+    advice = "" if ok else "The labels or the description inside are not those of the network. Export again."
+    return [Check(name=f"{format} description", value=value, limit=limit, ok=ok, advice=advice)]
 
 
 def gap(format: str, reference: Array, outputs: Array, spec: DatasetSpec, limit: float, what: str = "gap") -> Check:
@@ -159,8 +189,15 @@ def _strangers(exported: Path, artifacts: list[Artifact]) -> list[Check]:
     return [
         Check(name=f"{path.name} listed", value="no", limit="yes", ok=False, advice=advice)
         for path in sorted(exported.iterdir())
-        if path.suffix in (".tflite", ".keras") and path.name not in listed
+        if _is_model(path) and path.name not in listed
     ]
+
+
+def _is_model(path: Path) -> bool:
+    try:
+        return bool(runtime_of(path))
+    except ExportError:
+        return False
 
 
 def digest(path: Path) -> str:
@@ -207,17 +244,18 @@ def _file(
         checks += structure(format, path)
         if path.suffix == ".tflite":
             described = metadata.read_spec(path) == spec
-            told = "as export.json" if described else "another description"
+            inside = "as export.json" if described else "another description"
             checks.append(
                 Check(
                     name=f"{format} description",
-                    value=told,
+                    value=inside,
                     limit="as export.json",
                     ok=described,
                     advice=again,
                 )
             )
         with contextlib.closing(open_runtime(path)) as runtime:
+            checks += told(format, spec, runtime.texts)
             outputs = runtime.predict(x)
     except ExportError as error:
         return [

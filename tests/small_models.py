@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from kexp import data, models
+from kexp import data, models, verify
 from kexp.data.dataset import Dataset
 from kexp.records import Experiment
 from kexp.release import Release, release
@@ -49,13 +50,57 @@ def train(dataset, factory, values, path, *, epochs, rate=0.01):
     models.inference(network).save(path)
 
 
+class Trained(NamedTuple):
+    dataset: Dataset
+    model: Path
+
+
 @functools.cache
-def digits():
-    """Pictures, ten classes, every format."""
+def digits_net():
+    """Pictures, ten classes, not exported."""
     place = folder("digits")
     dataset = data.load(Experiment(name="digits", data="sklearn:digits"), cache=place / "cache")
     train(dataset, "conv", {}, place / "trained.keras", epochs=4)
-    return Exported(dataset, place / "trained.keras", release(place / "trained.keras", dataset, [], place / "exported"))
+    return Trained(dataset, place / "trained.keras")
+
+
+def references(net, rows=None):
+    """Raw samples of a Trained net, and what it answers."""
+    import keras
+
+    x = np.asarray(net.dataset.x[:rows])
+    model = keras.saving.load_model(net.model, compile=False)
+    return x, np.asarray(model(x.astype(np.float32), training=False))
+
+
+def impostor(net, path):
+    """Write `net` with all weights a tenth larger: a network that answers otherwise, though often the same label."""
+    import keras
+
+    model = keras.saving.load_model(net.model, compile=False)
+    model.set_weights([weight * np.float32(1.1) for weight in model.get_weights()])
+    model.save(path)
+    return path
+
+
+def relabelled(spec):
+    """`spec` with its labels in the wrong order."""
+    return dataclasses.replace(spec, labels=spec.labels[::-1])
+
+
+def resign(exported):
+    """Make the checksums in export.json right, so that another check must find what is wrong."""
+    document = json.loads((exported / "export.json").read_text())
+    for item in document["artifacts"]:
+        item["sha256"] = verify.digest(exported / item["path"])
+    (exported / "export.json").write_text(json.dumps(document))
+
+
+@functools.cache
+def digits():
+    """Pictures, ten classes, every format that is usual."""
+    dataset, model = digits_net()
+    return Exported(dataset, model, release(model, dataset, [], model.parent / "exported"))
 
 
 ROWS = 400
@@ -77,6 +122,17 @@ def write_people(path):
             cells[0] = ""
         lines.append(",".join([*cells, "yes" if score[i] > 0 else "no"]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@functools.cache
+def table_net(target):
+    """Rows with every kind of column and missing cells, not exported: "city" is one of three, "income" a number."""
+    place = folder(f"table_{target}")
+    write_people(place / "people.csv")
+    question = Experiment(name=target, data=str(place / "people.csv"), target=(target,))
+    dataset = data.load(question, cache=place / "cache")
+    train(dataset, "dense", {"hidden_layers": 2}, place / "trained.keras", epochs=5)
+    return Trained(dataset, place / "trained.keras")
 
 
 @functools.cache

@@ -45,7 +45,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work(kexp):
     status, out, _ = kexp("--help")
     assert status == 0
     assert re.findall(r"^  (\w+)  ", out.partition("Commands:")[2], flags=re.MULTILINE) == COMMANDS
-    assert COMMANDS == ["init", "search", "list", "show", "evaluate", "export", "verify", "run", "clean"]
+    assert COMMANDS == ["init", "search", "list", "show", "evaluate", "export", "verify", "run", "bench", "phone", "clean"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -44,9 +44,9 @@ def keep(folder, *formats):
     document = json.loads((folder / "export.json").read_text())
     document["artifacts"] = [item for item in document["artifacts"] if item["format"] in formats]
     (folder / "export.json").write_text(json.dumps(document))
-    for path in folder.iterdir():
-        if path.suffix in (".tflite", ".keras") and path.name not in {FORMATS[format].file for format in formats}:
-            path.unlink()
+    for path in [folder / row.file for format, row in FORMATS.items() if format not in formats]:
+        if path.exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def resign(folder):

@@ -40,7 +40,7 @@ def write(
     folder of golden vectors.
     """
     (folder / metadata.LABELS).write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
-    card = _card(spec, artifacts, checks, rows, evaluation)
+    card = _card(spec, artifacts, checks, rows, evaluation, ours=trial is not None)
     (folder / "README.md").write_text(card, encoding="utf-8")
     document = {
         "name": spec.name,
@@ -82,11 +82,12 @@ def _card(
     checks: Sequence[Check],
     rows: Mapping[str, int],
     evaluation: Mapping[str, Any] | None,
+    ours: bool,
 ) -> str:
     sections = [
-        f"# {spec.name}\n\n{_task(spec)} Made by kexp {version('kexp')}.",
+        f"# {spec.name}\n\n{_task(spec)} {'Made' if ours else 'Converted'} by kexp {version('kexp')}.",
         f"## Data\n\n{_data(spec, rows)}",
-        f"## Quality\n\n{_quality(evaluation)}",
+        f"## Quality\n\n{_quality(evaluation, ours)}",
         f"## Files\n\n{_files(artifacts, checks)}",
         f"## Input\n\n{_picture_input(spec) if spec.kind == 'image' else _table_input(spec)}",
         f"## Output\n\n{_output(spec)}",
@@ -129,7 +130,9 @@ def _data(spec: DatasetSpec, rows: Mapping[str, int]) -> str:
     return "\n".join(lines)
 
 
-def _quality(evaluation: Mapping[str, Any] | None) -> str:
+def _quality(evaluation: Mapping[str, Any] | None, ours: bool) -> str:
+    if not ours:
+        return "kexp did not train this model, and cannot know which rows did: measure it on rows that it never saw."
     if not evaluation:
         return "Not evaluated on the test split before this export: `kexp evaluate`, then `kexp export` again."
     lines = [f"On {evaluation['rows']:,} test rows, which took no part in training or choosing:", ""]

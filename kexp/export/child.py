@@ -29,7 +29,8 @@ def main(scratch: Path) -> None:
         scratch=scratch,
         modules=tuple(job["modules"]),
     )
-    shutil.rmtree(scratch / "batch_1", ignore_errors=True)
+    for half in ("batch_1", "batch_any"):  # a child that died may have left it unfinished
+        shutil.rmtree(scratch / half, ignore_errors=True)
     for format in job["formats"]:
         target = Path(job["folder"]) / FORMATS[format].file
         try:

@@ -38,9 +38,14 @@ def write(path: Path, content: bytes, spec: DatasetSpec) -> None:
     model.metadata = [*(model.metadata or []), entry]
     file = io.BytesIO(graph.write(model))
     with zipfile.ZipFile(file, "a") as archive:  # stored, not deflated: MediaPipe maps it
-        for name, text in ((LABELS, "\n".join(axis_labels(spec)) + "\n"), (SPEC, json.dumps(to_json(spec)))):
+        for name, text in texts(spec).items():
             archive.writestr(zipfile.ZipInfo(name), text)  # dated 1980: equal models give equal files
     path.write_bytes(file.getvalue())
+
+
+def texts(spec: DatasetSpec) -> dict[str, str]:
+    """What every file says about itself, by name: a label per output, and `spec` as JSON."""
+    return {LABELS: "\n".join(axis_labels(spec)) + "\n", SPEC: json.dumps(to_json(spec))}
 
 
 def read_spec(path: Path) -> DatasetSpec | None:
@@ -50,9 +55,16 @@ def read_spec(path: Path) -> DatasetSpec | None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            document = json.loads(archive.read(SPEC))
+            text = archive.read(SPEC)
     except (zipfile.BadZipFile, KeyError, OSError):
         return None
+    return parse(text, path)
+
+
+def parse(text: str | bytes, path: Path) -> DatasetSpec:
+    """The DatasetSpec in the text `SPEC` of the file `path`. Raises ExportError where it cannot be read."""
+    try:
+        document = json.loads(text)
     except ValueError as error:
         raise ExportError(f"{path}: the description inside ({SPEC}) is damaged: {error}. Export it again.") from error
     try:

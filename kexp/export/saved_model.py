@@ -10,6 +10,8 @@ from typing import Any
 
 from kexp.export.source import Source
 
+ANY_BATCH = "batch_any"
+
 
 def write(model: Any, folder: Path, batch: int | None = None) -> None:
     """Write `model` to `folder`, taking (batch, *shape) float32; any number of samples if `batch` is None.
@@ -28,6 +30,14 @@ def write(model: Any, folder: Path, batch: int | None = None) -> None:
     )
     with contextlib.redirect_stdout(io.StringIO()):
         archive.write_out(str(folder), verbose=False)
+
+
+def any_batch(source: Source) -> Path:
+    """The SavedModel of `source` that takes any number of samples, in its scratch folder: written once."""
+    folder = source.scratch / ANY_BATCH
+    if not folder.exists():
+        write(source.model, folder)
+    return folder
 
 
 def folder(source: Source, path: Path) -> None:

@@ -47,13 +47,15 @@ class TableEncoder(keras.layers.Layer):  # type: ignore[misc]
         """(n, columns) -> (n, features)."""
         features = []
         if self._numbers:
+            # Not NumPy's arrays: what torch.export traces with cannot be added to them.
+            mean, std, low, width = map(ops.convert_to_tensor, (self._mean, self._std, self._low, self._width))
             raw = _select(x, self._numbers)
             absent = ops.not_equal(raw, raw)  # NaN is the only number that is not itself
-            known = ops.where(absent, ops.zeros_like(raw) + self._mean, raw)
-            z = (known - self._mean) / self._std
+            known = ops.where(absent, ops.zeros_like(raw) + mean, raw)
+            z = (known - mean) / std
             features.append(ops.clip(z, -self.clip, self.clip))
             if self._bin_of:
-                features.append(ops.clip((_select(z, self._bin_of) - self._low) / self._width, 0.0, 1.0))
+                features.append(ops.clip((_select(z, self._bin_of) - low) / width, 0.0, 1.0))
             if self._missing:
                 gone = _select(x, self._missing)
                 features.append(ops.cast(ops.not_equal(gone, gone), "float32"))
@@ -76,6 +78,8 @@ def _select(x: Any, columns: list[int]) -> Any:
     """Columns of (n, m) as (n, len(columns)); nothing to do where they are all of them, in order."""
     if columns == list(range(x.shape[-1])):
         return x
+    if keras.backend.backend() == "torch":  # there Keras's take writes the batch of the trace into the graph
+        return x[:, columns]
     return ops.take(x, np.array(columns, np.int32), axis=1)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,19 +21,35 @@ from kexp.runtime.protocol import AbstractRuntime
 
 
 class Row(NamedTuple):
-    """`mark` is the end of the file's name, or the file that tells what a folder is; `opens` is "module:Class"."""
+    """`mark` is the end of the file's name, or the file that tells what a folder is; `opens` is "module:Class".
+
+    `package` is the Python package whose version is the runtime's, where there is one.
+    """
 
     mark: str
     opens: str
+    package: str = ""
 
 
 RUNTIMES: dict[str, Row] = {
-    "LiteRT": Row(".tflite", "kexp.runtime.litert:LiteRTRuntime"),
-    "Keras": Row(".keras", "kexp.runtime.tensorflow:KerasRuntime"),
-    "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime"),
+    "LiteRT": Row(".tflite", "kexp.runtime.litert:LiteRTRuntime", "ai-edge-litert"),
+    "Keras": Row(".keras", "kexp.runtime.tensorflow:KerasRuntime", "keras"),
+    "ONNX Runtime": Row(".onnx", "kexp.runtime.onnx:OnnxRuntime", "onnxruntime"),
+    "PyTorch": Row(".pt2", "kexp.runtime.torch:TorchExportRuntime", "torch"),
+    "TorchScript": Row(".pt", "kexp.runtime.torch:TorchScriptRuntime", "torch"),
+    "TensorFlow.js": Row("model.json", "kexp.runtime.tfjs:TensorFlowJsRuntime"),
+    "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime", "tensorflow"),
     "C": Row("model.h", "kexp.runtime.c:CRuntime"),
     "Android": Row("settings.gradle.kts", "kexp.runtime.android:AndroidRuntime"),
 }
+
+
+def title(path: Path, note: str = "") -> str:
+    """Who runs a file, with the version: "LiteRT 2.3.0 (XNNPACK)". Raises ExportError where nobody does."""
+    name = runtime_of(path)
+    package = RUNTIMES[name].package
+    number = f" {version(package).partition('+')[0]}" if package else ""  # PyTorch's ends with +cpu
+    return f"{name}{number}{f' ({note})' if note else ''}"
 
 
 def open_runtime(path: Path, threads: int = 1) -> AbstractRuntime:

@@ -21,7 +21,10 @@ class LiteRTRuntime(AbstractRuntime):
     in.
     """
 
+    note = "XNNPACK"  # which LiteRT applies wherever it can
+
     def __init__(self, path: Path, threads: int = 1) -> None:
+        self.threads = threads
         from ai_edge_litert.interpreter import Interpreter
 
         content = _content(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,20 @@ Array = NDArray[Any]
 
 
 class AbstractRuntime(ABC):
-    """An opened model. `shape` is of one raw sample, `dtype` what the file takes."""
+    """An opened model. `shape` is of one raw sample, `dtype` what the file takes.
+
+    `threads` is how many it uses, `note` what a person should know of how it computes; `in_process` whether its memory
+    is this process's.
+    `texts` are what kexp wrote inside the file, by name (`kexp.export.metadata.texts`); none where the format has no
+    place for them, or another program wrote it.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    threads: int = 1
+    note: str = ""
+    in_process: bool = True
+    texts: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def predict(self, x: Array) -> NDArray[np.float32]:

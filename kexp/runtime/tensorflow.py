@@ -15,6 +15,7 @@ class KerasRuntime(AbstractRuntime):
     """A .keras file, by TensorFlow. Raises ExportError where Keras cannot open it."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
+        self.threads = threads  # set by the environment, before TensorFlow is loaded
         import keras
 
         import kexp.models.layers  # noqa: F401 - the file names layers that this registers
@@ -39,6 +40,7 @@ class SavedModelRuntime(AbstractRuntime):
     """A SavedModel folder, by TensorFlow. Raises ExportError where there is none."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
+        self.threads = threads  # set by the environment, before TensorFlow is loaded
         import tensorflow as tf
 
         try:
