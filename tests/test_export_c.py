@@ -27,7 +27,8 @@ NASTY = ('a "quoted"', "back\\slash", "??/", "*/ //", "tab\there", "$money", "ق
 
 def package_of(exported: Path) -> Package:
     document, spec = card.manifest(exported)
-    return Package(exported, spec, tuple(from_json(Artifact, item) for item in document["artifacts"]))
+    artifacts = tuple(from_json(Artifact, item) for item in document["artifacts"])
+    return Package(folder=exported, spec=spec, artifacts=artifacts)
 
 
 def build(exported, folder):
@@ -266,6 +267,12 @@ def test_a_program_that_dies_is_an_error(digits):
 
 
 def test_the_program_ends_with_its_runtime(digits):
+    opened = CRuntime(digits[0])
+    process, folder = opened._process, opened._folder
+    opened.close()
+    assert process.poll() == 0 and not folder.exists()
+    with pytest.raises(ExportError, match="ended with exit status 0"):
+        opened.predict(np.zeros((1, 8, 8, 1), np.float32))
     opened = CRuntime(digits[0])
     process, folder = opened._process, opened._folder
     del opened
