@@ -39,6 +39,8 @@ RUNTIMES: dict[str, Row] = {
     "TorchScript": Row(".pt", "kexp.runtime.torch:TorchScriptRuntime", "torch"),
     "TensorFlow.js": Row("model.json", "kexp.runtime.tfjs:TensorFlowJsRuntime"),
     "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime", "tensorflow"),
+    "C": Row("model.h", "kexp.runtime.c:CRuntime"),
+    "Android": Row("settings.gradle.kts", "kexp.runtime.android:AndroidRuntime"),
 }
 
 
