@@ -58,13 +58,12 @@ def export(
                 "modules": list(modules),
             }
             (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
-            before = len(made)
-            why = _run_child(
-                scratch,
-                timeout_s,
-                FORMATS[left[0]].backend,
-                lambda before=before: progress(before + len(_log(scratch))),
-            )
+            done = len(made)
+
+            def look(done: int = done) -> None:
+                progress(done + len(_log(scratch)))
+
+            why = _run_child(scratch, timeout_s, FORMATS[left[0]].backend, look)
             ended = _log(scratch)
             for format, reason in ended.items():
                 made[format] = folder / FORMATS[format].file if reason is None else reason

@@ -17,6 +17,7 @@ import numpy as np
 
 from kexp.errors import ExportError
 from kexp.export import card, golden
+from kexp.export.package import Package
 from kexp.formats import FORMATS
 from kexp.npm import npm_folder
 from kexp.records import Artifact, DatasetSpec, from_json, to_json
@@ -74,6 +75,14 @@ def bundle(exported: Path, *, results: bool, notice: Callable[[str], None] | Non
     files["model/about.json"] = _json(_about(document, spec, artifacts, results))
     files[MARKER] = _worker(files)
     return files
+
+
+def write(package: Package, path: Path) -> None:
+    """Write the page for the files of `package` to the folder `path`, for a web host that takes no results."""
+    for url, content in bundle(package.folder, results=False).items():
+        target = path / url
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
 
 
 def _artifacts(exported: Path, document: Mapping[str, Any]) -> list[Artifact]:
