@@ -391,7 +391,7 @@ def export(
     if model is None and (data or target or task or called or modules):
         raise click.UsageError("--data, --target, --task, --name and --module go with a MODEL.keras")
     wanted = [*(family for family, given in families.items() if given), *formats]
-    if wanted:
+    if wanted and "keras" not in wanted:
         wanted.append("keras")
     notices: list[str] = []
     with _work(), screen.Steps() as steps:
