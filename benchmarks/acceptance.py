@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SEARCH = ("data", "models", "train", "search", "metrics.py")  # code whose change makes a search void
-EXPORT = ("export", "release.py", "verify.py", "runtime.py", "evaluate.py")  # and its export and evaluation
+EXPORT = ("export", "formats.py", "release.py", "verify.py", "runtime", "evaluate.py")  # and its export and evaluation
 MOST_SECONDS = 600 * 1.1 + 30  # of search: ten minutes, the epoch that was running, loading and saving
 
 
@@ -53,7 +53,8 @@ def digest(*entries: str) -> str:
     total = hashlib.sha256()
     for entry in entries:
         path = ROOT / "kexp" / entry
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        inside = (file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        for file in sorted(inside) if path.is_dir() else [path]:
             total.update(file.read_bytes())
     return total.hexdigest()[:16]
 

@@ -348,7 +348,7 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
     "formats",
     multiple=True,
     type=Row("kexp.formats", "FORMATS"),
-    help="One format; may be repeated. None at all: those of the experiment, or every one.",
+    help="One format; may be repeated. None at all: those of the experiment, or keras, saved_model and tflite.",
 )
 @click.option(
     "--tolerance",
@@ -394,13 +394,20 @@ def export(
     if wanted:
         wanted.append("keras")
     notices: list[str] = []
-    with _work():
+    with _work(), screen.Steps() as steps:
         if model is None or data is None:
-            made = pipeline.export(home, name, wanted, dict(tolerances))
+            made = pipeline.export(home, name, wanted, dict(tolerances), steps)
         else:
             question, base = asked(data, name=called or sanitised(model.stem), target=target, task=task)
             made, notices = pipeline.export_model(
-                model, question, home=home, base=base, wanted=wanted, tolerances=dict(tolerances), own=modules
+                model,
+                question,
+                home=home,
+                base=base,
+                wanted=wanted,
+                tolerances=dict(tolerances),
+                own=modules,
+                progress=steps,
             )
     document = {
         "folder": made.folder,

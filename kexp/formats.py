@@ -39,6 +39,8 @@ FORMATS: dict[str, Format] = {
     "torch_export": Format("model.pt2", "kexp.export.torch:exported", "torch", exact=True, backend="torch"),
     "torch_script": Format("model.pt", "kexp.export.torch:script", "torch", exact=True, backend="torch"),
     "tfjs": Format("tfjs", "kexp.export.tfjs:folder", "tfjs", exact=True),
+    "c": Format("c", "kexp.export.c:write", "c", parts=("tflite_int8",)),
+    "android": Format("android", "kexp.export.android:write", "android", parts=("tflite_int8",)),
 }
 FAMILIES: dict[str, str] = {  # -> what its option says
     "tflite": "Every TFLite variant that the kind of data has.",
@@ -47,6 +49,8 @@ FAMILIES: dict[str, str] = {  # -> what its option says
     "onnx": "An ONNX file.",
     "torch": "PyTorch files: torch.export and TorchScript.",
     "tfjs": "A TensorFlow.js folder; node is needed.",
+    "c": "C and C++: an array, LiteRT's C API, a program with a self-test.",
+    "android": "An Android project in Kotlin, to be built with Gradle.",
 }
 USUAL = ("keras", "saved_model", "tflite")  # families that are meant where none is named: they need nothing more
 

@@ -256,8 +256,12 @@ def measurements(found: Sequence[Measurement], missing: Mapping[str, str]) -> Gr
         rows = [one for one in found if one.device == device]
         wide = len({one.threads for one in rows}) > 1
         right = (*["threads"] * wide, "p50 ms", "p95 ms", "start ms", "size", "memory")
-        table = _table("file", *right, "runtime", right=right, fold=("runtime",))
+        table = _table("file", *right, right=right)
+        runtime = ""
         for one in rows:
+            if one.runtime != runtime:
+                runtime = one.runtime
+                table.add_row(dim(runtime))
             cells = [
                 *[str(one.threads)] * wide,
                 f"{one.p50_ms:.3g}",
@@ -266,7 +270,7 @@ def measurements(found: Sequence[Measurement], missing: Mapping[str, str]) -> Gr
                 "-" if one.bytes is None else size(one.bytes),
                 "-" if one.peak_bytes is None else size(one.peak_bytes),
             ]
-            table.add_row(one.artifact, *cells, one.runtime)
+            table.add_row(f"  {one.artifact}", *cells)
         parts += [Text(device, style="bold"), table]
     told = [one for one in found if one.operators]
     if told:
@@ -278,7 +282,7 @@ def measurements(found: Sequence[Measurement], missing: Mapping[str, str]) -> Gr
     for file, why in missing.items():
         parts.append(Text.assemble(_mark(False), f" {file}: {why}"))
     if found:
-        parts.append(dim("memory is an estimate: what the process took beyond what it had before the file was opened"))
+        parts.append(dim("memory: an estimate, what the process took beyond what it had before"))
     return Group(*parts)
 
 

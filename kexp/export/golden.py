@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,21 @@ def load_expected(folder: Path) -> tuple[NDArray[np.float64], dict[str, NDArray[
         return np.array(document["reference"], np.float64), outputs
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExportError(f"{folder / EXPECTED} cannot be read: {error}. Export again.") from error
+
+
+def binary(folder: Path, spec: DatasetSpec, format: str) -> bytes:
+    """Samples and the answers of `format` for programs without a decoder: golden.bin.
+
+    Three little-endian uint32 (samples, inputs, outputs), then all inputs and all outputs as float32. Raises
+    ExportError where there are no answers of that format.
+    """
+    _, outputs = load_expected(folder)
+    if format not in outputs:
+        raise ExportError(f"the golden vectors have no outputs of {format}. Export it together with this one.")
+    expected = outputs[format].astype("<f4")
+    samples = replayable(folder, spec, len(expected)).astype("<f4")
+    head = struct.pack("<3I", len(expected), int(np.prod(spec.shape)), spec.outputs)
+    return head + samples.tobytes() + expected.tobytes()
 
 
 def replayable(folder: Path, spec: DatasetSpec, rows: int) -> NDArray[Any]:

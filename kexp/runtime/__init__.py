@@ -39,6 +39,8 @@ RUNTIMES: dict[str, Row] = {
     "TorchScript": Row(".pt", "kexp.runtime.torch:TorchScriptRuntime", "torch"),
     "TensorFlow.js": Row("model.json", "kexp.runtime.tfjs:TensorFlowJsRuntime"),
     "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime", "tensorflow"),
+    "C": Row("model.h", "kexp.runtime.c:CRuntime"),
+    "Android": Row("settings.gradle.kts", "kexp.runtime.android:AndroidRuntime"),
 }
 
 
@@ -46,7 +48,8 @@ def title(path: Path, note: str = "") -> str:
     """Who runs a file, with the version: "LiteRT 2.3.0 (XNNPACK)". Raises ExportError where nobody does."""
     name = runtime_of(path)
     package = RUNTIMES[name].package
-    return f"{name}{f' {version(package)}' if package else ''}{f' ({note})' if note else ''}"
+    number = f" {version(package).partition('+')[0]}" if package else ""  # PyTorch's ends with +cpu
+    return f"{name}{number}{f' ({note})' if note else ''}"
 
 
 def open_runtime(path: Path, threads: int = 1) -> AbstractRuntime:
