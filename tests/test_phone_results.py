@@ -251,14 +251,17 @@ def test_the_qr_code_is_that_of_the_address_in_explicit_colours():
 
 @pytest.mark.parametrize("way", ["http", "https", "adb"])
 @pytest.mark.parametrize("alone", [True, False])
-def test_the_invitation_fits_80_columns(way, alone, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal: with the QR code
+@pytest.mark.parametrize("colours", [True, False])
+def test_the_invitation_fits_80_columns(way, alone, colours, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "" if colours else "1")
     fingerprint = ":".join(["A1"] * 32)
     to = Invitation(open=ADDRESS, url=ADDRESS, way=way, alone=alone, fingerprint=fingerprint, notices=("look",))
     told = text(screen.invitation(to))
     assert told.startswith(ADDRESS + "\n")
     assert max(map(len, told.splitlines())) <= 80
-    assert ("▀" in told) == (way != "adb" and not alone)
+    assert ("▀" in told) == (way != "adb" and not alone and colours)
     assert fingerprint in told.replace("\n", "").replace(" ", "")
 
 
@@ -266,7 +269,7 @@ def test_what_came_is_a_line_for_each_file_and_failed_check(files):
     posted = post(measured(files[0]), measured(files[1], checks=[check(value=0.5)]))
     received = results.parse(packed(posted), files)
     told = text(screen.received(received, True))
-    assert "✓ Pixel 7  model_float32.tflite  p50 0.41 ms  p95 0.50 ms" in told
+    assert "✓ Pixel 7  model_float32.tflite  p50 0.41 ms  p95 0.5 ms" in told
     assert "✗ Pixel 7  model_int8.tflite" in told
     assert "✗ golden gap 0.5000, limit 0.0200  look" in told
     assert "not kept" not in told
