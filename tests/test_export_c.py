@@ -22,6 +22,8 @@ from kexp.runtime import c as runtime
 from kexp.runtime import open_runtime
 from kexp.runtime.c import CRuntime, compile_program, find_library
 
+pytestmark = pytest.mark.needs("g++")
+
 NASTY = ('a "quoted"', "back\\slash", "??/", "*/ //", "tab\there", "$money", "قطة", "x\u202ey", "日本", "-", "7", "%s")
 
 

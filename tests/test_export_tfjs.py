@@ -19,6 +19,8 @@ from kexp.release import release
 from kexp.runtime import open_runtime
 from kexp.runtime.tfjs import LOOPS, operators
 
+pytestmark = pytest.mark.needs("node", "npm")
+
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
