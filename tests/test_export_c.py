@@ -185,6 +185,7 @@ def test_the_command_of_the_readme_works(digits, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.needs("cmake")
 def test_cmake_builds_and_tests_it(digits, tmp_path):
     path, _ = digits
     for command in (
