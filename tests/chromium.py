@@ -106,6 +106,10 @@ class Chromium:
     def size(self, width, height):
         self._do("size", width=width, height=height)
 
+    def installable(self):
+        """Why Chromium would not offer to install the page as an app."""
+        return self._do("installable")
+
     def requests(self):
         """ "GET https://..." of every request since `phone()`."""
         return self._do("requests")
@@ -153,6 +157,7 @@ class Served:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self.insecure = f"http://phone.test:{self._server.server_port}/"  # the same, as a phone in the LAN has it
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def __enter__(self):

@@ -18,6 +18,7 @@ const browser = await chromium.launch({
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP phone.test 127.0.0.1", // a name that is no secure context on plain http
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
   ],
@@ -68,6 +69,14 @@ const COMMANDS = {
   shot: async ({ path, whole = false, clear = false }) =>
     void (await page.screenshot({ path, fullPage: whole, omitBackground: clear })),
   size: ({ width, height }) => page.setViewportSize({ width, height }),
+  /** Why Chromium would not offer to install the page as an app. */
+  async installable() {
+    const session = await context.newCDPSession(page);
+    const { installabilityErrors } = await session.send("Page.getInstallabilityErrors");
+    const { errors } = await session.send("Page.getAppManifest");
+    return [...installabilityErrors, ...errors];
+  },
+
   requests: () => requests,
   errors: () => errors,
 };

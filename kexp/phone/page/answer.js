@@ -76,6 +76,7 @@ export class Answer {
     this.#headline.replaceChildren(data(shown, { class: "label" }));
     if (!several) this.#headline.append(h("span", { class: "share" }, percent(chosen[0][1])));
     this.#rows(ranked.slice(0, TOP), (row, [label, share], index) => {
+      row.dataset.lead = !several && index === 0; // its name and share are the headline
       row.dataset.chosen = several ? share >= 0.5 : index === 0;
       row.parts.name.textContent = label;
       row.parts.value.textContent = percent(share);
@@ -97,7 +98,7 @@ export class Answer {
       // Where the number lies among those of the training rows: three standard deviations to each side.
       const place = Math.min(1, Math.max(0, 0.5 + (value - means[index]) / (6 * (stds[index] || 1))));
       row.dataset.chosen = true;
-      row.dataset.scale = true;
+      row.dataset.scale = labels.length > 1 ? "several" : "single";
       row.parts.name.textContent = labels.length > 1 ? label : t("typical", { mean: number(means[index]) });
       row.parts.value.textContent = labels.length > 1 ? number(value) : "";
       row.parts.bar.style.setProperty("--share", place.toFixed(4));

@@ -121,7 +121,7 @@ function iso(word) {
     if (word.length === length) return day;
     const rest = Array.from(word.slice(length)).slice(1).join("");
     const time = isoTime(rest);
-    return time === null ? null : day + time;
+    return time === null ? null : moment(day, time);
   }
   return null;
 }
@@ -166,7 +166,13 @@ function isoTime(word) {
   const time = ISO_TIME.exec(word);
   if (!time || (time[5] !== undefined && time[2] !== time[4])) return null;
   const at = clock(time[1], time[3] ?? "0", time[5] ?? "0", time[6] ?? "");
-  return at === null ? null : (at - zone) / (DAY * 1000);
+  return at === null ? null : at - zone;
+}
+
+/** Days of a day and microseconds, rounded once, as Python divides, where the sum is exact. */
+function moment(day, microseconds) {
+  const whole = day * DAY * 1000 + microseconds;
+  return Number.isSafeInteger(whole) ? whole / (DAY * 1000) : day + microseconds / (DAY * 1000);
 }
 
 /** Microseconds since midnight, or null; digits beyond the sixth are cut off. */
@@ -178,9 +184,9 @@ function clock(hours, minutes, seconds, fraction = "") {
 /** Days since 1970-01-01 of a day that exists, else null. */
 function calendar(year, month, day) {
   if (year < 1 || month < 1 || month > 12 || day < 1) return null;
-  const moment = new Date(0);
-  moment.setUTCFullYear(year, month - 1, day);
-  return moment.getUTCMonth() === month - 1 && moment.getUTCDate() === day ? moment.getTime() / DAY : null;
+  const found = new Date(0);
+  found.setUTCFullYear(year, month - 1, day);
+  return found.getUTCMonth() === month - 1 && found.getUTCDate() === day ? found.getTime() / DAY : null;
 }
 
 const DIRECTIVES = {
@@ -208,7 +214,7 @@ function strptime(word, format) {
   const month = b ? MONTHS.findIndex((name) => name.startsWith(b.toLowerCase().slice(0, 3))) + 1 : Number(m);
   const day = calendar(year, month, Number(d));
   const time = clock(H, M, S);
-  return day === null || time === null ? null : day + time / (DAY * 1000);
+  return day === null || time === null ? null : moment(day, time);
 }
 
 // -- files -------------------------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ import { send } from "./device.js";
 import { load, replay } from "./golden.js";
 import { milliseconds, onLanguage, small, t } from "./text.js";
 
-const IDLE = 1200; // milliseconds of rest before the next variant is replayed
+const IDLE = 600; // milliseconds of rest before the next variant is replayed
 const NAME = /^\w+ phone (raw gap|gap)$/;
 
 export class Check {
   #about;
   #models;
+  #tell;
   #golden = null;
   #found = new Map(); // path -> what replay() answered
   #running = false;
@@ -22,8 +23,9 @@ export class Check {
   #table = h("tbody");
   #again = h("button", { type: "button", class: "plain", t: "checkAgain", id: "check-again", on: { click: () => this.all() } });
 
-  /** `models` opens variants: open(artifact) -> {model, changed, close()}. */
-  constructor(place, about, models) {
+  /** `models` opens variants: open(artifact) -> {model, changed, close()}; `tell` hears of every result. */
+  constructor(place, about, models, tell) {
+    this.#tell = tell;
     this.#about = about;
     this.#models = models;
     const head = h("tr", {}, ...["columnFile", "columnGap", "columnRaw", "columnTime"].map((key) => h("th", { scope: "col", t: key })));
@@ -33,8 +35,7 @@ export class Check {
       this.#verdict,
       this.#largest,
       h("details", {}, h("summary", { t: "checkDetails" }), table),
-      this.#sent,
-      this.#again,
+      h("div", { class: "foot" }, this.#sent, this.#again),
     );
     onLanguage(() => this.#draw());
   }
@@ -71,6 +72,7 @@ export class Check {
           await opened.close();
         }
         this.#draw();
+        this.#tell(this.results);
         if (this.#about.results) await this.#deliver();
       }
     } catch (error) {

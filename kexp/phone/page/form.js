@@ -202,7 +202,7 @@ const MAKERS = {
     const unknown = h("option", { value: "", t: "unknown" });
     const other = h("option", { value: OTHER, t: "otherChoice" });
     const known = column.choices.map((choice) => h("option", { value: choice }, choice || "—"));
-    const field = h("select", { id, dir: "auto", on: { change: changed } }, ...known, other, unknown);
+    const field = h("select", { id, on: { change: changed } }, ...known, other, unknown);
     let word = OTHER;
     return {
       nodes: [h("span", { class: "select" }, field)],

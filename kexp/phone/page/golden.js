@@ -4,23 +4,27 @@
 // from the raw samples (pictures, cells) through this page's own decoding, which tells whether the page feeds it right.
 
 import { encodeRow, parseCsv } from "./cells.js";
-import { read, tensor } from "./pixels.js";
+import { lossy, read, tensor } from "./pixels.js";
 import { latency } from "./runtime.js";
 
-/** A sample as the page makes it of the raw data, by the kind of data: name -> Float32Array. */
+/** The samples as the page makes them of the raw data, by the kind of data: {raw: Float32Arrays, lossy}. */
 const RAW = {
-  async image(names, spec, fetched) {
-    const values = [];
-    for (const name of names) values.push(tensor(await read(await (await fetched(name)).blob(), spec.shape)));
-    return values;
+  async image(names, spec) {
+    const found = { raw: [], lossy: false };
+    for (const name of names) {
+      const blob = await (await fetched(name)).blob();
+      found.raw.push(tensor(await read(blob, spec.shape)));
+      found.lossy ||= await lossy(blob);
+    }
+    return found;
   },
-  async table(names, spec, fetched) {
+  async table(names, spec) {
     const rows = parseCsv(await (await fetched("rows.csv")).text());
-    return rows.map((row) => encodeRow(row, spec.columns).values);
+    return { raw: rows.map((row) => encodeRow(row, spec.columns).values), lossy: false };
   },
 };
 
-/** Everything that a replay compares with: {names, outputs by format, exact, raw (Float32Arrays), jpeg}. */
+/** Everything that a replay compares with: {outputs by format, exact and raw (Float32Arrays), lossy}. */
 export async function load(about) {
   const spec = about.spec;
   const expected = await (await fetched("expected.json")).json();
@@ -29,9 +33,7 @@ export async function load(about) {
   const names = expected.samples;
   if (flat.length !== names.length * size) throw new Error(`inputs.bin holds ${flat.length} numbers`);
   const exact = names.map((_, i) => flat.subarray(i * size, (i + 1) * size));
-  const raw = await RAW[about.kind](names, spec, fetched);
-  const jpeg = names.some((name) => /\.jpe?g$/i.test(name));
-  return { names, outputs: expected.outputs, exact, raw, jpeg };
+  return { outputs: expected.outputs, exact, ...(await RAW[about.kind](names, spec)) };
 }
 
 async function fetched(name) {
@@ -61,7 +63,7 @@ export async function replay(about, artifact, model, golden, changed) {
     check(
       `${format} phone raw gap`,
       gap(raw, expected, deviations),
-      golden.jpeg ? limits.raw_gap_jpeg : limits.raw_gap,
+      golden.lossy ? limits.raw_gap_lossy : limits.raw_gap,
       "This browser decodes the samples to other numbers: try another browser, and report it.",
     ),
   ];

@@ -47,14 +47,13 @@ async function main() {
   current = models.open(selected);
   const kind = await KINDS[about.kind].begin(page);
   const device = deviceCard($("device"));
-  const check = new Check($("check"), about, models);
+  const check = new Check($("check"), about, models, variants.times);
   document.body.dataset.state = "shown";
   await runtime.start();
   await current;
   await kind.first();
   document.body.dataset.ready = true;
   await Promise.all([check.begin(selected), keep(device.offline, device.newer)]);
-  variants.times(check.results);
 }
 
 /** Opened variants, each once however many use it: two copies of a large model are more than some phones hold. */
@@ -148,7 +147,7 @@ function modelCard(place, about, selected, select) {
     for (const row of rows) {
       row.size.textContent = words.bytes(row.artifact.bytes);
       const found = results.find((result) => result.artifact === row.artifact.path);
-      row.time.textContent = found ? `${words.milliseconds(found.p50_ms)} ms` : "";
+      row.time.textContent = found ? words.milliseconds(found.p50_ms) : "";
     }
     const made = new Date(about.created);
     facts.replaceChildren(
@@ -190,7 +189,7 @@ function deviceCard(place) {
       ["kexp export --phone", "wayExport"],
     ];
     const list = ways.map(([command, key]) => h("li", {}, h("code", { dir: "ltr" }, command), " ", h("span", { t: key })));
-    place.append(h("p", { t: "insecure" }), h("ol", { class: "ways" }, ...list));
+    place.append(h("p", { t: "insecure" }), h("ul", { class: "ways" }, ...list));
   }
   place.append(h("p", { class: "muted", t: "private" }));
 

@@ -10,12 +10,25 @@ export async function keep(tell, newer) {
   try {
     const registration = await navigator.serviceWorker.register("sw.js", { scope: "./", updateViaCache: "none" });
     watch(registration, newer);
-    await navigator.serviceWorker.ready;
+    await active(registration);
     const answer = await ask(registration.active, { keep: used() });
     tell(answer.kept ? { state: "ready" } : { state: "failed", why: answer.why });
   } catch (error) {
     tell({ state: "failed", why: error.message });
   }
+}
+
+/** Wait for a worker that works; one that could not keep every file is given up by the browser. */
+async function active(registration) {
+  const first = registration.installing;
+  if (registration.active || !first) return navigator.serviceWorker.ready;
+  await new Promise((resolve, reject) => {
+    first.addEventListener("statechange", () => {
+      if (first.state === "activated") resolve();
+      if (first.state === "redundant") reject(new Error("a file could not be fetched, or is of another export"));
+    });
+  });
+  return registration;
 }
 
 /** Relative URLs of what the browser has fetched for this page: of the two WebAssembly variants, the one in use. */

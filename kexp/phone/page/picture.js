@@ -7,6 +7,9 @@ import { onLanguage, t, whole } from "./text.js";
 const PAUSE = 120; // milliseconds from one frame to the next: calm to look at, and cool in the hand
 const IDEAL = { width: { ideal: 640 }, height: { ideal: 480 } }; // the model sees less
 
+/** A digit of 8 x 8 is shown as its pixels, not blurred. */
+const sharpen = ({ target }) => (target.dataset.small = target.naturalWidth < 100);
+
 const live = () => globalThis.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia);
 
 export function begin({ spec, samples, input, actions, predict }) {
@@ -15,7 +18,7 @@ export function begin({ spec, samples, input, actions, predict }) {
   const still = h("img", {
     alt: "",
     hidden: true,
-    on: { load: () => (still.dataset.small = still.naturalWidth < 200) }, // a digit of 8 x 8 is shown as its pixels
+    on: { load: sharpen },
   });
   const seen = h("canvas", { width, height, role: "img", label: "seen" });
   const size = h("span", { class: "size" });
@@ -27,6 +30,7 @@ export function begin({ spec, samples, input, actions, predict }) {
     size.textContent = t("seenSize", { width: whole(width), height: whole(height) });
   });
 
+  const last = h("canvas");
   let stream = null;
   let facing = "environment";
   let asked = 0; // the latest picture asked for: an earlier one that is read later is not shown
@@ -92,7 +96,10 @@ export function begin({ spec, samples, input, actions, predict }) {
   async function watch(mine) {
     while (stream === mine) {
       if (video.videoWidth && !document.hidden) {
-        const picture = frame(video, video.videoWidth, video.videoHeight, spec.shape);
+        last.width = video.videoWidth;
+        last.height = video.videoHeight;
+        last.getContext("2d").drawImage(video, 0, 0); // what stays when the camera is frozen is what was answered
+        const picture = frame(last, last.width, last.height, spec.shape);
         draw(picture);
         await predict(tensor(picture));
       }
@@ -104,20 +111,16 @@ export function begin({ spec, samples, input, actions, predict }) {
     for (const track of which?.getTracks() ?? []) track.stop();
   }
 
-  /** Stop the camera; the last frame stays. */
+  /** Stop the camera; the last frame that was answered stays. */
   function halt() {
     asked++;
     if (!stream) return;
+    still.src = last.toDataURL("image/jpeg");
+    still.hidden = false;
+    video.hidden = true;
     stop(stream);
     stream = null;
-    const last = document.createElement("canvas");
-    last.width = video.videoWidth;
-    last.height = video.videoHeight;
-    last.getContext("2d").drawImage(video, 0, 0);
-    video.hidden = true;
     video.srcObject = null;
-    still.src = last.width ? last.toDataURL("image/jpeg") : "";
-    still.hidden = !last.width;
     buttons();
   }
 
@@ -134,7 +137,7 @@ export function begin({ spec, samples, input, actions, predict }) {
         "aria-pressed": "false",
         on: { click: () => sample(index) },
       },
-      h("img", { src: url, alt: "", loading: "lazy" }),
+      h("img", { src: url, alt: "", on: { load: sharpen } }),
     );
     onLanguage(() => button.setAttribute("aria-label", t("sample", { number: whole(index + 1) })));
     return button;

@@ -47,9 +47,13 @@ function bring(picture, [height, width, channels]) {
   return channels === 1 ? grey(fitted) : fitted;
 }
 
+let canvas; // one for all: a camera would make eight a second
+
 /** RGB of a drawable, on white where it is transparent. */
 function pixels(source, width, height) {
-  const canvas = globalThis.OffscreenCanvas ? new OffscreenCanvas(width, height) : element(width, height);
+  canvas ??= document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
   const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
   if (!context) throw new Error(`a canvas of ${width} x ${height} pixels is more than this browser gives`);
   context.fillStyle = "#fff";
@@ -65,17 +69,15 @@ function pixels(source, width, height) {
   return { width, height, channels: 3, data };
 }
 
-function element(width, height) {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  return canvas;
-}
+const starts = async (blob, from, marks) => {
+  const found = new Uint8Array(await blob.slice(from, from + marks.length).arrayBuffer());
+  return marks.every((mark, index) => found[index] === mark);
+};
 
-async function isJpeg(blob) {
-  const start = new Uint8Array(await blob.slice(0, 3).arrayBuffer());
-  return start[0] === 0xff && start[1] === 0xd8 && start[2] === 0xff;
-}
+const isJpeg = (blob) => starts(blob, 0, [0xff, 0xd8, 0xff]);
+
+/** Whether decoders may differ in the pixels: JPEG and WebP, by content. */
+export const lossy = async (blob) => (await isJpeg(blob)) || starts(blob, 8, [0x57, 0x45, 0x42, 0x50]);
 
 /** Averaged down to no less than twice the size wanted: libjpeg's reduced decoding averages 2, 4 or 8 pixels a side. */
 function draft(picture, [height, width]) {

@@ -6,18 +6,14 @@
 const PRECISION = 22; // bits of a coefficient: 32 - 8 - 2, so that a sum of products fits 32 bits
 const GAP = 2.0; // kexp.data.pictures.fit: pixels are averaged in whole boxes until this close to the size wanted
 
-/** The picture cut around its centre to the ratio of height and width, and resized to them. */
+/** The picture cut around its centre to the ratio of height and width, and resized to them: across, then down. */
 export function fit(picture, height, width) {
-  const box = centre(picture, height, width);
-  return resize(picture, height, width, box);
-}
-
-/** The box [left, top, right, bottom] around the centre with the ratio of height and width. */
-export function centre(picture, height, width) {
   const scale = Math.min(picture.width / width, picture.height / height);
-  const left = (picture.width - width * scale) / 2;
-  const top = (picture.height - height * scale) / 2;
-  return [left, top, picture.width - left, picture.height - top];
+  const left = Math.max(0, (picture.width - width * scale) / 2);
+  const top = Math.max(0, (picture.height - height * scale) / 2);
+  const bottom = picture.height - top;
+  picture = resize(picture, picture.height, width, [left, 0, picture.width - left, picture.height]);
+  return resize(picture, height, width, [0, top, width, bottom]);
 }
 
 export function resize(picture, height, width, box) {

@@ -2,8 +2,8 @@
 
 import { loadAndCompile, loadLiteRt, Tensor } from "./litert/index.js";
 
-const MEASURED = 40; // times of a measurement ...
-const LONGEST = 1500; // ... or as many as these milliseconds allow
+const MEASURED = 30; // times of a measurement ...
+const LONGEST = 800; // ... or as many as these milliseconds allow
 
 let started;
 

@@ -19,7 +19,7 @@ const WORDS = {
     again: "Try again",
     answer: "Answer",
     none: "none of the labels",
-    speed: "{p50} ms a run, 95 % within {p95} ms",
+    speed: "{p50} a run, 95 % within {p95}",
     typical: "training mean {mean}",
     picture: "Picture",
     camera: "Camera",
@@ -74,7 +74,7 @@ const WORDS = {
     columnFile: "Variant",
     columnGap: "Same input",
     columnRaw: "Raw samples",
-    columnTime: "ms",
+    columnTime: "Time",
     sending: "Sending to the computer …",
     sent: "Sent to the computer.",
     notSent: "Not sent, the computer does not answer.",
@@ -111,7 +111,7 @@ const WORDS = {
     again: "أعد المحاولة",
     answer: "النتيجة",
     none: "لا ينطبق أي وسم",
-    speed: "{p50} ملّي ثانية للتشغيل، 95٪ خلال {p95} ملّي ثانية",
+    speed: "{p50} للتشغيل، 95٪ خلال {p95}",
     typical: "متوسط التدريب {mean}",
     picture: "الصورة",
     camera: "الكاميرا",
@@ -166,7 +166,7 @@ const WORDS = {
     columnFile: "النسخة",
     columnGap: "المدخل نفسه",
     columnRaw: "أمثلة خام",
-    columnTime: "م‌ث",
+    columnTime: "الزمن",
     sending: "جارٍ الإرسال إلى الحاسوب …",
     sent: "أُرسلت إلى الحاسوب.",
     notSent: "لم تُرسل، الحاسوب لا يجيب.",
@@ -234,7 +234,7 @@ export function onLanguage(listener) {
 
 /** A phrase, with {name}s filled in. */
 export function t(key, values = {}) {
-  return WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  return WORDS[language][key].replace(/\{(\w+)\}|\d/g, (found, name) => (name ? values[name] : whole(found)));
 }
 
 export const has = (key) => key in WORDS[language];
@@ -251,13 +251,17 @@ export const whole = (value) => formatter({ maximumFractionDigits: 0 }).format(v
 /** Differences are far below one: 1.2e-7 says more than 0. */
 export function small(value) {
   if (typeof value !== "number") return value;
-  if (value !== 0 && value < 0.001) return formatter({ notation: "scientific", maximumSignificantDigits: 2 }).format(value);
-  return formatter({ maximumSignificantDigits: 2 }).format(value);
+  const plain = formatter({ maximumSignificantDigits: 2 });
+  if (value === 0 || value >= 0.001) return plain.format(value);
+  const exponent = Math.floor(Math.log10(value));
+  const raised = [...String(-exponent)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("");
+  return `\u2066${plain.format(value / 10 ** exponent)} × ${plain.format(10)}⁻${raised}\u2069`; // left to right, always
 }
 
 export function milliseconds(value) {
   const digits = value < 1 ? 2 : value < 100 ? 1 : 0;
-  return formatter({ minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+  const options = { style: "unit", unit: "millisecond", minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return formatter(options).format(value);
 }
 
 export function bytes(count) {
