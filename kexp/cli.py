@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import json
 import os
-import signal
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -26,6 +25,8 @@ from kexp.records import Task, to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from kexp.phone import Way
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -154,6 +155,12 @@ def _work() -> Iterator[None]:
         os.dup2(kept[1], 2)
         for descriptor in (*kept, nowhere):
             os.close(descriptor)
+
+
+def _notice(text: str) -> None:
+    from kexp import screen
+
+    screen.show(screen.dim(text), stderr=True)
 
 
 def _answer(as_json: bool, document: Any, *tables: RenderableType) -> None:
@@ -341,7 +348,7 @@ def evaluate(name: str | None, home: Path, as_json: bool) -> None:
     "formats",
     multiple=True,
     type=Row("kexp.formats", "FORMATS"),
-    help="One format; may be repeated. None at all: those of the experiment, or every one.",
+    help="One format; may be repeated. None at all: those of the experiment, or keras, saved_model and tflite.",
 )
 @click.option(
     "--tolerance",
@@ -384,16 +391,23 @@ def export(
     if model is None and (data or target or task or called or modules):
         raise click.UsageError("--data, --target, --task, --name and --module go with a MODEL.keras")
     wanted = [*(family for family, given in families.items() if given), *formats]
-    if wanted:
+    if wanted and "keras" not in wanted:
         wanted.append("keras")
     notices: list[str] = []
-    with _work():
+    with _work(), screen.Steps() as steps:
         if model is None or data is None:
-            made = pipeline.export(home, name, wanted, dict(tolerances))
+            made = pipeline.export(home, name, wanted, dict(tolerances), steps)
         else:
             question, base = asked(data, name=called or sanitised(model.stem), target=target, task=task)
             made, notices = pipeline.export_model(
-                model, question, home=home, base=base, wanted=wanted, tolerances=dict(tolerances), own=modules
+                model,
+                question,
+                home=home,
+                base=base,
+                wanted=wanted,
+                tolerances=dict(tolerances),
+                own=modules,
+                progress=steps,
             )
     document = {
         "folder": made.folder,
@@ -495,7 +509,7 @@ def bench(what: str | None, threads: tuple[int, ...], home: Path, as_json: bool)
 @click.option("--adb", is_flag=True, help="To an Android phone on a USB cable.")
 @click.option("--host", metavar="ADDRESS", help="Of this computer. Default: the one in the local network.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Default: 8765; in use: a free one, as for 0.")
-@click.option("--once", is_flag=True, help="End after the first results.")
+@click.option("--once", is_flag=True, help="End when one phone has measured every file.")
 @click.option("--for", "seconds", type=Parsed("duration", parse_duration), help="End after this long: 90s, 10m.")
 @home_option
 @json_option
@@ -521,22 +535,16 @@ def phone(
 
     from kexp import pipeline, screen
 
-    # `kill` is to end it as Ctrl-C does: what was set up on the phone is undone.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = False
     with contextlib.ExitStack() as stack:
         with _work():
-            opening = pipeline.phone(
-                home, what, way="adb" if adb else "https" if https else "http", host=host, port=port
-            )
+            way: Way = "adb" if adb else "https" if https else "http"
+            opening = pipeline.phone(home, what, way=way, host=host, port=port, notice=_notice)
             session = stack.enter_context(opening)
-        try:
-            screen.show(screen.invitation(session.invitation), stderr=True)
-            for received, kept in session.results(once=once, seconds=seconds):
-                screen.show(screen.received(received, kept), stderr=as_json)
-                failed |= not all(check.ok for result in received.results for check in result.checks)
-        except KeyboardInterrupt:
-            failed = False
+        screen.show(screen.invitation(session.invitation), stderr=True)
+        for received, kept in session.results(once=once, seconds=seconds):
+            screen.show(screen.received(received, kept), stderr=as_json)
+            failed |= not all(check.ok for result in received.results for check in result.checks)
         document = session.document()
     if as_json:
         _answer(as_json, document)

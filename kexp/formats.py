@@ -41,6 +41,9 @@ FORMATS: dict[str, Format] = {
     "tfjs": Format("tfjs", "kexp.export.tfjs:folder", "tfjs", exact=True),
     "c": Format("c", "kexp.export.c:write", "c", parts=("tflite_int8",)),
     "android": Format("android", "kexp.export.android:write", "android", parts=("tflite_int8",)),
+    "phone": Format(
+        "phone", "kexp.phone.bundle:write", "phone", parts=("tflite_float32", "tflite_float16", "tflite_int8")
+    ),
 }
 FAMILIES: dict[str, str] = {  # -> what its option says
     "tflite": "Every TFLite variant that the kind of data has.",
@@ -50,6 +53,7 @@ FAMILIES: dict[str, str] = {  # -> what its option says
     "torch": "PyTorch files: torch.export and TorchScript.",
     "tfjs": "A TensorFlow.js folder; node is needed.",
     "c": "C and C++: an array, LiteRT's C API, a program with a self-test.",
+    "phone": "The page of kexp phone, as a folder for any https host.",
     "android": "An Android project in Kotlin, to be built with Gradle.",
 }
 USUAL = ("keras", "saved_model", "tflite")  # families that are meant where none is named: they need nothing more

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from kexp.release import Release
 
 
+Progress = Callable[[int, int, str], None]  # how many steps of how many are done, and what comes next
+
+
 class Initial(NamedTuple):
     """What `init` saw and wrote."""
 
@@ -128,8 +131,9 @@ def evaluate(home: Path, name: str | None = None) -> dict[str, Any]:
 
 
 def export(
-    home: Path, name: str | None = None, wanted: Sequence[str] = (), tolerances: dict[str, float] | None = None
-) -> Release:
+    home: Path, name: str | None = None, wanted: Sequence[str] = (), tolerances: dict[str, float] | None = None,
+    progress: Progress = lambda done, total, text: None,
+) -> Release:  # fmt: skip
     """Convert the best model, hold each file to the gate, and keep what passes in exported/<name>/."""
     from kexp.release import release
 
@@ -138,13 +142,14 @@ def export(
         return release(
             run.need_model(), Dataset.open(run.data), wanted or question.formats, home / "exported" / run.name,
             tolerances={**question.tolerances, **(tolerances or {})}, trial=run.get("best_trial"),
-            evaluation=evaluation.stored(run), modules=modules(question),
+            evaluation=evaluation.stored(run), modules=modules(question), progress=progress,
         )  # fmt: skip
 
 
 def export_model(
     model: Path, question: Experiment, *, home: Path, base: Path = Path(), wanted: Sequence[str] = (),
     tolerances: dict[str, float] | None = None, own: Sequence[str] = (),
+    progress: Progress = lambda done, total, text: None,
 ) -> tuple[Release, list[str]]:  # fmt: skip
     """`export` for a Keras model that kexp did not make, on the data of `question`; and what was found out about it.
 
@@ -160,6 +165,7 @@ def export_model(
         made = release(
             path, found.dataset, wanted or question.formats, home / "exported" / question.name,
             tolerances={**question.tolerances, **(tolerances or {})}, modules=["kexp.models.layers", *own],
+            progress=progress,
         )  # fmt: skip
     return made, [*found.dataset.notices, *found.notices]
 
@@ -171,10 +177,16 @@ def verify_folder(folder: Path) -> tuple[list[Artifact], list[Check]]:
 
 def bench(
     home: Path, which: str | None = None, *, threads: Sequence[int] = (1,),
-    progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+    progress: Progress = lambda done, total, text: None,
 ) -> tuple[list[Measurement], dict[str, str]]:  # fmt: skip
-    """How fast every exported file of a run, or in a folder, is on this machine; why one was not measured, by file."""
-    return benchmark.benchmark(exported(home, which), threads, progress)
+    """How fast every exported file of a run, or in a folder, is here and on the phones that told; why not, by file."""
+    folder = exported(home, which).resolve()
+    found, missing = benchmark.benchmark(folder, threads, progress)
+    if store.exists(home, folder.name):
+        with RunStore.open(home, folder.name) as run:
+            phones = [one for device in run.devices() for one in device["measurements"]]
+        found += [from_json(Measurement, one) for one in phones]
+    return found, missing
 
 
 def exported(home: Path, which: str | None = None) -> Path:
@@ -191,16 +203,17 @@ def exported(home: Path, which: str | None = None) -> Path:
 
 @contextlib.contextmanager
 def phone(
-    home: Path, what: str | None = None, *, way: Way = "http", host: str | None = None, port: int | None = None
-) -> Iterator[Session]:
-    """Serve an export to phones while this lasts: that of the run `what`, of the latest, or the folder `what`.
+    home: Path, which: str | None = None, *, way: Way = "http", host: str | None = None, port: int | None = None,
+    notice: Callable[[str], None] = lambda text: None,
+) -> Iterator[Session]:  # fmt: skip
+    """Serve an export to phones while this lasts: that of the run `which`, of the latest, or the folder `which`.
 
     What phones measure is kept with the run of the folder's name, where its model is the one that was exported.
     """
     from kexp.phone import serve
     from kexp.phone.bundle import bundle
 
-    folder = exported(home, what).resolve()
+    folder = exported(home, which).resolve()
     document, _ = manifest(folder)
 
     def keep(entries: list[dict[str, Any]]) -> bool:
@@ -210,7 +223,8 @@ def phone(
             return run.add_devices(document.get("model", ""), entries)
 
     artifacts = [from_json(Artifact, item) for item in document["artifacts"]]
-    with serve(artifacts, bundle(folder, results=True), keep, way=way, host=host, port=port) as session:
+    files = bundle(folder, results=True, notice=notice)
+    with serve(artifacts, files, keep, way=way, host=host, port=port) as session:
         yield session
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from kexp.formats import formats as formats_of
 from kexp.records import Artifact, Check, DatasetSpec
 from kexp.runtime import import_modules, open_runtime
 
+Progress = Callable[[int, int, str], None]
 CALIBRATION_ROWS = 256
 GATE_ROWS = 4000  # validation rows, evenly spaced, where there are more: int16x8 takes milliseconds for each
 
@@ -52,11 +53,13 @@ def release(
     trial: int | None = None,
     evaluation: Mapping[str, Any] | None = None,
     modules: Sequence[str] = ("kexp.models.layers",),
+    progress: Progress = lambda done, total, text: None,
 ) -> Release:
     """Export the .keras file `model` in `formats` (names or "tflite"; all if empty) to `folder`.
 
     `tolerances` are largest metric drops by format, `evaluation` the document of `evaluate` for the model
-    card. Training rows calibrate, validation rows decide. Raises ExportError for formats that do not suit
+    card; `progress` is told how many steps of how many are done, and the next one. Training rows calibrate, validation
+    rows decide. Raises ExportError for formats that do not suit
     the data.
     """
     spec = dataset.spec
@@ -73,7 +76,15 @@ def release(
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         simple = [name for name in wanted if not FORMATS[name].parts]
-        made = export.export(model, spec, np.asarray(dataset.x[train]), simple, staging, modules=modules)
+        packages = [name for name in wanted if FORMATS[name].parts]
+        steps = 2 * len(simple) + len(packages)
+
+        def converting(done: int) -> None:
+            progress(done, steps, f"making {simple[min(done, len(simple) - 1)]}")
+
+        converting(0)
+        calibration = np.asarray(dataset.x[train])
+        made = export.export(model, spec, calibration, simple, staging, modules=modules, progress=converting)
         keras = open_runtime(model)
         names = golden.write(dataset, staging / "golden")
         samples = golden.read(staging / "golden", spec)
@@ -81,7 +92,8 @@ def release(
             staging=staging, dataset=dataset, x=x, y=y, reference=keras.predict(x), samples=samples,
             allowed=allowed, trial=trial,
         )  # fmt: skip
-        for name in simple:
+        for done, name in enumerate(simple, len(simple)):
+            progress(done, steps, f"checking {name}")
             gate.judge(name, made[name])
 
         def describe() -> None:
@@ -95,10 +107,10 @@ def release(
                 golden=verify.digest(staging / "golden"),
             )  # fmt: skip
 
-        packages = [name for name in wanted if FORMATS[name].parts]
         if packages and gate.artifacts:
             describe()  # packages hold the golden answers of their parts, and what export.json says of them
-        for name in packages:
+        for done, name in enumerate(packages, 2 * len(simple)):
+            progress(done, steps, f"making {name}")
             gate.judge(name, _pack(name, spec, gate))
         if gate.artifacts:
             describe()

@@ -301,17 +301,17 @@ def predictions(answers: Sequence[Prediction]) -> Group:
     return Group(table, *(warning(f"{a.source}: {text}") for a in answers for text in a.warnings))
 
 
-def devices(found: Sequence[Mapping[str, Any]]) -> Table:
-    """What phones measured of the exported files: `RunStore.devices`."""
+def devices(found: Sequence[Mapping[str, Any]]) -> Group:
+    """What phones measured of the exported files, `RunStore.devices`, below something else."""
     times = ("p50 ms", "p95 ms")
     table = _table("device", "file", *times, "golden", "when", right=times, fold=("device",))
     for device in found:
         for measured in device["measurements"]:
             own = [check["ok"] for check in device["checks"] if check["name"].split()[0] == measured["artifact"]]
-            spent = (f"{measured['p50_ms']:.2f}", f"{measured['p95_ms']:.2f}")
+            spent = (f"{measured['p50_ms']:.3g}", f"{measured['p95_ms']:.3g}")
             mark = _mark(all(own)) if own else "-"
             table.add_row(device["device"], measured["artifact"], *spent, mark, device["when"][:16].replace("T", " "))
-    return table
+    return Group(Text(), table)
 
 
 def received(post: Received, kept: bool) -> Group:
@@ -320,7 +320,7 @@ def received(post: Received, kept: bool) -> Group:
     for sha256, measured, checks in post.results:  # noqa: B007
         bad = [check for check in checks if not check.ok]
         verdict = _mark(not bad) if checks else Text("-", style="dim")
-        spent = f"p50 {measured.p50_ms:.2f} ms  p95 {measured.p95_ms:.2f} ms"
+        spent = f"p50 {measured.p50_ms:.3g} ms  p95 {measured.p95_ms:.3g} ms"
         lines.append(Text.assemble(verdict, " ", (post.device, "bold"), f"  {measured.artifact}  {spent}"))
         for check in bad:
             what = f"  ✗ {check.name.partition(' ')[2]} {number(check.value)}, limit {number(check.limit)}"
@@ -359,7 +359,8 @@ def invitation(to: Invitation) -> Group:
     """The address to open, as text and as a QR code, and what will work there."""
     first, second = WAYS["here" if to.alone else to.way]
     parts: list[RenderableType] = [Text(to.open, style="bold", no_wrap=True, overflow="fold")]
-    if console(stderr=True).is_terminal and to.way != "adb" and not to.alone:
+    out = console(stderr=True)  # without colours a dark terminal would show the code's negative
+    if out.is_terminal and out.color_system and not out.no_color and to.way != "adb" and not to.alone:
         parts += [Text(), qr_code(to.open), Text()]
     if to.phone:
         parts.append(Text.assemble("On the cable: ", (to.phone, "bold")))

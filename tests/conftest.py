@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -14,6 +15,18 @@ def home(tmp_path, monkeypatch):
     """An empty folder that runs/ and exported/ go to."""
     monkeypatch.setenv("KEXP_HOME", str(tmp_path))
     return tmp_path
+
+
+PACKAGES = {"node": "nodejs", "qemu-aarch64-static": "qemu-user-static"}  # Debian's, where it is not called the same
+
+
+def pytest_runtest_setup(item):
+    """`@pytest.mark.needs("node")`: a test of what kexp does with another program, which not every machine has."""
+    for mark in item.iter_markers("needs"):
+        missing = [program for program in mark.args if shutil.which(program) is None]
+        if missing:
+            packages = " ".join(PACKAGES.get(program, program) for program in missing)
+            pytest.skip(f"{', '.join(missing)} not installed: apt-get install {packages}")
 
 
 def _refuse_skips(report):

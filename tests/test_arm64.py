@@ -17,7 +17,7 @@ from kexp.export import graph
 from kexp.runtime import open_runtime
 from kexp.runtime.litert import schema
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.needs("qemu-aarch64-static", "apt-get", "dpkg-deb")]
 FLOAT = 1e-5  # sums in another order; measured: 2e-7
 NETS = ("digits", "people")
 EXACT = ("model_float32", "model_float16", "model_dynamic")

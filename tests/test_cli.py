@@ -45,7 +45,6 @@ def test_help_lists_the_commands_in_the_order_of_the_work(kexp):
     status, out, _ = kexp("--help")
     assert status == 0
     assert re.findall(r"^  (\w+)  ", out.partition("Commands:")[2], flags=re.MULTILINE) == COMMANDS
-    assert COMMANDS == ["init", "search", "list", "show", "evaluate", "export", "verify", "run", "bench", "phone", "clean"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -301,7 +300,8 @@ def test_export_asks_for_the_formats_and_always_for_keras(kexp, home, monkeypatc
         pipeline, "export", lambda *arguments: asked.append(arguments) or Release(home, [], [], {}, True)
     )
     assert kexp("export", *options, "--tolerance", "tflite_int8=0.5")[0] == 0
-    assert asked == [(home, None, formats, {"tflite_int8": 0.5})]
+    ((*arguments, progress),) = asked
+    assert arguments == [home, None, formats, {"tflite_int8": 0.5}] and callable(progress)
 
 
 # -- what is printed -----------------------------------------------------------------------------

@@ -20,11 +20,11 @@ import tree_sitter_kotlin
 from kexp import export
 from kexp.errors import ExportError
 from kexp.export import android, card, golden, metadata
+from kexp.export.android import ASSETS
 from kexp.export.package import Package
 from kexp.records import Artifact, from_json
 from kexp.release import release
 from kexp.runtime import open_runtime
-from kexp.runtime.android import ASSETS
 
 KOTLIN = tree_sitter.Parser(tree_sitter.Language(tree_sitter_kotlin.language()))
 NASTY = (

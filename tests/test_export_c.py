@@ -22,6 +22,8 @@ from kexp.runtime import c as runtime
 from kexp.runtime import open_runtime
 from kexp.runtime.c import CRuntime, compile_program, find_library
 
+pytestmark = pytest.mark.needs("g++")
+
 NASTY = ('a "quoted"', "back\\slash", "??/", "*/ //", "tab\there", "$money", "قطة", "x\u202ey", "日本", "-", "7", "%s")
 
 
@@ -183,6 +185,7 @@ def test_the_command_of_the_readme_works(digits, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.needs("cmake")
 def test_cmake_builds_and_tests_it(digits, tmp_path):
     path, _ = digits
     for command in (

@@ -124,15 +124,18 @@ def test_wrong_labels_are_noticed(digits, impostor):
         assert failed(verify.told(format, spec, wrong)) == {f"{format} description"}
 
 
-def test_nothing_of_this_machine_is_in_the_files(digits):
+def test_nothing_of_this_machine_or_of_the_data_is_in_the_files(digits):
     import zipfile
 
+    dataset = small_models.digits_net().dataset
+    samples = [sample.astype(np.float32).tobytes() for sample in np.asarray(dataset.x[dataset.rows("train")])]
     for format in BOTH:
         with zipfile.ZipFile(digits.folder / FORMATS[format].file) as archive:
             for name in archive.namelist():
                 assert not name.endswith(".debug_pkl")
                 content = archive.read(name)
                 assert b"site-packages" not in content and b"/kexp/" not in content, name
+                assert not any(sample in content for sample in samples), name
 
 
 ALONE = """

@@ -389,16 +389,19 @@ LAN = "192.168.7.7"
 
 
 @pytest.mark.slow
+@pytest.mark.needs("chromium")
 def test_by_plain_http_from_the_network_a_browser_gives_no_camera(tmp_path):
     assert probed(tmp_path, host=LAN) == {"secure": False, "camera": False, "worker": False}
 
 
 @pytest.mark.slow
+@pytest.mark.needs("chromium")
 def test_by_localhost_as_over_the_cable_a_browser_gives_all(tmp_path):
     assert probed(tmp_path, host="localhost") == {"secure": True, "camera": True, "worker": True, "registered": "yes"}
 
 
 @pytest.mark.slow
+@pytest.mark.needs("chromium")
 def test_a_certificate_that_is_not_trusted_gives_no_offline_use_even_if_its_warning_is_passed_over(tmp_path):
     held = certificates.credentials(LAN, tmp_path / "ca")
     found = probed(tmp_path / "browser", host=LAN, context=held.context, anyway=True)
@@ -416,6 +419,7 @@ def pinned(place):
 
 
 @pytest.mark.slow
+@pytest.mark.needs("chromium")
 def test_a_certificate_that_is_accepted_gives_all(tmp_path):
     held = certificates.credentials(LAN, tmp_path / "ca")
     found = probed(tmp_path / "browser", pinned(tmp_path / "ca"), host=LAN, context=held.context)
@@ -423,6 +427,7 @@ def test_a_certificate_that_is_accepted_gives_all(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.needs("chromium")
 @pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("language", ["en", "ar"])
 def test_the_page_with_the_certificate_sees_whether_it_is_trusted(tmp_path, trusted, language):

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import types
 import urllib.request
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_a_post_becomes_records(files):
         (5, 6, True),
         ("yes", "yes", True),
         ("no", "yes", False),
+        ("not a number", 0.02, False),  # what the page makes of it
     ],
 )
 @pytest.mark.parametrize("claimed", [True, False])
@@ -142,7 +144,6 @@ BAD = {
     "lines in advice": lambda a: packed(post(measured(a, checks=[check(advice="a\nb")]))),
     "ok as text": lambda a: packed(post(measured(a, checks=[check(ok="yes")]))),
     "a limit that is none": lambda a: packed(post(measured(a, checks=[check(limit=None)]))),
-    "text held to a number": lambda a: packed(post(measured(a, checks=[check(value="no")]))),
     "a number held to text": lambda a: packed(post(measured(a, checks=[check(limit="yes")]))),
 }
 
@@ -250,14 +251,17 @@ def test_the_qr_code_is_that_of_the_address_in_explicit_colours():
 
 @pytest.mark.parametrize("way", ["http", "https", "adb"])
 @pytest.mark.parametrize("alone", [True, False])
-def test_the_invitation_fits_80_columns(way, alone, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal: with the QR code
+@pytest.mark.parametrize("colours", [True, False])
+def test_the_invitation_fits_80_columns(way, alone, colours, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "" if colours else "1")
     fingerprint = ":".join(["A1"] * 32)
     to = Invitation(open=ADDRESS, url=ADDRESS, way=way, alone=alone, fingerprint=fingerprint, notices=("look",))
     told = text(screen.invitation(to))
     assert told.startswith(ADDRESS + "\n")
     assert max(map(len, told.splitlines())) <= 80
-    assert ("▀" in told) == (way != "adb" and not alone)
+    assert ("▀" in told) == (way != "adb" and not alone and colours)
     assert fingerprint in told.replace("\n", "").replace(" ", "")
 
 
@@ -265,7 +269,7 @@ def test_what_came_is_a_line_for_each_file_and_failed_check(files):
     posted = post(measured(files[0]), measured(files[1], checks=[check(value=0.5)]))
     received = results.parse(packed(posted), files)
     told = text(screen.received(received, True))
-    assert "✓ Pixel 7  model_float32.tflite  p50 0.41 ms  p95 0.50 ms" in told
+    assert "✓ Pixel 7  model_float32.tflite  p50 0.41 ms  p95 0.5 ms" in told
     assert "✗ Pixel 7  model_int8.tflite" in told
     assert "✗ golden gap 0.5000, limit 0.0200  look" in told
     assert "not kept" not in told
@@ -276,29 +280,69 @@ def test_what_came_is_a_line_for_each_file_and_failed_check(files):
 
 
 def test_the_export_is_that_of_the_run_of_the_latest_or_a_folder(home, files, monkeypatch):
+    stub = types.ModuleType("kexp.phone.bundle")
+    stub.bundle = lambda folder, **options: {"index.html": str(folder).encode()}
+    monkeypatch.setitem(sys.modules, "kexp.phone.bundle", stub)
     folder = home.resolve() / "exported" / "digits"
     monkeypatch.chdir(home)
     for what in (None, "digits", str(folder), "exported/digits", "./exported/digits/"):
-        assert pipeline.exported(home, what) == folder
-    monkeypatch.chdir(folder.parent)
-    (home / "exported" / "digits").rename(home / "exported" / "moved")
-    assert pipeline.exported(home, "moved").name == "moved"
+        with pipeline.phone(home, what, host="127.0.0.1", port=0) as session:
+            url = session.invitation.url
+            with urllib.request.urlopen(url, timeout=30) as page:
+                assert page.read() == str(folder).encode()
+            send(url, post(measured(files[0])))
+            assert [kept for _, kept in session.results(once=True)] == [True]
 
 
 def test_what_is_not_exported_is_told_how(home):
+    def opened(what=None):
+        with pipeline.phone(home, what):
+            pass
+
     with pytest.raises(RunError, match="kexp search"):
-        pipeline.exported(home, None)
+        opened()
     searched(home)
     for what in (None, "digits"):
         with pytest.raises(ExportError, match="kexp export digits --tflite"):
-            pipeline.exported(home, what)
+            opened(what)
     with pytest.raises(RunError, match="Did you mean 'digits'"):
-        pipeline.exported(home, "digit")
-    with pytest.raises(ExportError, match="no folder that is there"):
-        pipeline.exported(home, "some/where")
+        opened("digit")
     exported(home, formats=())
-    with pytest.raises(ExportError, match=r"no \.tflite file"):
-        pipeline.exported(home, "digits")
+    with pytest.raises(ExportError, match=r"no \.tflite"):
+        opened("digits")
+
+
+def test_a_page_that_posts_all_it_has_each_time_is_heard_once(home, files):
+    kept = []
+    pages = {f"model/{file.path}": b"" for file in files}
+    with serve(files, pages, lambda entries: not kept.extend(entries), host="127.0.0.1", port=0) as session:
+        url = session.invitation.url
+        first, second = measured(files[0]), measured(files[1])
+        for posted in (post(first), post(first), post(first, second, device="Pixel 8"), post(first, second)):
+            send(url, posted)
+        found = [
+            (received.device, [result.measurement.artifact for result in received.results])
+            for received, _ in session.results(seconds=0.01)
+        ]
+        assert found == [
+            ("Pixel 7", [files[0].path]),
+            ("Pixel 8", [files[0].path, files[1].path]),
+            ("Pixel 7", [files[1].path]),
+        ]
+        assert len(kept) == 4
+        send(url, post(measured(files[0], p50_ms=0.1)))  # it was measured again
+        assert [len(received.results) for received, _ in session.results(once=True)] == [1]
+
+
+def test_once_is_when_one_phone_has_measured_every_file(files):
+    pages = {f"model/{file.path}": b"" for file in files}
+    with serve(files, pages, lambda entries: True, host="127.0.0.1", port=0) as session:
+        url = session.invitation.url
+        for posted in (post(measured(files[0])), post(measured(files[1]), device="Pixel 8"), post(measured(files[1]))):
+            send(url, posted)
+        send(url, post(measured(files[0]), device="late"))
+        found = session.results(once=True)
+        assert [received.device for received, _ in found] == ["Pixel 7", "Pixel 8", "Pixel 7"]
 
 
 # -- the command ----------------------------------------------------------------------------------
@@ -308,7 +352,7 @@ PROGRAM = """
 import signal, sys, types
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored for what runs behind
 page = types.ModuleType("kexp.phone.bundle")
-page.bundle = lambda folder, *, results: {"index.html": b"the page"}
+page.bundle = lambda folder, *, results, notice: {"index.html": b"the page"}
 sys.modules["kexp.phone.bundle"] = page
 from kexp.cli import main
 sys.argv = ["kexp", *sys.argv[1:]]
@@ -390,6 +434,27 @@ def test_ctrl_c_and_kill_end_it_cleanly(home, files, ending):
     assert len(json.loads(out)["devices"]) == 1  # what came before the end counts
 
 
+def test_signals_are_ours_while_it_serves_and_an_ignored_one_stays_ignored(files):
+    def handlers():
+        return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    before = handlers()
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with serve(files, {}, bool, host="127.0.0.1", port=0) as session:
+            interrupt, kill = handlers()
+            assert kill == signal.SIG_IGN
+            assert interrupt != before[0]
+            send(session.invitation.url, post(measured(files[0])))
+            signal.raise_signal(signal.SIGINT)  # while nobody listens
+            assert len(list(session.results())) == 1
+            with pytest.raises(KeyboardInterrupt):  # somebody is in a hurry
+                signal.raise_signal(signal.SIGINT)
+        assert handlers() == [before[0], signal.SIG_IGN]
+    finally:
+        signal.signal(signal.SIGTERM, before[1])
+
+
 def test_it_ends_after_the_given_time(home, files):
     with command(home, "--json", "--for", "0.2s", *HERE) as (process, url):
         out, _ = process.communicate(timeout=60)
@@ -406,8 +471,8 @@ def test_a_cable_needs_no_more(home, kexp, more):  # noqa: F811
 def test_results_that_nobody_takes_are_refused_in_time(files, monkeypatch):
     monkeypatch.setattr("kexp.phone.WAITING_RESULTS", 2)
     with serve(files, {}, lambda entries: True, host="127.0.0.1", port=0) as session:
-        for _ in range(2):
-            send(session.invitation.url, post(measured(files[0])))
+        for file in files:
+            send(session.invitation.url, post(measured(file)))
         with pytest.raises(urllib.error.HTTPError, match="400"):
             send(session.invitation.url, post(measured(files[0])))
         assert len(list(session.results(seconds=0.01))) == 2

@@ -13,7 +13,7 @@ import pytest
 from phone_site import FILES, TOKEN, ask, serving
 
 from kexp.errors import PhoneError
-from kexp.phone import address
+from kexp.phone import address, site
 from kexp.phone import server as web
 
 
@@ -235,7 +235,7 @@ def test_a_file_is_compressed_once(monkeypatch):
         time.sleep(0.05)  # the others come meanwhile
         return compress(body, *level, **options)
 
-    monkeypatch.setattr(web.gzip, "compress", counting)
+    monkeypatch.setattr(site.gzip, "compress", counting)
     with serving() as server, ThreadPoolExecutor(8) as pool:
         bodies = pool.map(lambda _: ask(server, target=f"/{TOKEN}/app.js", Accept_Encoding="gzip")[2], range(8))
         assert {gzip.decompress(body) for body in bodies} == {FILES["app.js"]}

@@ -28,7 +28,7 @@ def test_every_runtime_gives_the_same_outputs(exported, float32):
     x = np.asarray(exported.dataset.x[:7])
     folder = exported.release.folder
     files = {"LiteRT": float32, "Keras": folder / "model.keras", "TensorFlow": folder / "saved_model"}
-    assert set(files) <= set(RUNTIMES)  # the others have tests of their own
+    assert set(files) <= set(RUNTIMES)  # the others: test_export_onnx.py, _torch.py, _tfjs.py and so on
     found = {name: open_runtime(path) for name, path in files.items()}
     expected = found["Keras"].predict(x)
     assert expected.shape == (7, 10) and expected.dtype == np.float32
@@ -88,11 +88,11 @@ def test_operators_of_a_damaged_file_are_refused(tmp_path):
 
 
 def test_files_that_are_not_there_or_of_another_kind_are_refused(tmp_path):
-    (tmp_path / "m.onnx").write_bytes(b"x")
+    (tmp_path / "m.bin").write_bytes(b"x")
     (tmp_path / "plain").write_bytes(b"x")
     (tmp_path / "m.keras").write_bytes(b"no zip")
     for name, message in [
-        ("gone.tflite", "cannot be read"), ("m.onnx", "no model that kexp can run"), ("plain", "no model that"),
+        ("gone.tflite", "cannot be read"), ("m.bin", "no model that kexp can run"), ("plain", "no model that"),
         ("gone.keras", "does not exist"), ("m.keras", "cannot be opened"), ("gone", "no model that kexp can run"),
     ]:  # fmt: skip
         with pytest.raises(ExportError, match=message):

@@ -50,6 +50,10 @@ def test_mypy_finds_nothing():
             "import pytest\n\npytest.importorskip('no_such_module')\n\ndef test_one():\n    pass\n",
             "of a module",
         ),
+        (
+            "import pytest\n\n@pytest.mark.needs('no-such-program')\ndef test_one():\n    pass\n",
+            "of a program that is missing",
+        ),
     ],
 )
 def test_in_ci_a_skipped_test_is_a_failure(tmp_path, source, what):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from kexp.errors import DataError
 
 Shape = tuple[int, int, int]
-VERSION = 1  # raise it when the same file would decode to other pixels
+VERSION = 2  # raise it when the same file would decode to other pixels
 CHUNK = 32  # pictures a thread decodes before it reports
 
 

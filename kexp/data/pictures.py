@@ -60,10 +60,15 @@ def as_array(picture: Image.Image, channels: int) -> NDArray[np.uint8]:
 def fit(picture: Image.Image, height: int, width: int) -> Image.Image:
     """`picture` (L or RGB), cut around its centre to the ratio of height and width, and resized to them."""
     scale = min(picture.width / width, picture.height / height)
-    left, top = (picture.width - width * scale) / 2, (picture.height - height * scale) / 2
-    box = (left, top, picture.width - left, picture.height - top)
+    # Rounding may make the cut a hair larger than the picture, which Pillow refuses.
+    left, top = max(0.0, (picture.width - width * scale) / 2), max(0.0, (picture.height - height * scale) / 2)
+    # Across, then down, in two calls: in one, Pillow 13 chooses the order by the sizes, which changes pixels by a level
+    # from one version to another, and from the phone's page, which computes the same in JavaScript.
+    across, down = (left, 0, picture.width - left, picture.height), (0, top, width, picture.height - top)
     # Pillow's bilinear filter widens with the reduction: it averages, it does not skip pixels.
-    return picture.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+    bilinear = Image.Resampling.BILINEAR
+    picture = picture.resize((width, picture.height), bilinear, box=across, reducing_gap=2.0)
+    return picture.resize((width, height), bilinear, box=down, reducing_gap=2.0)
 
 
 def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

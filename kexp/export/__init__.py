@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from kexp.records import DatasetSpec, to_json
 
 TIMEOUT_S = 600.0  # of one child: every format of a small network takes 15 s on one core
 THREADS = "1"
+LOOK_S = 0.2  # between two looks at how far a child is
 
 
 def export(
@@ -36,11 +38,12 @@ def export(
     *,
     modules: Sequence[str] = ("kexp.models.layers",),
     timeout_s: float = TIMEOUT_S,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Path | str]:
     """Write each of `formats` of the .keras file `model` into `folder`: its path, or why it is not there.
 
     `calibration` are raw training samples (n, *shape), about 256; `modules` register the layers that the
-    model names; `timeout_s` is for one child.
+    model names; `timeout_s` is for one child; `progress` is told how many formats are done.
     """
     made: dict[str, Path | str] = {}
     with tempfile.TemporaryDirectory(prefix="kexp-export-") as name:
@@ -55,7 +58,12 @@ def export(
                 "modules": list(modules),
             }
             (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
-            why = _run_child(scratch, timeout_s, FORMATS[left[0]].backend)
+            done = len(made)
+
+            def look(done: int = done) -> None:
+                progress(done + len(_log(scratch)))
+
+            why = _run_child(scratch, timeout_s, FORMATS[left[0]].backend, look)
             ended = _log(scratch)
             for format, reason in ended.items():
                 made[format] = folder / FORMATS[format].file if reason is None else reason
@@ -79,8 +87,8 @@ def _next_child(formats: Sequence[str], made: Mapping[str, Any]) -> list[str]:
     return [format for format in left if FORMATS[format].backend == FORMATS[left[0]].backend]
 
 
-def _run_child(scratch: Path, timeout_s: float, backend: str) -> str:
-    """Run one child on the job in `scratch`; why it died, empty if it came to its end."""
+def _run_child(scratch: Path, timeout_s: float, backend: str, look: Callable[[], None]) -> str:
+    """Run one child on the job in `scratch`, with a `look` now and then; why it died, empty if it came to its end."""
     (scratch / "log.jsonl").unlink(missing_ok=True)
     environment = {
         **os.environ,
@@ -97,9 +105,11 @@ def _run_child(scratch: Path, timeout_s: float, backend: str) -> str:
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            status = child.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            return f"the converter was stopped after {timeout_s:g} s"
+            end = time.monotonic() + timeout_s
+            while (status := _wait(child, min(LOOK_S, end - time.monotonic()))) is None:
+                if time.monotonic() >= end:
+                    return f"the converter was stopped after {timeout_s:g} s"
+                look()
         finally:
             if child.poll() is None:  # a time-out, or Ctrl-C in this process
                 child.kill()
@@ -109,6 +119,14 @@ def _run_child(scratch: Path, timeout_s: float, backend: str) -> str:
     cause = f"by {signal.Signals(-status).name}" if status < 0 else f"with exit status {status}"
     said = (scratch / "output.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
     return f"the converter died {cause}" + (": " + " | ".join(line.strip()[:200] for line in said) if said else "")
+
+
+def _wait(child: subprocess.Popen[bytes], seconds: float) -> int | None:
+    """The exit status of `child`; None while it runs."""
+    try:
+        return child.wait(timeout=max(seconds, 0))
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _log(scratch: Path) -> dict[str, str | None]:

@@ -24,10 +24,10 @@ from kexp.errors import ExportError
 from kexp.export import golden, metadata
 from kexp.export.package import Package
 from kexp.records import Check, DatasetSpec, at_most, to_json
-from kexp.runtime.android import ASSETS, MODEL
 from kexp.runtime.litert import LiteRTRuntime
 
 SOURCE, FORMAT = "model_int8.tflite", "tflite_int8"
+ASSETS, MODEL = Path("app/src/main/assets"), "model.tflite"
 GOLDEN_LIMIT = 0.02  # as in Golden.kt
 # Files of one kind of data alone, by the end of their path.
 ONLY = {

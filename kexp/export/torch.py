@@ -54,7 +54,7 @@ def script(source: Source, path: Path) -> None:
 
 
 def _module(torch: Any, source: Source) -> tuple[Any, Any]:
-    """The model as a module of "input", at inference, and an example of two samples."""
+    """The model as a module of "input", at inference, and an example of two samples: noise, as .pt2 keeps it inside."""
     model = source.model
     model.requires_grad_(False)  # a trace refuses constants that could be trained
     torch.set_num_threads(1)
@@ -64,8 +64,8 @@ def _module(torch: Any, source: Source) -> tuple[Any, Any]:
             # Not a submodule: Keras reads its own weights, so PyTorch would write them down a second time, unused.
             return model(input, training=False)
 
-    example = np.resize(source.samples, (2, *source.spec.shape)).astype(np.float32)
-    return Model().eval(), torch.from_numpy(example)
+    example = np.random.default_rng(0).uniform(0, 255, (2, *source.spec.shape))
+    return Model().eval(), torch.from_numpy(example.astype(np.float32))
 
 
 @contextlib.contextmanager

@@ -12,14 +12,15 @@ import contextlib
 import ipaddress
 import queue
 import secrets
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from kexp.phone import adb, address
-from kexp.phone.results import Received, parse
+from kexp.phone.results import Received, Result, parse
 from kexp.phone.server import PhoneServer
 from kexp.records import Artifact
 from kexp.store import by_device
@@ -28,6 +29,10 @@ Way = Literal["http", "https", "adb"]
 
 TOKEN_BYTES = 16  # 128 bits: not to be guessed
 WAITING_RESULTS = 64  # that were posted and not yet taken; more are refused
+
+
+# None is the end. A SimpleQueue, for a signal's handler may put into it whatever the main thread is doing.
+Posted = queue.SimpleQueue[Received | None]
 
 
 class Invitation(NamedTuple):
@@ -47,39 +52,81 @@ class Invitation(NamedTuple):
 
 
 class Session:
-    """A server that runs. `results` yields what phones post; `keep` is told first, and answers whether it was kept."""
+    """A server that runs. `results` yields what phones post; `keep` is told first, and answers whether it was kept.
+
+    `wanted` are the files that the page measures.
+    """
 
     def __init__(
-        self, invitation: Invitation, posted: queue.Queue[Received], keep: Callable[[list[dict[str, Any]]], bool]
+        self,
+        invitation: Invitation,
+        posted: Posted,
+        keep: Callable[[list[dict[str, Any]]], bool],
+        wanted: Iterable[str],
     ) -> None:
         self.invitation = invitation
-        self._posted, self._keep = posted, keep
+        self._posted, self._keep, self._wanted = posted, keep, set(wanted)
+        self._known: dict[tuple[str, str], Result] = {}  # by device and file
         self._entries: list[dict[str, Any]] = []
 
     def results(self, *, once: bool = False, seconds: float | None = None) -> Iterator[tuple[Received, bool]]:
-        """Each post when it comes, and whether it was kept.
+        """What is new in each post when it comes, and whether it was kept.
 
-        Until the first one if `once`, for `seconds` at most, or until Ctrl-C; what had come before is still yielded.
+        Until one phone has measured every file if `once`, for `seconds` at most, or until Ctrl-C or `kill`; what had
+        come before is still yielded.
         """
         until = None if seconds is None else time.monotonic() + seconds
-        with contextlib.suppress(KeyboardInterrupt, queue.Empty):
-            while True:
-                left = None if until is None else max(until - time.monotonic(), 0)
-                yield self._take(self._posted.get(timeout=left))
-                if once:
-                    return
         with contextlib.suppress(queue.Empty):
-            while True:
-                yield self._take(self._posted.get_nowait())
+            while received := self._posted.get(timeout=None if until is None else max(until - time.monotonic(), 0)):
+                yield from self._take(received)
+                if once and self._wanted <= {file for device, file in self._known if device == received.device}:
+                    return
+            while received := self._posted.get_nowait():
+                yield from self._take(received)
 
-    def _take(self, received: Received) -> tuple[Received, bool]:
-        entries = received.entries()
-        self._entries += entries
-        return received, self._keep(entries)
+    def _take(self, received: Received) -> Iterator[tuple[Received, bool]]:
+        """The page posts all that it has after each file: what was told before is left out."""
+        known = {(received.device, result.measurement.artifact): result for result in received.results}
+        fresh = [result for key, result in known.items() if self._known.get(key) != result]
+        self._known |= known
+        if fresh:
+            received = received._replace(results=fresh)
+            entries = received.entries()
+            self._entries += entries
+            yield received, self._keep(entries)
 
     def document(self) -> dict[str, Any]:
         """The address, and what came so far, as `kexp show` has it."""
         return {"url": self.invitation.url, "devices": by_device(self._entries)}
+
+
+@contextlib.contextmanager
+def _ended_by_signals(end: Callable[[], None]) -> Iterator[None]:
+    """While this lasts Ctrl-C and `kill` call `end` instead of breaking off whatever is being kept or shown.
+
+    A second one breaks off. A signal that is ignored stays so, as for what a shell runs in the background.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = False
+
+    def handler(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        end()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread alone
+        return
+    for number, was in before.items():
+        if was != signal.SIG_IGN:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
 
 
 @contextlib.contextmanager
@@ -92,7 +139,8 @@ def serve(
     host: str | None = None,
     port: int | None = None,
 ) -> Iterator[Session]:
-    """Serve `files`, the page and all it loads, while this lasts; posts must be about the artifacts in `exported`.
+    """Serve `files`, the page and all it loads, while this lasts; posts must be about the artifacts in `exported`,
+    which lie at model/ of `files`.
 
     `keep` gets them as `RunStore.add_devices` takes them. `host` is this computer's address in the local network
     unless given (of no use by adb), `port` is 8765, or a free one where that is in use. The path has a token that is
@@ -103,13 +151,13 @@ def serve(
     bound = address.LOOPBACK if way == "adb" else address.resolve(name)
     alone = way != "adb" and ipaddress.ip_address(bound).is_loopback
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    posted: queue.Queue[Received] = queue.Queue(WAITING_RESULTS)
+    posted: Posted = queue.SimpleQueue()
 
     def receive(body: bytes) -> dict[str, Any]:
-        try:
-            posted.put_nowait(parse(body, exported))
-        except queue.Full:
-            raise ValueError("too many results are waiting: try again in a moment") from None
+        received = parse(body, exported)
+        if posted.qsize() >= WAITING_RESULTS:
+            raise ValueError("too many results are waiting: try again in a moment")
+        posted.put(received)
         return {"received": True}
 
     notices, trusted = [], None
@@ -131,6 +179,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         server = address.bind(make, name, port)
         stack.callback(server.server_close)
+        stack.enter_context(_ended_by_signals(lambda: posted.put(None)))
         if port is None and server.port != address.PORT:
             notices.append(f"port {address.PORT} is in use, this is {server.port}: the phone asks for its camera again")
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
@@ -141,4 +190,4 @@ def serve(
             open=server.url.replace("https:", "http:", 1), url=server.url, way=way, alone=alone, phone=phone,
             fingerprint=trusted.fingerprint if trusted else "", notices=tuple(notices),
         )  # fmt: skip
-        yield Session(invitation, posted, keep)
+        yield Session(invitation, posted, keep, (item.path for item in exported if f"model/{item.path}" in files))

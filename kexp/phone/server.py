@@ -4,19 +4,15 @@
     POST       http://HOST:PORT/TOKEN/results   JSON for `receive`
 
 Everything else is one and the same 404: a wrong token, an unknown name, a name of another host (a page of the web
-that points its own name at this address would otherwise read with the visitor's browser). Names are looked up as
-they were sent, never decoded and never on the disk, so no spelling of ".." leads anywhere. With a TLS context the
-same port answers plain http too, with files of its own: whoever does not trust the certificate yet needs some.
+that points its own name at this address would otherwise read with the visitor's browser). With a TLS context the same
+port answers plain http too, with files of its own: whoever does not trust the certificate yet needs some.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import hmac
 import io
 import json
-import mimetypes
 import socket
 import ssl
 import sys
@@ -25,10 +21,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from socketserver import TCPServer
 from typing import Any, cast
-from urllib.parse import quote
+
+from kexp.phone.site import SiteFile, site
 
 LARGEST_POST = 64 * 1024  # bytes; a dozen files with their checks are a tenth of it
 REQUEST_SECONDS = 20.0  # until a whole request must have come, the wait for its first byte included
@@ -36,60 +33,6 @@ SEND_SECONDS = 180.0  # for one answer: 10 MB over a weak Wi-Fi
 CONNECTIONS = 64  # at a time, each a thread; a browser opens six
 DRAINED = 1024 * 1024  # bytes of a refused request that are read, so that its sender gets to read the answer
 HANDSHAKE = b"\x16"  # the first byte of TLS (RFC 8446, 5.1: a handshake record)
-
-TYPES = {  # the operating system's table differs from machine to machine, and a wrong type stops a page
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
-    ".csv": "text/csv; charset=utf-8",
-    ".json": "application/json",
-    ".webmanifest": "application/manifest+json",
-    ".wasm": "application/wasm",
-    ".svg": "image/svg+xml",
-    ".crt": "application/x-x509-ca-cert",
-    ".tflite": "application/octet-stream",
-}
-SMALLER_WITH_GZIP = ("text/", "application/json", "application/manifest", "application/wasm", "image/svg")
-
-
-_UNQUOTED = ("/!~*'()", "/!~*'();,:@&=+$")  # by JavaScript's encodeURIComponent (/ aside), and by encodeURI
-
-
-class SiteFile:
-    """One file of a site: what is sent, and what identifies it. Compressed once, when first asked for."""
-
-    def __init__(self, name: str, body: bytes) -> None:
-        ending = PurePosixPath(name).suffix.lower()
-        self.type = TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        self._hash = hashlib.sha256(body).hexdigest()[:32]
-        self._body = body
-        self._packed: bytes | None = None
-        self._lock = threading.Lock()
-
-    def variant(self, *, packed: bool) -> tuple[bytes, str, bool]:
-        """(body, ETag, whether it is gzip); `packed` where the client takes gzip, and it is worth it."""
-        if packed and self.type.startswith(SMALLER_WITH_GZIP) and len(self._body) > 1000:
-            with self._lock:
-                if self._packed is None:
-                    self._packed = gzip.compress(self._body, 6, mtime=0)
-            return self._packed, f'"{self._hash}-gzip"', True
-        return self._body, f'"{self._hash}"', False
-
-
-def site(files: Mapping[str, bytes | Path]) -> dict[str, SiteFile]:
-    """The files by the name that a request has to spell.
-
-    All are read now: an export that is made anew meanwhile must not mix with the one that is on the phone.
-    """
-    made = {}
-    for name, content in files.items():
-        body = content if isinstance(content, bytes) else content.read_bytes()
-        made |= dict.fromkeys({quote(name, safe=kept) for kept in _UNQUOTED}, SiteFile(name, body))
-    if "index.html" in made:
-        made[""] = made["index.html"]
-    return made
 
 
 class PhoneServer(ThreadingHTTPServer):

@@ -1,0 +1,64 @@
+// Use without network: the service worker, what it has kept, and a newer export that waits.
+
+/**
+ * Register the worker and let it keep what this page used. tell({state, why}) is called with "preparing", "ready" or
+ * "failed"; newer(take) where a newer export waits: take() puts it in place and opens the page again.
+ */
+export async function keep(tell, newer) {
+  if (!globalThis.isSecureContext || !navigator.serviceWorker) return;
+  tell({ state: "preparing" });
+  try {
+    const registration = await navigator.serviceWorker.register("sw.js", { scope: "./", updateViaCache: "none" });
+    watch(registration, newer);
+    await active(registration);
+    const answer = await ask(registration.active, { keep: used() });
+    tell(answer.kept ? { state: "ready" } : { state: "failed", why: answer.why });
+  } catch (error) {
+    tell({ state: "failed", why: error.message });
+  }
+}
+
+/** Wait for a worker that works; one that could not keep every file is given up by the browser. */
+async function active(registration) {
+  const first = registration.installing;
+  if (registration.active || !first) return navigator.serviceWorker.ready;
+  await new Promise((resolve, reject) => {
+    first.addEventListener("statechange", () => {
+      if (first.state === "activated") resolve();
+      if (first.state === "redundant") reject(new Error("a file could not be fetched, or is of another export"));
+    });
+  });
+  return registration;
+}
+
+/** Relative URLs of what the browser has fetched for this page: of the two WebAssembly variants, the one in use. */
+function used() {
+  const base = new URL("./", import.meta.url).href;
+  const entries = performance.getEntriesByType("resource").map((entry) => entry.name);
+  return [...new Set(entries.filter((url) => url.startsWith(base)).map((url) => url.slice(base.length)))];
+}
+
+function ask(worker, message) {
+  return new Promise((resolve) => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = (event) => resolve(event.data);
+    worker.postMessage(message, [channel.port2]);
+  });
+}
+
+function watch(registration, newer) {
+  const offer = (worker) => {
+    if (!worker || !navigator.serviceWorker.controller) return; // the first worker is no news
+    newer(() => {
+      navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
+      worker.postMessage({ take: true });
+    });
+  };
+  offer(registration.waiting);
+  registration.addEventListener("updatefound", () => {
+    const worker = registration.installing;
+    worker.addEventListener("statechange", () => {
+      if (worker.state === "installed") offer(worker);
+    });
+  });
+}

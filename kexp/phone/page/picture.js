@@ -1,0 +1,209 @@
+// Pictures: the live camera where the browser gives it, a photo or a file everywhere, and the samples that came along.
+
+import { h, icon } from "./dom.js";
+import { frame, read, tensor } from "./pixels.js";
+import { onLanguage, t, whole } from "./text.js";
+
+const PAUSE = 120; // milliseconds from one frame to the next: calm to look at, and cool in the hand
+const IDEAL = { width: { ideal: 640 }, height: { ideal: 480 } }; // the model sees less
+
+/** A digit of 8 x 8 is shown as its pixels, not blurred. */
+const sharpen = ({ target }) => (target.dataset.small = target.naturalWidth < 100);
+
+const live = () => globalThis.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia);
+
+export function begin({ spec, samples, input, actions, predict }) {
+  const [height, width, channels] = spec.shape;
+  const video = h("video", { playsinline: true, muted: true, hidden: true, "aria-hidden": "true" });
+  const still = h("img", {
+    alt: "",
+    hidden: true,
+    on: { load: sharpen },
+  });
+  const seen = h("canvas", { width, height, role: "img", label: "seen" });
+  const size = h("span", { class: "size" });
+  const note = h("p", { class: "note", role: "alert", hidden: true });
+  const inset = h("figure", { class: "seen" }, seen, h("figcaption", {}, size));
+  const stage = h("div", { class: "stage" }, video, still, inset, note);
+  stage.style.setProperty("--ratio", `${width} / ${height}`);
+  onLanguage(() => {
+    size.textContent = t("seenSize", { width: whole(width), height: whole(height) });
+  });
+
+  const last = h("canvas");
+  let stream = null;
+  let facing = "environment";
+  let asked = 0; // the latest picture asked for: an earlier one that is read later is not shown
+
+  function draw(picture) {
+    const pixels = new ImageData(width, height);
+    for (let i = 0; i < width * height; i++) {
+      for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = picture.data[channels * i + (channels === 1 ? 0 : c)];
+      pixels.data[4 * i + 3] = 255;
+    }
+    seen.getContext("2d").putImageData(pixels, 0, 0);
+  }
+
+  function tell(text) {
+    note.hidden = !text;
+    note.textContent = text;
+  }
+
+  // -- a picture of a file ----------------------------------------------------------------------------
+
+  async function show(blob) {
+    halt();
+    const mine = ++asked;
+    try {
+      const picture = await read(blob, spec.shape);
+      if (mine !== asked) return;
+      URL.revokeObjectURL(still.src);
+      still.src = URL.createObjectURL(blob);
+      still.hidden = false;
+      tell("");
+      draw(picture);
+      await predict(tensor(picture));
+    } catch {
+      if (mine === asked) tell(t("noPicture"));
+    }
+  }
+
+  // -- the camera ---------------------------------------------------------------------------------------
+
+  async function run() {
+    const mine = ++asked;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: { ideal: facing }, ...IDEAL } });
+    } catch (error) {
+      tell(error.name === "NotAllowedError" ? t("denied") : t("noCamera", { why: error.message || error.name }));
+      return;
+    }
+    if (mine !== asked) {
+      stop(stream);
+      return;
+    }
+    video.srcObject = stream;
+    video.dataset.mirrored = facing === "user";
+    await video.play().catch(() => {});
+    video.hidden = false;
+    still.hidden = true;
+    tell("");
+    chosen(null);
+    buttons();
+    watch(stream);
+  }
+
+  async function watch(mine) {
+    while (stream === mine) {
+      if (video.videoWidth && !document.hidden) {
+        last.width = video.videoWidth;
+        last.height = video.videoHeight;
+        last.getContext("2d").drawImage(video, 0, 0); // what stays when the camera is frozen is what was answered
+        const picture = frame(last, last.width, last.height, spec.shape);
+        draw(picture);
+        await predict(tensor(picture));
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+  }
+
+  function stop(which) {
+    for (const track of which?.getTracks() ?? []) track.stop();
+  }
+
+  /** Stop the camera; the last frame that was answered stays. */
+  function halt() {
+    asked++;
+    if (!stream) return;
+    still.src = last.toDataURL("image/jpeg");
+    still.hidden = false;
+    video.hidden = true;
+    stop(stream);
+    stream = null;
+    video.srcObject = null;
+    buttons();
+  }
+
+  // -- samples --------------------------------------------------------------------------------------------
+
+  const strip = h("div", { class: "strip", role: "group", label: "samples" });
+  const thumbnails = samples.map((name, index) => {
+    const url = `golden/${encodeURIComponent(name)}`;
+    const button = h(
+      "button",
+      {
+        type: "button",
+        class: "thumbnail",
+        "aria-pressed": "false",
+        on: { click: () => sample(index) },
+      },
+      h("img", { src: url, alt: "", on: { load: sharpen } }),
+    );
+    onLanguage(() => button.setAttribute("aria-label", t("sample", { number: whole(index + 1) })));
+    return button;
+  });
+  strip.append(...thumbnails);
+
+  async function sample(index) {
+    chosen(thumbnails[index]);
+    const answer = await fetch(`golden/${encodeURIComponent(samples[index])}`);
+    await show(await answer.blob());
+  }
+
+  function chosen(button) {
+    for (const each of thumbnails) each.setAttribute("aria-pressed", String(each === button));
+  }
+
+  // -- buttons --------------------------------------------------------------------------------------------
+
+  function file(key, name, capture) {
+    const field = h("input", {
+      type: "file",
+      accept: "image/*",
+      capture,
+      class: "unseen",
+      label: `${key}Label`,
+      id: `file-${key}`,
+      on: {
+        change: async () => {
+          const [picked] = field.files;
+          field.value = ""; // the same file may be picked again
+          if (!picked) return;
+          chosen(null);
+          await show(picked);
+        },
+      },
+    });
+    return h("label", { class: "action" }, field, icon(name), h("span", { t: key }));
+  }
+
+  function action(key, name, listener, properties = {}) {
+    return h("button", { type: "button", class: "action", ...properties, on: { click: listener } }, icon(name), h("span", { t: key }));
+  }
+
+  const go = action("camera", "camera", () => (stream ? halt() : run()), { class: "action main", id: "camera" });
+  const turn = action(
+    "turn",
+    "turn",
+    () => {
+      facing = facing === "user" ? "environment" : "user";
+      stop(stream);
+      run();
+    },
+    { label: "turnLabel", id: "turn" },
+  );
+  const photo = file("photo", "photo", "environment");
+  if (!live()) photo.classList.add("main");
+
+  function buttons() {
+    const key = stream ? "stop" : "camera";
+    go.replaceChildren(icon(key === "stop" ? "stop" : "camera"), h("span", { t: key }));
+    turn.hidden = !stream;
+    photo.hidden = Boolean(stream);
+  }
+
+  actions.append(file("choose", "choose", null), ...(live() ? [go, photo, turn] : [photo]));
+  buttons();
+  input.append(stage, strip);
+  return { first: () => sample(0) };
+}

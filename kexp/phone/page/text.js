@@ -1,0 +1,277 @@
+// What the page says, in English and Arabic, and numbers as the language writes them.
+//
+// Text that came with the data (labels, columns, the name) is not here: it is shown as it is, as text, never as HTML.
+
+const WORDS = {
+  en: {
+    other: "العربية",
+    otherLabel: "Switch to Arabic",
+    skip: "Skip to the answer",
+    taskBinary: "Yes or no",
+    taskMulticlass: "One of {count} classes",
+    taskMultilabel: "Any of {count} labels",
+    taskRegression: "A number",
+    kindImage: "from a picture",
+    kindTable: "from a row of values",
+    starting: "Starting",
+    startingLong: "Fetching the runtime, about 9 MB, once",
+    failed: "The page could not start",
+    again: "Try again",
+    answer: "Answer",
+    none: "none of the labels",
+    speed: "{p50} a run, 95 % within {p95}",
+    typical: "training mean {mean}",
+    picture: "Picture",
+    camera: "Camera",
+    stop: "Freeze",
+    turn: "Turn",
+    turnLabel: "Switch between back and front camera",
+    choose: "Choose",
+    chooseLabel: "Choose a picture from this phone",
+    photo: "Photo",
+    photoLabel: "Take a photo",
+    seen: "What the model sees",
+    seenSize: "{width} × {height}",
+    samples: "Samples",
+    sample: "Sample {number}",
+    sampleOf: "Sample {number} of {count}",
+    previous: "Previous sample",
+    next: "Next sample",
+    noPicture: "This file is no picture that the browser can read.",
+    noCamera: "The camera is not available: {why}",
+    denied: "The camera is not allowed. Allow it in the settings of this site, then try again.",
+    values: "Values",
+    unknown: "unknown",
+    otherChoice: "another value",
+    between: "{low} to {high} in training",
+    sliderOf: "{name}, slider",
+    empty: "No value, and every training row had one.",
+    outside: "Outside {low} to {high}, where the model has seen data: a guess.",
+    unseen: "Not seen in training.",
+    unreadable: "Not readable here, taken as unknown.",
+    model: "Model",
+    variants: "Variant",
+    float32: "full precision",
+    float16: "half precision",
+    dynamic: "8-bit weights",
+    int8: "8-bit, smallest and often fastest",
+    int16x8: "16-bit values, 8-bit weights",
+    quality: "Quality",
+    qualityOf: "{metric} {value}, {low} to {high} (95 %), on {rows} test rows",
+    notEvaluated: "not measured on test rows",
+    file: "File",
+    made: "Made",
+    runtime: "Runtime",
+    check: "Check",
+    checkWaiting: "Known samples will be replayed here in a moment.",
+    checkRunning: "Replaying known samples …",
+    checkPassed: "This phone answers as the computer did",
+    checkFailed: "This phone does not answer as the computer did",
+    checkError: "The check could not run: {why}",
+    largest: "Largest difference {value}, allowed {limit}",
+    checkAgain: "Check again",
+    checkDetails: "Every variant",
+    columnFile: "Variant",
+    columnGap: "Same input",
+    columnRaw: "Raw samples",
+    columnTime: "Time",
+    sending: "Sending to the computer …",
+    sent: "Sent to the computer.",
+    notSent: "Not sent, the computer does not answer.",
+    device: "This phone",
+    secure: "Secure connection",
+    liveCamera: "Live camera",
+    offline: "Without network",
+    yes: "yes",
+    no: "no",
+    ready: "ready: the page opens without network too",
+    preparing: "being kept on this phone …",
+    notKept: "not kept: {why}",
+    insecure: "Live camera and use without network need a secure connection. Photos work as it is. Three ways:",
+    wayHttps: "on the computer, with a certificate that this phone installs once",
+    wayAdb: "with a USB cable: the phone sees the page as its own",
+    wayExport: "then put the folder phone on any https host",
+    newer: "A newer export is there.",
+    take: "Use it",
+    private: "Pictures and values stay on this phone.",
+  },
+  ar: {
+    other: "English",
+    otherLabel: "التبديل إلى الإنجليزية",
+    skip: "انتقل إلى النتيجة",
+    taskBinary: "نعم أو لا",
+    taskMulticlass: "صنف واحد من {count}",
+    taskMultilabel: "أي من {count} وسوم",
+    taskRegression: "عدد",
+    kindImage: "من صورة",
+    kindTable: "من صف قيم",
+    starting: "جارٍ البدء",
+    startingLong: "جارٍ جلب المحرّك، نحو 9 ميغابايت، مرة واحدة",
+    failed: "تعذّر بدء الصفحة",
+    again: "أعد المحاولة",
+    answer: "النتيجة",
+    none: "لا ينطبق أي وسم",
+    speed: "{p50} للتشغيل، 95٪ خلال {p95}",
+    typical: "متوسط التدريب {mean}",
+    picture: "الصورة",
+    camera: "الكاميرا",
+    stop: "تجميد",
+    turn: "تبديل",
+    turnLabel: "التبديل بين الكاميرا الخلفية والأمامية",
+    choose: "اختيار",
+    chooseLabel: "اختر صورة من هذا الهاتف",
+    photo: "تصوير",
+    photoLabel: "التقط صورة",
+    seen: "ما يراه النموذج",
+    seenSize: "{width} × {height}",
+    samples: "أمثلة",
+    sample: "المثال {number}",
+    sampleOf: "المثال {number} من {count}",
+    previous: "المثال السابق",
+    next: "المثال التالي",
+    noPicture: "هذا الملف ليس صورة يستطيع المتصفح قراءتها.",
+    noCamera: "الكاميرا غير متاحة: {why}",
+    denied: "الكاميرا غير مسموح بها. اسمح بها في إعدادات هذا الموقع ثم أعد المحاولة.",
+    values: "القيم",
+    unknown: "غير معروف",
+    otherChoice: "قيمة أخرى",
+    between: "من {low} إلى {high} في التدريب",
+    sliderOf: "{name}، شريط تمرير",
+    empty: "لا توجد قيمة، وكل صفوف التدريب كانت لها قيمة.",
+    outside: "خارج {low} إلى {high} حيث رأى النموذج بيانات: هذا تخمين.",
+    unseen: "لم تظهر في التدريب.",
+    unreadable: "لا يمكن قراءتها هنا، وتُعدّ غير معروفة.",
+    model: "النموذج",
+    variants: "النسخة",
+    float32: "دقة كاملة",
+    float16: "نصف الدقة",
+    dynamic: "أوزان 8 بت",
+    int8: "8 بت، الأصغر وغالبًا الأسرع",
+    int16x8: "قيم 16 بت وأوزان 8 بت",
+    quality: "الجودة",
+    qualityOf: "{metric} {value}، من {low} إلى {high} (95٪)، على {rows} صف اختبار",
+    notEvaluated: "لم تُقَس على صفوف الاختبار",
+    file: "الملف",
+    made: "أُنشئ",
+    runtime: "المحرّك",
+    check: "الفحص",
+    checkWaiting: "ستُعاد هنا أمثلة معروفة بعد لحظات.",
+    checkRunning: "تُعاد أمثلة معروفة …",
+    checkPassed: "يجيب هذا الهاتف كما أجاب الحاسوب",
+    checkFailed: "لا يجيب هذا الهاتف كما أجاب الحاسوب",
+    checkError: "تعذّر إجراء الفحص: {why}",
+    largest: "أكبر فرق {value}، والمسموح {limit}",
+    checkAgain: "أعد الفحص",
+    checkDetails: "كل النسخ",
+    columnFile: "النسخة",
+    columnGap: "المدخل نفسه",
+    columnRaw: "أمثلة خام",
+    columnTime: "الزمن",
+    sending: "جارٍ الإرسال إلى الحاسوب …",
+    sent: "أُرسلت إلى الحاسوب.",
+    notSent: "لم تُرسل، الحاسوب لا يجيب.",
+    device: "هذا الهاتف",
+    secure: "اتصال آمن",
+    liveCamera: "كاميرا مباشرة",
+    offline: "بلا شبكة",
+    yes: "نعم",
+    no: "لا",
+    ready: "جاهز: تُفتح الصفحة بلا شبكة أيضًا",
+    preparing: "تُحفظ على هذا الهاتف …",
+    notKept: "لم تُحفظ: {why}",
+    insecure: "الكاميرا المباشرة والعمل بلا شبكة يحتاجان إلى اتصال آمن. الصور تعمل كما هي. ثلاث طرق:",
+    wayHttps: "على الحاسوب، بشهادة يثبّتها هذا الهاتف مرة واحدة",
+    wayAdb: "بكابل USB: يرى الهاتف الصفحة كأنها عليه",
+    wayExport: "ثم ضع المجلد phone على أي مضيف https",
+    newer: "يوجد تصدير أحدث.",
+    take: "استخدمه",
+    private: "تبقى الصور والقيم على هذا الهاتف.",
+  },
+};
+
+const STORED = "kexp language";
+let language = "en";
+let locale = "en";
+const listeners = [];
+
+/** The language chosen before, else the phone's. */
+export function begin() {
+  let chosen = null;
+  try {
+    chosen = localStorage.getItem(STORED);
+  } catch {
+    // storage is refused in some private windows: the phone's language it is
+  }
+  const first = navigator.languages.find((each) => each.slice(0, 2) in WORDS);
+  set(chosen in WORDS ? chosen : (first ?? "en").slice(0, 2));
+}
+
+export function change() {
+  set(language === "en" ? "ar" : "en");
+  try {
+    localStorage.setItem(STORED, language);
+  } catch {
+    // as above: the choice holds until the page is closed
+  }
+}
+
+function set(chosen) {
+  language = chosen;
+  // The phone's own region decides which digits Arabic is written with.
+  locale = navigator.languages.find((each) => each.slice(0, 2) === chosen) ?? chosen;
+  document.documentElement.lang = language;
+  document.documentElement.dir = language === "ar" ? "rtl" : "ltr";
+  for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
+  for (const listener of listeners) listener();
+}
+
+/** Call `listener` now and whenever the language changes. */
+export function onLanguage(listener) {
+  listeners.push(listener);
+  listener();
+}
+
+/** A phrase, with {name}s filled in. */
+export function t(key, values = {}) {
+  return WORDS[language][key].replace(/\{(\w+)\}|\d/g, (found, name) => (name ? values[name] : whole(found)));
+}
+
+export const has = (key) => key in WORDS[language];
+
+const formatter = (options) => new Intl.NumberFormat(locale, options);
+
+export const percent = (share) =>
+  formatter({ style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(share);
+
+export const number = (value, digits = 4) => formatter({ maximumSignificantDigits: digits }).format(value);
+
+export const whole = (value) => formatter({ maximumFractionDigits: 0 }).format(value);
+
+/** Differences are far below one: 1.2e-7 says more than 0. */
+export function small(value) {
+  if (typeof value !== "number") return value;
+  const plain = formatter({ maximumSignificantDigits: 2 });
+  if (value === 0 || value >= 0.001) return plain.format(value);
+  const exponent = Math.floor(Math.log10(value));
+  const raised = [...String(-exponent)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("");
+  return `\u2066${plain.format(value / 10 ** exponent)} × ${plain.format(10)}⁻${raised}\u2069`; // left to right, always
+}
+
+export function milliseconds(value) {
+  const digits = value < 1 ? 2 : value < 100 ? 1 : 0;
+  const options = { style: "unit", unit: "millisecond", minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return formatter(options).format(value);
+}
+
+export function bytes(count) {
+  const unit = count < 1e6 ? "kilobyte" : "megabyte";
+  const value = count < 1e6 ? count / 1e3 : count / 1e6;
+  return formatter({ style: "unit", unit, maximumFractionDigits: 1 }).format(value);
+}
+
+export const day = (moment) => new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(moment);
+
+/** The day that a date column's number means: days since 1970-01-01 (UTC). */
+export const dayNumber = (days) =>
+  new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" }).format(days * 86_400_000);

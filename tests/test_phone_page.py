@@ -1,0 +1,895 @@
+"""The page that a phone opens, in a real Chromium: it answers as Python does, and notices where it does not."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import functools
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+import small_models
+from chromium import Chromium, Served
+from PIL import Image, ImageDraw
+
+from kexp.data.columns import encode_row
+from kexp.data.pictures import decode, fit
+from kexp.errors import ExportError
+from kexp.export import card, golden, graph
+from kexp.phone.bundle import PAGE, RAW_LOSSY, bundle, worker
+from kexp.predict import run
+from kexp.records import Column, to_json
+from kexp.runtime import open_runtime
+from kexp.verify import REPEATS
+
+CHECKED = """(() => {
+  const { running, count } = document.querySelector(".verdict")?.dataset ?? {};
+  return running === "false" && Number(count) === document.querySelectorAll(".variant").length;
+})()"""
+KEPT = "document.querySelector('#device dd:last-of-type').dataset.state === 'ready'"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Chromium() as chromium:
+        yield chromium
+
+
+def exported(name):
+    return getattr(small_models, name)().release.folder
+
+
+@functools.cache
+def spec_of(name):
+    return card.manifest(exported(name))[1]
+
+
+@functools.cache
+def page(name, results=True):
+    return bundle(exported(name), results=results)
+
+
+def served(name, *, formats=("tflite_float32", "tflite_int8"), changed=None):
+    """A server of the page with these variants; `changed` are files that are not as they were bundled."""
+    files = {**page(name), **(changed or {})}
+    about = json.loads(files["model/about.json"])
+    about["artifacts"] = [artifact for artifact in about["artifacts"] if artifact["format"] in formats]
+    files["model/about.json"] = json.dumps(about).encode()
+    return Served({**files, "sw.js": worker(files)})
+
+
+def text(browser, on):
+    return browser.run(f"document.querySelector({json.dumps(on)}).innerText.trim()")
+
+
+def headline(browser):
+    """(label, share in percent) of the answer that is shown."""
+    label, share = (text(browser, f".headline .{name}") for name in ("label", "share"))
+    return label, float(share.rstrip("%"))
+
+
+def shown(browser, prediction):
+    """Wait until the page shows what `kexp run` answered."""
+    label, share = prediction.label, f"{100 * max(prediction.values.values()):.1f}%"
+    browser.until(
+        f"document.querySelector('.headline .label')?.innerText === {json.dumps(label)} && "
+        f"Math.abs(parseFloat(document.querySelector('.headline .share').innerText) - {share[:-1]}) < 0.11"
+    )
+
+
+# -- the bundle -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["digits", "people"])
+def test_the_bundle_holds_the_page_the_model_and_the_golden_vectors(name):
+    files = page(name)
+    static = {path.relative_to(PAGE).as_posix() for path in PAGE.rglob("*") if path.is_file()}
+    assert static <= set(files)
+    about = json.loads(files["model/about.json"])
+    assert about["spec"] == to_json(spec_of(name))
+    assert about["results"] is True
+    formats = [artifact["format"] for artifact in about["artifacts"]]
+    assert "tflite_uint8" not in formats  # its outputs are integers, of which LiteRT.js does not tell the scale
+    assert formats == ["tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8", "tflite_int16x8"]
+    assert about["limits"]["tflite_float32"]["gap"] == REPEATS["float"]
+    assert about["limits"]["tflite_int8"]["gap"] == REPEATS["quantised"]
+    for artifact in about["artifacts"]:
+        assert files[f"model/{artifact['path']}"] == exported(name) / artifact["path"]
+    inputs = np.frombuffer(files["golden/inputs.bin"], "<f4").reshape(-1, *spec_of(name).shape)
+    np.testing.assert_array_equal(inputs, golden.read(exported(name) / "golden", spec_of(name)).astype(np.float32))
+    assert files["golden/expected.json"] == exported(name) / "golden" / "expected.json"
+    assert b'"@litertjs' not in files["litert/index.js"]
+    web = json.loads(files["manifest.webmanifest"])
+    assert web["start_url"] == web["scope"] == "./"
+    for icon in web["icons"]:
+        assert icon["src"] in files
+        if icon["sizes"] != "any":
+            assert "x".join(map(str, Image.open(files[icon["src"]]).size)) == icon["sizes"]
+
+
+def test_the_metric_with_its_interval_is_told(tmp_path):
+    folder = shutil.copytree(exported("people"), tmp_path / "people")
+    document = json.loads((folder / card.MANIFEST).read_text())
+    document["evaluation"] = {
+        "rows": 60,
+        "metrics": {"accuracy": 0.9, "log_loss": 0.3},
+        "interval": {"metric": "accuracy", "low": 0.8, "high": 0.95, "level": 0.95},
+        "files": {"model_int8.tflite": {"accuracy": 0.88, "log_loss": 0.3}},
+    }
+    (folder / card.MANIFEST).write_text(json.dumps(document))
+    about = json.loads(bundle(folder, results=False)["model/about.json"])
+    assert about["results"] is False
+    assert about["evaluation"] == {
+        "metric": "accuracy",
+        "value": 0.9,
+        "low": 0.8,
+        "high": 0.95,
+        "level": 0.95,
+        "rows": 60,
+        "files": {"model_int8.tflite": 0.88},
+    }
+
+
+def test_a_folder_without_a_tflite_is_refused(tmp_path):
+    folder = shutil.copytree(exported("people"), tmp_path / "people")
+    document = json.loads((folder / card.MANIFEST).read_text())
+    document["artifacts"] = []
+    (folder / card.MANIFEST).write_text(json.dumps(document))
+    with pytest.raises(ExportError, match=r"no \.tflite.*kexp export NAME --tflite"):
+        bundle(folder, results=False)
+
+
+def test_a_file_that_is_not_what_passed_its_gate_is_refused(tmp_path):
+    folder = shutil.copytree(exported("people"), tmp_path / "people")
+    with (folder / "model_int8.tflite").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ExportError, match=r"model_int8\.tflite is changed"):
+        bundle(folder, results=False)
+    (folder / "model_int8.tflite").unlink()
+    with pytest.raises(ExportError, match=r"model_int8\.tflite is missing"):
+        bundle(folder, results=False)
+
+
+def test_other_content_makes_another_worker(tmp_path):
+    one, other = bundle(exported("people"), results=False), bundle(exported("people"), results=True)
+    assert one["sw.js"] != other["sw.js"]
+    assert one["sw.js"] == bundle(exported("people"), results=False)["sw.js"]
+
+
+# -- answers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["digits", "people"])
+def test_the_page_answers_and_checks_itself_as_python_does(browser, name):
+    folder = exported(name)
+    inputs = golden.read(folder / "golden", spec_of(name))
+    told = {entry["path"]: entry for entry in json.loads(page(name)["model/about.json"])["artifacts"]}
+    with served(name, formats=[entry["format"] for entry in told.values()]) as server:
+        browser.phone()
+        browser.open(server.url)
+        for file in ("model_float32.tflite", "model_int8.tflite"):
+            found = browser.run(
+                f"""(async () => {{
+                  const {{ open }} = await import("./runtime.js");
+                  const bytes = async (url) => (await fetch(url)).arrayBuffer();
+                  const model = await open(new Uint8Array(await bytes("model/{file}")));
+                  const flat = new Float32Array(await bytes("golden/inputs.bin"));
+                  const size = flat.length / {len(inputs)};
+                  const outputs = [];
+                  for (let i = 0; i < {len(inputs)}; i++) {{
+                    outputs.push(Array.from((await model.run(flat.subarray(i * size, (i + 1) * size))).outputs));
+                  }}
+                  await model.delete();
+                  return outputs;
+                }})()"""
+            )
+            np.testing.assert_allclose(found, open_runtime(folder / file).predict(inputs), atol=1e-5)
+        browser.until(CHECKED)
+        assert text(browser, ".verdict") == "This phone answers as the computer did"
+        browser.until("document.querySelector('.foot').innerText.includes('Sent to the computer.')")
+        assert browser.errors() == []
+        assert [url for url in browser.requests() if " http" in url and f" {server.url}" not in url] == []
+    path, sent = server.posted[-1]
+    assert path == "/results"
+    assert "Android" in sent["userAgent"]
+    assert sent["device"]
+    assert {entry["artifact"] for entry in sent["artifacts"]} == set(told)
+    for entry in sent["artifacts"]:
+        assert entry["sha256"] == told[entry["artifact"]]["sha256"]
+        assert entry["runtime"].startswith("LiteRT.js ")
+        assert entry["threads"] == 1
+        assert 0 < entry["p50_ms"] <= entry["p95_ms"]
+        assert entry["runs"] >= 3
+        format = told[entry["artifact"]]["format"]
+        checks = {check["name"]: check for check in entry["checks"]}
+        assert set(checks) == {f"{format} phone {what}" for what in ("gap", "raw gap", "sha256")}
+        for name_of, check in checks.items():
+            assert check["ok"], check
+            assert set(check) == {"name", "value", "limit", "ok", "advice"}
+            if "sha256" not in name_of:  # PNGs and cells are read exactly as in Python
+                assert check["value"] <= 1e-5, check
+
+
+def broken(folder, format):
+    """The model with its largest constant zeroed."""
+    model = graph.read((folder / f"model_{format}.tflite").read_bytes())
+    largest = max((b for b in model.buffers if b.data is not None), key=lambda b: len(b.data))
+    largest.data = np.zeros(len(largest.data), np.uint8)
+    return bytes(graph.write(model))
+
+
+@pytest.mark.parametrize("what", ["model", "expected", "inputs", "rows"])
+def test_the_check_fails_where_something_was_tampered_with(browser, what):
+    folder = exported("people")
+    changed, failing = {}, set()
+    if what == "model":
+        changed = {"model/model_int8.tflite": broken(folder, "int8")}
+        failing = {"tflite_int8 phone gap", "tflite_int8 phone raw gap", "tflite_int8 phone sha256"}
+    elif what == "expected":
+        document = json.loads((folder / "golden" / "expected.json").read_text())
+        document["outputs"]["tflite_float32"][3][0] += 0.001
+        changed = {"golden/expected.json": json.dumps(document).encode()}
+        failing = {"tflite_float32 phone gap", "tflite_float32 phone raw gap"}
+    elif what == "inputs":  # each sample in the place of the next one
+        values = np.frombuffer(page("people")["golden/inputs.bin"], "<f4").reshape(-1, 5)
+        changed = {"golden/inputs.bin": np.roll(values, 1, axis=0).tobytes()}
+        failing = {"tflite_float32 phone gap", "tflite_int8 phone gap"}
+    else:
+        header, *rows = (folder / "golden" / "rows.csv").read_text().splitlines()
+        changed = {"golden/rows.csv": "\n".join([header, *rows[1:], rows[0]]).encode()}
+        failing = {"tflite_float32 phone raw gap", "tflite_int8 phone raw gap"}
+    with served("people", changed=changed) as server:
+        browser.phone()
+        browser.open(server.url)
+        browser.until(CHECKED)
+        assert text(browser, ".verdict") == "This phone does not answer as the computer did"
+    checks = [check for entry in server.posted[-1][1]["artifacts"] for check in entry["checks"]]
+    bad = {check["name"] for check in checks if not check["ok"]}
+    assert bad == failing
+    assert all(check["advice"] for check in checks if not check["ok"])
+
+
+def test_a_variant_that_answers_no_number_fails(browser):
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        script = """(async () => {
+          const { gap } = await import("./golden.js");
+          return [gap([[NaN]], [[0]], [1]), gap([[0]], [[0], [0]], [1]), gap([[0, 1]], [[0]], [1]), gap([], [], [1]),
+            gap([[0]], undefined, [1])].map(Number.isNaN).concat([gap([[3], [1]], [[1], [1]], [2]) === 1]);
+        })()"""
+        assert browser.run(script) == [True] * 6
+
+
+def test_another_variant_answers_the_same_sample(browser):
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        assert browser.run("document.querySelector('.variant :checked').value") == "model_int8.tflite"
+        for file in ("model_float32.tflite", "model_int8.tflite"):
+            browser.click(f".variant:has([value='{file}'])")
+            (first, *_) = run(exported("people") / file, [exported("people") / "golden" / "rows.csv"], top=2)
+            shown(browser, first)
+        browser.until(CHECKED)
+        assert " ms" in text(browser, ".variant:has([value='model_float32.tflite']) .time")
+        assert browser.errors() == []
+
+
+# -- without network, and what a secure context gives ------------------------------------------------
+
+
+def test_after_one_visit_it_works_when_the_server_is_gone(browser):
+    with served("digits") as server:
+        browser.phone()
+        browser.open(server.url)
+        browser.until(KEPT)
+        assert browser.installable() == []
+        before = headline(browser)
+    browser.reload()
+    assert headline(browser) == before
+    browser.click(".thumbnail:nth-child(4)")
+    samples = sorted((exported("digits") / "golden").glob("*.png"))
+    shown(browser, run(exported("digits") / "model_int8.tflite", [samples[3]])[0])
+    browser.until("document.querySelector('.foot').innerText.includes('Not sent')")
+    assert text(browser, ".verdict") == "This phone answers as the computer did"
+
+
+def test_a_new_export_replaces_what_was_kept(browser):
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        browser.until(KEPT)
+        server.files = {**bundle(exported("people"), results=False)}
+        browser.reload()
+        browser.until("!document.getElementById('newer').hidden")
+        asked = len(browser.requests())
+        browser.run("document.querySelector('#newer button').click()")
+        browser.until(
+            "fetch('model/about.json').then((answer) => answer.json()).then((about) => about.results === false)"
+        )
+        browser.until("document.body.dataset.ready && document.getElementById('newer').hidden")
+    again = {request for request in browser.requests()[asked:] if "sw.js" not in request}
+    assert browser.errors() == []
+    assert again  # the page was opened again, from what is kept: the server is gone
+    browser.reload()
+
+
+def test_half_an_update_is_not_kept(browser):
+    with served("people") as server:
+        browser.phone()
+        server.files["form.js"] = server.files["form.js"].read_bytes() + b"// of another export\n"
+        browser.open(server.url)
+        browser.until("document.querySelector('#device dd:last-of-type').dataset.state === 'failed' || " + KEPT)
+        assert "not kept" in text(browser, "#device dd:last-of-type")
+
+
+def test_on_plain_http_photos_work_and_the_page_says_how_to_get_more(browser, tmp_path):
+    photo = photograph(tmp_path / "photo.png", 40, 30)
+    with served("digits") as server:
+        browser.phone()
+        browser.open(server.insecure)
+        assert browser.run("isSecureContext") is False
+        assert browser.run("document.getElementById('camera')") is None
+        said = text(browser, "#device")
+        assert all(way in said for way in ("kexp phone --https", "kexp phone --adb", "kexp export --phone"))
+        browser.upload("#file-photo", photo)
+        shown(browser, run(exported("digits") / "model_int8.tflite", [photo])[0])
+        browser.until(CHECKED)
+        assert text(browser, ".verdict") == "This phone answers as the computer did"
+
+
+# -- pictures -------------------------------------------------------------------------------------
+
+
+def photograph(path, width, height, **options):
+    """A picture with edges, colours and texture, so that a wrong filter or a swapped channel shows."""
+    random = np.random.default_rng(width * 1000 + height)
+    pixels = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, 3)) * [1, 0.6, 0.3]
+    picture = Image.fromarray((pixels + random.normal(0, 12, pixels.shape)).clip(0, 255).astype(np.uint8))
+    ImageDraw.Draw(picture).ellipse((width * 0.2, height * 0.1, width * 0.7, height * 0.8), fill=(20, 90, 220))
+    picture.save(path, **options)
+    return path
+
+
+def read_in_page(browser, content, shape):
+    """The pixels that the page makes of a file, (height, width, channels)."""
+    found = browser.run(
+        f"""(async () => {{
+          const {{ read }} = await import("./pixels.js");
+          const bytes = Uint8Array.from(atob({json.dumps(base64.b64encode(content).decode())}), (c) => c.charCodeAt(0));
+          const picture = await read(new Blob([bytes]), {json.dumps(list(shape))});
+          return Array.from(picture.data);
+        }})()"""
+    )
+    return np.array(found, np.int64).reshape(shape)
+
+
+SIZES = [(8, 8), (64, 48), (65, 47), (31, 200), (200, 31), (7, 5), (256, 192), (1000, 801), (333, 1234)]
+
+
+def test_pictures_are_cut_and_resized_as_pillow_does_bit_for_bit(browser, tmp_path):
+    with served("digits") as server:
+        browser.phone()
+        browser.open(server.url)
+        for width, height in SIZES:
+            content = photograph(tmp_path / "a.png", width, height).read_bytes()
+            for shape in [(8, 8, 1), (48, 64, 3), (64, 48, 3)]:
+                expected = decode(content, shape).astype(np.int64)
+                np.testing.assert_array_equal(read_in_page(browser, content, shape), expected, f"{width}x{height}")
+
+
+def test_the_resampling_itself_is_pillow_s(browser):
+    """Without a browser's decoder: random pixels, sizes from one pixel up, larger and smaller."""
+    random = np.random.default_rng(0)
+    cases = []
+    for _ in range(60):
+        width, height, to_width, to_height = (int(n) for n in random.integers(1, 90, 4))
+        pixels = random.integers(0, 256, (height, width, 3), np.uint8)
+        fitted = np.asarray(fit(Image.fromarray(pixels), to_height, to_width))
+        cases.append(((height, width, to_height, to_width), pixels, fitted))
+    with served("digits") as server:
+        browser.phone()
+        browser.open(server.url)
+        asked = [[*sizes, pixels.ravel().tolist()] for sizes, pixels, _ in cases]
+        found = browser.run(
+            f"""(async () => {{
+              const {{ fit }} = await import("./resample.js");
+              return {json.dumps(asked)}.map(([height, width, toHeight, toWidth, data]) =>
+                Array.from(fit({{ width, height, channels: 3, data: Uint8Array.from(data) }}, toHeight, toWidth).data));
+            }})()"""
+        )
+    for (sizes, _, expected), data in zip(cases, found, strict=True):
+        np.testing.assert_array_equal(np.array(data).reshape(expected.shape), expected, str(sizes))
+
+
+def test_transparent_palette_deep_and_turned_pictures(browser, tmp_path):
+    plain = Image.open(photograph(tmp_path / "a.png", 90, 70))
+    clear = plain.convert("RGBA")
+    clear.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 90).astype(np.uint8), (70, 1))))
+    cases = {
+        "half transparent": (clear, "PNG", {}, 1),
+        "palette": (plain.quantize(20), "PNG", {}, 0),
+        "grey": (plain.convert("L"), "PNG", {}, 0),
+        "black and white": (plain.convert("1"), "PNG", {}, 0),
+        "16-bit grey": (Image.fromarray(np.asarray(plain.convert("L")).astype(np.uint16) * 257), "PNG", {}, 0),
+        "bmp": (plain, "BMP", {}, 0),
+        "gif": (plain.quantize(30), "GIF", {}, 0),
+    }
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        cases[f"turned {orientation}"] = (plain, "PNG", {"exif": exif}, 1)
+    with served("digits") as server:
+        browser.phone()
+        browser.open(server.url)
+        for name, (picture, format, options, levels) in cases.items():
+            file = io.BytesIO()
+            picture.save(file, format, **options)
+            shape = (24, 36, 3)
+            expected = decode(file.getvalue(), shape).astype(np.int64)
+            found = read_in_page(browser, file.getvalue(), shape)
+            assert np.abs(found - expected).max() <= levels, name
+
+
+@pytest.mark.parametrize("subsampling", [0, 2], ids=["4:4:4", "4:2:0"])
+def test_jpegs_give_nearly_the_same_pixels(browser, tmp_path, subsampling):
+    with served("digits") as server:
+        browser.phone()
+        browser.open(server.url)
+        for width, height, levels in [(70, 60, 0), (256, 192, 8), (1000, 801, 8)]:
+            options = {"quality": 90, "subsampling": subsampling}
+            content = photograph(tmp_path / "a.jpg", width, height, **options).read_bytes()
+            shape = (48, 64, 3)
+            apart = np.abs(read_in_page(browser, content, shape) - decode(content, shape))
+            assert apart.max() <= levels, (width, height)
+            assert apart.mean() <= 0.5, (width, height)
+
+
+def test_golden_jpegs_are_held_to_the_limit_of_jpegs(browser, tmp_path):
+    """A release whose golden samples are photos: what kexp run answers of them is expected; swapped colours fail."""
+    folder = exported("digits")
+    names, rows, files = [], [], {}
+    for index, width in enumerate((120, 300, 64)):
+        names.append(f"{index:02}.jpg")
+        path = photograph(tmp_path / names[-1], width, width * 3 // 4, quality=92)
+        files[f"golden/{names[-1]}"] = path
+        rows.append(decode(path, spec_of("digits").shape))
+    inputs = np.stack(rows).astype(np.float32)
+    files["golden/inputs.bin"] = inputs.astype("<f4").tobytes()
+    artifacts = json.loads(page("digits")["model/about.json"])["artifacts"]
+    outputs = {a["format"]: open_runtime(folder / a["path"]).predict(inputs).tolist() for a in artifacts}
+    files["golden/expected.json"] = json.dumps({"samples": names, "reference": [], "outputs": outputs}).encode()
+    with served("digits", changed=files) as server:
+        browser.phone()
+        browser.open(server.url)
+        browser.until(CHECKED)
+        assert text(browser, ".verdict") == "This phone answers as the computer did"
+        first = server.posted[-1][1]["artifacts"][0]["checks"]
+        assert [check["limit"] for check in first if "raw gap" in check["name"]] == [RAW_LOSSY]
+    pixels = page("digits")["pixels.js"].read_text().replace("data[to] = rgba[from];", "data[to] = rgba[from + 2];")
+    assert pixels != page("digits")["pixels.js"].read_text()  # red is blue
+    with served("digits", changed={**files, "pixels.js": pixels.encode()}) as server:
+        browser.phone()
+        browser.open(server.url)
+        browser.until(CHECKED)
+        assert text(browser, ".verdict") == "This phone does not answer as the computer did"
+
+
+def seen(browser):
+    """The pixels that the page says the model sees, (8, 8, 1)."""
+    data = browser.run(
+        "Array.from(document.querySelector('.seen canvas').getContext('2d').getImageData(0, 0, 8, 8).data)"
+    )
+    return np.array(data, np.float32).reshape(8, 8, 4)[None, :, :, :1]
+
+
+def test_camera_frames_and_uploaded_photos_are_classified(browser, tmp_path):
+    model = exported("digits") / "model_int8.tflite"
+    runtime = open_runtime(model)
+    with served("digits") as server:
+        browser.phone()
+        browser.open(server.url)
+        for turns in range(2):
+            browser.click("#camera")
+            browser.until("document.querySelector('video').videoWidth > 0 && !document.querySelector('video').hidden")
+            if turns:
+                browser.click("#turn")
+                browser.until("document.querySelector('video').dataset.mirrored === 'true'")
+                browser.until("document.querySelector('video').srcObject?.active")
+            browser.run("new Promise((resolve) => setTimeout(resolve, 500))")
+            browser.click("#camera")
+            browser.until("document.querySelector('video').hidden")
+            browser.run("new Promise((resolve) => setTimeout(resolve, 300))")
+            pixels = seen(browser)
+            assert pixels.std() > 5, "the fake camera's picture is not one grey"
+            outputs = runtime.predict(pixels)[0]
+            label, share = headline(browser)
+            assert label == spec_of("digits").labels[int(outputs.argmax())]
+            assert share == pytest.approx(100 * outputs.max(), abs=0.06)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        for path in (
+            photograph(tmp_path / "wide.png", 300, 200),
+            photograph(tmp_path / "turned.png", 300, 200, exif=exif),
+            photograph(tmp_path / "small.jpg", 16, 15),
+        ):
+            browser.upload("#file-choose", path)
+            shown(browser, run(model, [path])[0])
+            assert np.abs(seen(browser) - decode(path, (8, 8, 1))).max() <= 1
+        (tmp_path / "no.png").write_bytes(b"no picture")
+        browser.upload("#file-choose", tmp_path / "no.png")
+        browser.until("document.querySelector('.note').innerText.includes('no picture')")
+        assert browser.errors() == []
+
+
+def test_a_camera_that_is_refused_is_explained(browser):
+    with served("digits") as server:
+        browser.phone(
+            init="navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'));"
+        )
+        browser.open(server.url)
+        browser.click("#camera")
+        browser.until("document.querySelector('.note').innerText.includes('not allowed')")
+        assert text(browser, "#camera") == "Camera"
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+NUMBERS = [
+    *[
+        "1",
+        " 5 ",
+        "1e3",
+        "-2.5E-3",
+        ".5",
+        "5.",
+        "+7",
+        "1_000",
+        "1,5",
+        "abc",
+        "0x10",
+        "1e400",
+        "-1e39",
+        "3.4e38",
+        "1e-50",
+    ],
+    *[
+        "",
+        "NA",
+        "n/a",
+        "?",
+        "NaN",
+        "-nan",
+        "null",
+        "None",
+        "inf",
+        "-Infinity",
+        "++1",
+        "1 2",
+        "e5",
+        ".",
+        "-",
+        "\u00a05\u3000",
+    ],
+    *["\u0661\u0662.\u0665", "\u0967", "\uff11", "\u00b2", "1\u066b5", "\x1c3\x85", "\ufeff4", "16777217", "0.1"],
+]
+DATES = [
+    *[
+        "2020-02-29",
+        "2021-02-29",
+        "20200229",
+        "2020-02-29T12:30",
+        "2020-02-29 12:30:15.5",
+        "2020-02-29T12:30:15,123456789",
+    ],
+    *[
+        "2020-W09-6",
+        "2020W096",
+        "2020-W53",
+        "2021-W53",
+        "2020-W01",
+        "2020-02-29T12",
+        "2020-02-29T1230",
+        "2020-02-29T12:3",
+    ],
+    *[
+        "2020-02-29T12:30Z",
+        "2020-02-29T12:30+02:00",
+        "2020-02-29T12:30-0530",
+        "2020-02-29T24:00",
+        "2020-02",
+        "0001-01-01",
+    ],
+    *["9999-12-31", "2020-13-01", "2020-1-1", "", "NA", "today", "1969-12-31T23:59:59.999999", "2020-02-29_07:00"],
+    *[
+        "2020-02-29T",
+        "2020-02-29T12:30:15+01:00:30",
+        "2020-02-29T12:3015",
+        "20200229T123015",
+        "2020-060",
+        "2020-02-29T1",
+    ],
+]
+FORMATS = {
+    "%d.%m.%Y": ["29.02.2020", "1.2.2020", "31.4.2020", " 5.6.2020", "29.02.20", "29/02/2020", "29.02.2020 "],
+    "%m/%d/%y": ["02/29/20", "2/9/68", "2/9/69", "13/01/20", "02/29/2020"],
+    "%d %b %Y": ["29 Feb 2020", "1 sep 1999", "29  FEB  2020", "29 February 2020", "31 Jun 2020"],
+    "%B %d, %Y": ["February 29, 2020", "may 1, 2020", "Feb 29, 2020"],
+    "%Y/%m/%d %H:%M:%S": ["2020/02/29 07:08:09", "2020/2/9 7:8:9", "2020/02/29 25:00:00", "2020/02/29 07:08:60"],
+    "%d-%b-%y": ["29-Feb-20", "1-Jan-70"],
+    "%Y-%m": ["2020-02", "2020-13", "2020-2"],
+}
+BOOLEANS = ["yes", "no", "YES", " No ", "1", "0", "true", "false", "y", "t", "maybe", "", "NA"]
+CATEGORIES = ["Bonn", "bonn", " Bonn ", "Köln", "Paris", "", "?", "None", "<b>Trier</b>", "Trier"]
+
+
+def cells_and_columns():
+    yield from ((cell, Column(name="n", kind="number", minimum=0, maximum=10)) for cell in NUMBERS)
+    yield from ((cell, Column(name="d", kind="date", minimum=0, maximum=20000)) for cell in DATES)
+    for format, cells in FORMATS.items():
+        yield from ((cell, Column(name="d", kind="date", format=format, maximum=1e6)) for cell in cells)
+    for choices in (("no", "yes"), ("0", "1"), ("FALSE", "TRUE"), ("N", "Y")):
+        yield from ((cell, Column(name="b", kind="boolean", choices=choices)) for cell in BOOLEANS)
+    places = ("Bonn", "Köln", "None", "<b>Trier</b>", "\u0130zmir")
+    yield from ((cell, Column(name="c", kind="category", choices=places, missing=True)) for cell in CATEGORIES)
+
+
+def test_cells_are_encoded_as_python_encodes_them(browser):
+    cases = list(cells_and_columns())
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        found = browser.run(
+            f"""(async () => {{
+              const {{ encodeRow }} = await import("./cells.js");
+              return {json.dumps([[cell, to_json(column)] for cell, column in cases])}.map(([cell, column]) => {{
+                const {{ values, unusual }} = encodeRow(new Map([[column.name, cell]]), [column]);
+                return [Number.isNaN(values[0]) ? "nan" : values[0], unusual.length];
+              }});
+            }})()"""
+        )
+    wrong = []
+    for (cell, column), (value, unusual) in zip(cases, found, strict=True):
+        (expected,), warnings = encode_row({column.name: cell}, [column])
+        same = value == "nan" if np.isnan(expected) else value == float(expected)
+        if not same or unusual != len(warnings):
+            wrong.append((cell, column.kind, column.format, float(expected), warnings, value, unusual))
+    assert wrong == []
+
+
+def test_a_table_file_is_read_as_python_reads_it(browser):
+    rows = [["a", "b, c", 'say "x"'], ["1", "two\nlines", ""], ["", "", ""], ["ä", ' "', "\u0661"]]
+    file = io.StringIO()
+    csv.writer(file).writerows(rows)
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        for content in (file.getvalue(), "\ufeff" + file.getvalue(), file.getvalue().rstrip("\r\n")):
+            found = browser.run(
+                f"""import("./cells.js").then(({{ parseCsv }}) =>
+                  parseCsv({json.dumps(content)}).map((row) => Array.from(row.entries())))"""
+            )
+            assert [[name for name, _ in row] for row in found] == [rows[0]] * 3
+            assert [[cell for _, cell in row] for row in found] == rows[1:]
+
+
+def field(name):
+    return f".field:has(.title:text-is('{name}'))"
+
+
+def test_the_form_answers_at_every_touch_and_warns(browser):
+    model = open_runtime(exported("people") / "model_int8.tflite")
+    spec = spec_of("people")
+
+    def expected(**cells):
+        """Wait for the answer of these cells."""
+        outputs = model.predict(encode_row(cells, spec.columns)[0][None])[0]
+        share = max(outputs[0], 1 - outputs[0])
+        label = spec.labels[int(outputs[0] >= 0.5)]
+        browser.until(
+            f"document.querySelector('.headline .label').innerText === '{label}' && "
+            f"Math.abs(parseFloat(document.querySelector('.headline .share').innerText) - {100 * share}) < 0.06"
+        )
+
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        row = {"age": "55", "city": "Bonn", "member": "yes", "joined": "2021-06-01", "income": "2000.5"}
+        browser.fill(f"{field('age')} input[type=text]", row["age"])
+        browser.choose(f"{field('city')} select", row["city"])
+        browser.click(f"{field('member')} label:has-text('yes')")
+        browser.fill(f"{field('joined')} input", row["joined"])
+        browser.fill(f"{field('income')} input[type=text]", "2000,5")  # as a German keypad writes it
+        expected(**row)
+        warned = "Array.from(document.querySelectorAll('[data-warning=true] .title'), (node) => node.innerText)"
+        assert browser.run(warned) == []
+        browser.fill(f"{field('age')} input[type=text]", "150")
+        expected(**{**row, "age": "150"})
+        assert browser.run(warned) == ["age"]
+        assert "a guess" in text(browser, "[data-warning=true] .hint")
+        browser.fill(f"{field('age')} input[type=text]", "old")
+        assert "Not readable" in text(browser, "[data-warning=true] .hint")
+        browser.fill(f"{field('age')} input[type=text]", "")  # some training rows have none
+        expected(**{**row, "age": ""})
+        browser.choose(f"{field('city')} select", "\u0000other")
+        browser.fill(f"{field('joined')} input", "1999-01-01")
+        browser.click(f"{field('member')} label:has-text('unknown')")
+        expected(age="", city="Paris", member="", joined="1999-01-01", income="2000.5")
+        assert browser.run(warned) == ["city", "member", "joined"]
+        for share in (0, 1):  # the ends of a slider are the ends of the training rows
+            browser.run(
+                f"""(() => {{
+                  const slider = document.querySelectorAll("input[type=range]")[1];
+                  slider.value = {1000 * share};
+                  slider.dispatchEvent(new Event("input"));
+                }})()"""
+            )
+            assert "income" not in browser.run(warned)
+        assert browser.errors() == []
+
+
+def test_samples_fill_the_form(browser):
+    rows = golden.read(exported("people") / "golden", spec_of("people"))
+    model = open_runtime(exported("people") / "model_int8.tflite")
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        for index in range(len(rows)):
+            outputs = model.predict(rows[index : index + 1])[0]
+            share = 100 * max(outputs[0], 1 - outputs[0])
+            browser.until(
+                f"Math.abs(parseFloat(document.querySelector('.headline .share').innerText) - {share}) < 0.06"
+            )
+            browser.click(".arrow:last-child")
+        assert text(browser, ".place") == f"Sample 1 of {len(rows)}"
+
+
+# -- answers of every task, words, and what they look like -------------------------------------------
+
+
+def answer(browser, spec, outputs):
+    """What the page shows for these outputs: (headline, [label value] of each bar)."""
+    return browser.run(
+        f"""(async () => {{
+          const {{ Answer }} = await import("./answer.js");
+          const place = document.createElement("section");
+          document.body.append(place);
+          new Answer(place, {json.dumps(spec)}).show(Float32Array.from({json.dumps(outputs)}), 1);
+          const texts = (on) => Array.from(place.querySelectorAll(on), (node) => node.textContent);
+          const found = [texts(".headline > *"), texts(".bars li").map((row) => row.trim())];
+          place.remove();
+          return found;
+        }})()"""
+    )
+
+
+def test_every_task_has_its_answer(browser):
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        many = {"task": "multiclass", "labels": list("abcdefg")}
+        assert answer(browser, many, [0.1, 0.3, 0.02, 0.3, 0.2, 0.05, 0.03]) == [
+            ["b", "30.0%"],
+            ["b30.0%", "d30.0%", "e20.0%", "a10.0%", "f5.0%"],
+        ]
+        some = {"task": "multilabel", "labels": ["red", "round", "soft"]}
+        assert answer(browser, some, [0.9, 0.2, 0.5]) == [["red, soft"], ["red90.0%", "soft50.0%", "round20.0%"]]
+        assert answer(browser, some, [0.1, 0.2, 0.4])[0] == ["none of the labels"]
+        two = {"task": "binary", "labels": ["no", "yes"]}
+        assert answer(browser, two, [0.5])[0] == ["yes", "50.0%"]
+        assert answer(browser, two, [0.25])[0] == ["no", "75.0%"]
+        one = {"task": "regression", "labels": ["price"], "target_mean": [100], "target_std": [10]}
+        assert answer(browser, one, [123.456]) == [["123.5", "price"], ["training mean 100"]]
+        more = {"task": "regression", "labels": ["x", "y"], "target_mean": [0, 0], "target_std": [1, 1]}
+        assert answer(browser, more, [1.5, -2])[1] == ["x1.5", "y-2"]
+
+
+def test_text_of_the_data_is_never_html(browser):
+    about = json.loads(page("digits")["model/about.json"])
+    evil = "<img src=x onerror='document.body.dataset.evil=1'>"
+    about["name"] = about["spec"]["name"] = evil
+    about["spec"]["labels"] = [evil] * 10
+    with served("digits", changed={"model/about.json": json.dumps(about).encode()}) as server:
+        browser.phone()
+        browser.open(server.url)
+        assert text(browser, ".headline .label") == evil
+        assert text(browser, "h1") == evil
+        assert browser.run("document.body.dataset.evil") is None
+        assert browser.errors() == []
+
+
+def test_a_page_that_cannot_start_says_why(browser):
+    with served("people", changed={"model/model_int8.tflite": b"no model"}) as server:
+        browser.phone()
+        browser.open(server.url, until="document.body.dataset.state === 'failed'")
+        assert "could not start" in text(browser, "#answer")
+
+
+def test_arabic_is_written_from_right_to_left(browser):
+    with served("people") as server:
+        browser.phone(locale="ar-EG")
+        browser.open(server.url)
+        assert browser.run("[document.documentElement.lang, document.dir]") == ["ar", "rtl"]
+        assert text(browser, "#model h2") == "النموذج"
+        left, right = browser.run(
+            "['.headline .share', '.headline .label'].map((on) => document.querySelector(on).getBoundingClientRect().x)"
+        )
+        assert left < right
+        assert set(text(browser, ".headline .share")) & set(
+            "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669"
+        )
+        browser.click("#language")
+        assert browser.run("[document.documentElement.lang, document.dir]") == ["en", "ltr"]
+        assert text(browser, "#model h2") == "Model"
+        browser.reload()
+        assert browser.run("document.documentElement.lang") == "en", "the choice is kept"
+
+
+def test_both_languages_say_everything(browser):
+    source = (PAGE / "text.js").read_text(encoding="utf-8")
+    words = source[source.index("const WORDS = ") + len("const WORDS = ") : source.index("\n};\n") + 2]
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        found = browser.run(f"({words})")
+    assert list(found["en"]) == list(found["ar"])
+    for key, phrase in found["en"].items():
+        holes = {part.split("}")[0] for part in phrase.split("{")[1:]}
+        assert holes == {part.split("}")[0] for part in found["ar"][key].split("{")[1:]}, key
+
+
+LOOK = """(() => {
+  const seen = (node) => node.getClientRects().length && getComputedStyle(node).visibility !== "hidden";
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  const label = (node) => node.getAttribute("aria-label") || node.innerText || node.labels?.[0]?.innerText;
+  const named = (node) => (label(node) ?? "").trim();
+  const controls = Array.from(document.querySelectorAll("button, input, select, summary")).filter(seen);
+  const nameless = controls.filter((node) => !named(node)).map((node) => node.outerHTML);
+  const targets = controls.map((node) => node.closest("label") ?? node).filter((node) => !node.matches(".unseen"));
+  const small = targets.filter((node) => node.getBoundingClientRect().height < 28).map((node) => node.outerHTML);
+  return [wide > 0 ? wide : 0, nameless, small];
+})()"""
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ar-EG"])
+@pytest.mark.parametrize("name", ["digits", "people"])
+def test_nothing_is_cut_off_nameless_or_too_small_to_touch(browser, name, locale):
+    with served(name) as server:
+        browser.phone(locale=locale)
+        browser.open(server.url)
+        for width, height in ((360, 800), (412, 915), (800, 360)):
+            browser.size(width, height)
+            assert browser.run(LOOK) == [0, [], []], (width, height)
+
+
+CONTRAST = """(() => {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => {
+    const hex = style.getPropertyValue(`--${name}`).trim();
+    return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255);
+  };
+  const light = (name) => {
+    const [r, g, b] = colour(name).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ratio = (one, other) => {
+    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const text = ["ink", "muted", "accent", "good", "bad", "warn"].flatMap((ink) =>
+    ["ground", "surface"].map((paper) => [ink, paper, 4.5]));
+  const parts = [["field", "surface", 3], ["accent", "line", 3], ["on-accent", "accent", 4.5],
+    ["ink", "tint", 4.5], ["muted", "tint", 4.5], ["accent", "tint", 4.5]];
+  return [...text, ...parts].filter(([a, b, least]) => !(ratio(a, b) >= least)).map(([a, b]) => [a, b, ratio(a, b)]);
+})()"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_is_that_of_wcag_aa_in_both_themes(browser, scheme):
+    with served("people") as server:
+        browser.phone(colorScheme=scheme)
+        browser.open(server.url)
+        assert browser.run(CONTRAST) == []
