@@ -127,7 +127,9 @@ def test_every_kotlin_file_parses_and_nothing_was_left_to_fill_in(project):
     for file in files:
         assert not broken_kotlin(file.read_bytes()), file
     for file in [*files, *path.rglob("*.xml"), path / "README.md"]:
-        assert not re.search(r"\$\$|\$(?:title|project|label|cases|dependencies|permissions)\b", file.read_text()), file
+        assert not re.search(
+            r"\$\$|\$(?:title|project|label|cases|parts|dependencies|permissions)\b", file.read_text()
+        ), file
     assert broken_kotlin(b"fun broken( { val x = }")  # the check can fail
 
 

@@ -210,6 +210,7 @@ def _values(spec: DatasetSpec) -> dict[str, str]:
         else "it shows a form with a field per column",
         "jvm": "pictures are resized as in Python" if picture else "rows are encoded as in Python",
         "files": pictures if picture else cells,
+        "parts": "`Pixels.kt`" if picture else "`Cells.kt`",
         "input": (
             "A photo is turned upright (EXIF), cut around its centre, resized with averaging, transparent parts become "
             "white; the network gets its pixels as 0 to 255."
@@ -225,7 +226,7 @@ def _cases() -> str:
     for (width, height), (high, wide) in (((5, 4), (2, 3)), ((3, 2), (4, 5)), ((40, 23), (3, 2)), ((23, 47), (2, 4))):
         expected = ", ".join(map(str, _fitted(width, height, high, wide).ravel().tolist()))
         lines += [
-            "        assertArrayEquals(",
+            "        assertClose(",
             f"            intArrayOf({expected}),",
             f"            picture({width}, {height}).fit({high}, {wide}).values,",
             "        )",

@@ -3,7 +3,6 @@ package kexp.app
 import java.time.LocalDate
 import java.time.LocalDateTime
 import java.time.LocalTime
-import java.time.OffsetDateTime
 import java.time.ZoneOffset
 import java.time.format.DateTimeFormatter
 
@@ -17,10 +16,12 @@ object Cells {
     private val yes = listOf("yes", "true", "1", "y", "t")
     private val decimal = Regex("[+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][+-]?[0-9]+)?")
     private val nan = Regex("[+-]?nan", RegexOption.IGNORE_CASE)
-    private val isoDate = Regex("([0-9]{4})-?([0-9]{2})-?([0-9]{2})")
-    private val isoWeek = Regex("([0-9]{4})-?W([0-9]{2})(?:-?([1-7]))?")
+    // The same separator, or none, throughout: 2020-01-01 or 20200101, 10:30:15 or 103015.
+    private val isoDate = Regex("([0-9]{4})(-?)([0-9]{2})\\2([0-9]{2})")
+    private val isoWeek = Regex("([0-9]{4})(-?)W([0-9]{2})(?:\\2([1-7]))?")
     private val isoTime = Regex(
-        "([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:[.,]([0-9]+))?)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2})?)?)?",
+        "([0-9]{2})(?:(:?)([0-9]{2})(?:\\2([0-9]{2})(?:[.,]([0-9]*))?)?)?" +
+            "(Z|[+-][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2})?)?)?",
     )
     private val months = listOf(
         "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
@@ -52,12 +53,19 @@ object Cells {
         else -> number(word)
     }
 
-    private fun number(word: String): Double? = when {
-        nan.matches(word) -> Double.NaN
-        // Not everything that Kotlin reads: 1f and 0x1p3 are no numbers in a CSV.
-        decimal.matches(word) -> word.toDouble().takeIf { Math.abs(it) <= Float.MAX_VALUE.toDouble() }
-        else -> null
+    private fun number(word: String): Double? {
+        val plain = latin(word)
+        return when {
+            nan.matches(plain) -> Double.NaN
+            // Not everything that Kotlin reads: 1f and 0x1p3 are no numbers in a CSV.
+            decimal.matches(plain) -> plain.toDouble().takeIf { Math.abs(it) <= Float.MAX_VALUE.toDouble() }
+            else -> null
+        }
     }
+
+    /** Digits of any script as 0 to 9, which Python reads as well. */
+    private fun latin(word: String): String =
+        word.map { if (it.isDigit()) '0' + Character.digit(it, 10) else it }.joinToString("")
 
     private fun boolean(word: String, choices: List<String>): Double? {
         for ((meaning, words) in listOf(no, yes).withIndex()) {
@@ -77,28 +85,28 @@ object Cells {
 
     private fun iso(word: String): LocalDateTime? {
         val found = isoWeek.matchAt(word, 0) ?: isoDate.matchAt(word, 0) ?: return null
-        val parts = found.groupValues
-        val day = if (found.value.contains('W')) {
-            LocalDate.parse("${parts[1]}-W${parts[2]}-${parts[3].ifEmpty { "1" }}", DateTimeFormatter.ISO_WEEK_DATE)
+        val (year, _, first, second) = found.destructured // month and day, or week and weekday
+        val day = if ('W' in found.value) {
+            LocalDate.parse("$year-W$first-${second.ifEmpty { "1" }}", DateTimeFormatter.ISO_WEEK_DATE)
         } else {
-            LocalDate.of(parts[1].toInt(), parts[2].toInt(), parts[3].toInt())
+            LocalDate.of(year.toInt(), first.toInt(), second.toInt())
         }
         val rest = word.substring(found.range.last + 1)
         if (rest.isEmpty()) return day.atStartOfDay()
         // Any one character stands between day and time.
-        val (hour, minute, second, fraction, zone) = isoTime.matchEntire(rest.substring(1))?.destructured ?: return null
+        val time = isoTime.matchEntire(rest.substring(1)) ?: return null
+        val (hour, _, minute, seconds, fraction, zone) = time.destructured
         val nano = (fraction + "000000").take(6).toInt() * 1000
-        val time = LocalTime.of(hour.toInt(), minute.toIntOrZero(), second.toIntOrZero(), nano)
-        val local = LocalDateTime.of(day, time)
-        if (zone.isEmpty()) return local
-        return OffsetDateTime.of(local, offset(zone)).withOffsetSameInstant(ZoneOffset.UTC).toLocalDateTime()
+        val local = LocalTime.of(hour.toInt(), minute.toIntOrZero(), seconds.toIntOrZero(), nano)
+        val east = offset(zone)
+        return if (Math.abs(east) < 86_400) LocalDateTime.of(day, local).minusSeconds(east) else null
     }
 
-    private fun offset(zone: String): ZoneOffset {
-        if (zone == "Z") return ZoneOffset.UTC
-        val digits = zone.filter { it.isDigit() }.padEnd(6, '0').chunked(2).map { it.toInt() }
-        val seconds = digits[0] * 3600 + digits[1] * 60 + digits[2]
-        return ZoneOffset.ofTotalSeconds(if (zone[0] == '-') -seconds else seconds)
+    /** Seconds east of Greenwich. Java's own ZoneOffset ends at 18 hours. */
+    private fun offset(zone: String): Long {
+        val (hours, minutes, seconds) = zone.filter { it.isDigit() }.padEnd(6, '0').chunked(2).map { it.toLong() }
+        val total = hours * 3600 + minutes * 60 + seconds
+        return if (zone.startsWith('-')) -total else total
     }
 
     private fun String.toIntOrZero(): Int = if (isEmpty()) 0 else toInt()
@@ -120,7 +128,7 @@ object Cells {
                 pattern.append(directives.getValue(directive))
             }
         }
-        val found = Regex(pattern.toString(), RegexOption.IGNORE_CASE).matchEntire(word) ?: return null
+        val found = Regex(pattern.toString(), RegexOption.IGNORE_CASE).matchEntire(latin(word)) ?: return null
         val parts = names.zip(found.groupValues.drop(1)).toMap()
         val short = parts['y']?.toInt()
         val year = parts['Y']?.toInt() ?: short?.let { if (it < 69) 2000 + it else 1900 + it } ?: 1900

@@ -60,7 +60,7 @@ class MainActivity : NetworkActivity() {
             {
                 try {
                     val preview = Preview.Builder().build()
-                    preview.surfaceProvider = camera.surfaceProvider
+                    preview.setSurfaceProvider(camera.surfaceProvider)
                     val photos = ImageCapture.Builder().build()
                     val cameras = opening.get()
                     cameras.unbindAll()

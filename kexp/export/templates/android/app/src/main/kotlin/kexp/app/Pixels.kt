@@ -8,8 +8,9 @@ import kotlin.math.min
 /**
  * A picture as whole numbers 0 to 255, [channels] of them per pixel, row by row; no Android in it.
  *
- * Cutting and resizing follow Pillow (Resample.c, Reduce.c), which kexp trains with, to the last bit: bilinear, with a
- * filter that widens with the reduction, after averaging whole blocks where the picture is much larger.
+ * Cutting and resizing follow Pillow (Resample.c, Reduce.c), which kexp trains with: bilinear, with a filter that widens
+ * with the reduction, after averaging whole blocks where the picture is much larger. A number differs by 1 at most:
+ * Pillow's versions round in one order of the two directions or the other.
  */
 class Pixels(val width: Int, val height: Int, val channels: Int, val values: IntArray) {
 
@@ -101,9 +102,10 @@ class Pixels(val width: Int, val height: Int, val channels: Int, val values: Int
         return Pixels(wide, tall, channels, out)
     }
 
-    private fun resize(wide: Int, tall: Int, box: DoubleArray): Pixels {
+    private fun resize(wide: Int, tall: Int, exact: DoubleArray): Pixels {
         var picture = this
-        if (wide != width || box[0] != 0.0 || box[2] != wide.toDouble()) {
+        val box = FloatArray(4) { exact[it].toFloat() } // Pillow keeps the box as float
+        if (wide != width || box[0] != 0f || box[2] != wide.toFloat()) {
             val taps = taps(width, box[0], box[2], wide)
             val out = IntArray(wide * height * channels)
             for (y in 0 until height) for (x in 0 until wide) for (c in 0 until channels) {
@@ -112,7 +114,7 @@ class Pixels(val width: Int, val height: Int, val channels: Int, val values: Int
             }
             picture = Pixels(wide, height, channels, out)
         }
-        if (tall != height || box[1] != 0.0 || box[3] != tall.toDouble()) {
+        if (tall != height || box[1] != 0f || box[3] != tall.toFloat()) {
             val taps = taps(height, box[1], box[3], tall)
             val out = IntArray(wide * tall * channels)
             for (y in 0 until tall) for (x in 0 until wide) for (c in 0 until channels) {
@@ -133,8 +135,8 @@ class Pixels(val width: Int, val height: Int, val channels: Int, val values: Int
         }
     }
 
-    private fun taps(size: Int, from: Double, to: Double, count: Int): List<Taps> {
-        val scale = (to - from) / count
+    private fun taps(size: Int, from: Float, to: Float, count: Int): List<Taps> {
+        val scale = (to - from).toDouble() / count
         val support = max(scale, 1.0)
         return (0 until count).map { at ->
             val centre = from + (at + 0.5) * scale
@@ -145,7 +147,8 @@ class Pixels(val width: Int, val height: Int, val channels: Int, val values: Int
                 if (distance < 1.0) 1.0 - distance else 0.0
             }
             val total = raw.sum()
-            Taps(first, IntArray(raw.size) { i -> (0.5 + (if (total != 0.0) raw[i] / total else raw[i]) * (1 shl PRECISION)).toInt() })
+            val unit = (1 shl PRECISION) / (if (total != 0.0) total else 1.0)
+            Taps(first, IntArray(raw.size) { i -> (0.5 + raw[i] * unit).toInt() })
         }
     }
 
