@@ -84,8 +84,11 @@ def ready() -> Path:
             _debian(made / "root", Path(name) / "apt")
             _wheels(made, Path(name) / "wheels")
             _processor(made / "root")
-            if not home.exists():  # two test processes may have begun together
+            try:
                 made.rename(home)
+            except OSError:
+                if not home.exists():  # where it does, another test process was faster
+                    raise
     return home
 
 

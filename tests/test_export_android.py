@@ -34,7 +34,7 @@ NASTY = (
 MODULE = "app/src/main/kotlin/kexp/app"
 SHARED = (
     "README.md", "settings.gradle.kts", "build.gradle.kts", "gradle.properties", "gradle/libs.versions.toml",
-    "gradle/wrapper/gradle-wrapper.properties", ".gitignore", "app/build.gradle.kts",
+    ".gitignore", "app/build.gradle.kts",
     "app/src/main/AndroidManifest.xml", "app/src/main/res/values/strings.xml", "app/src/main/res/values/themes.xml",
     "app/src/main/res/values-ar/strings.xml", "app/src/main/res/values-night/themes.xml",
     "app/src/main/res/drawable/icon.xml", f"{MODULE}/MainActivity.kt", f"{MODULE}/NetworkActivity.kt",

@@ -226,7 +226,7 @@ def _cases() -> str:
     for (width, height), (high, wide) in (((5, 4), (2, 3)), ((3, 2), (4, 5)), ((40, 23), (3, 2)), ((23, 47), (2, 4))):
         expected = ", ".join(map(str, _fitted(width, height, high, wide).ravel().tolist()))
         lines += [
-            "        assertClose(",
+            "        assertArrayEquals(",
             f"            intArrayOf({expected}),",
             f"            picture({width}, {height}).fit({high}, {wide}).values,",
             "        )",

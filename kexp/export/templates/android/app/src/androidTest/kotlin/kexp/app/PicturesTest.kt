@@ -24,8 +24,8 @@ class PicturesTest {
             val pixels = Pictures.decode(assets.open("golden/$name").use { it.readBytes() }, spec.shape)
             assertNotNull(name, pixels)
             val differences = pixels!!.floats().zip(expected) { found, wanted -> abs(found - wanted) }
-            // Decoders of JPEG round differently; those of PNG do not, but resizing may by a step of 255.
-            val limit = if (name.endsWith(".png")) 1.0 else 4.0
+            // Decoders of JPEG round differently; those of PNG do not.
+            val limit = if (name.endsWith(".png")) 0.0 else 4.0
             assertTrue("$name: ${differences.average()} on average", differences.average() <= limit)
         }
     }

@@ -8,31 +8,18 @@ import kotlin.math.min
 /**
  * A picture as whole numbers 0 to 255, [channels] of them per pixel, row by row; no Android in it.
  *
- * Cutting and resizing follow Pillow (Resample.c, Reduce.c), which kexp trains with: bilinear, with a filter that widens
- * with the reduction, after averaging whole blocks where the picture is much larger. A number differs by 1 at most:
- * Pillow's versions round in one order of the two directions or the other.
+ * Cutting and resizing follow Pillow (Resample.c, Reduce.c), which kexp trains with, to the last bit: bilinear, with a
+ * filter that widens with the reduction, after averaging whole blocks where the picture is much larger; across, then
+ * down.
  */
 class Pixels(val width: Int, val height: Int, val channels: Int, val values: IntArray) {
 
     /** Cut around the centre to the ratio of [height] and [width], then brought to that size. */
     fun fit(height: Int, width: Int): Pixels {
         val scale = min(this.width.toDouble() / width, this.height.toDouble() / height)
-        val left = (this.width - width * scale) / 2
-        val top = (this.height - height * scale) / 2
-        var box = doubleArrayOf(left, top, this.width - left, this.height - top)
-        if (this.width == width && this.height == height) return this
-        var picture = this
-        val factorX = max(1, ((box[2] - box[0]) / width / GAP).toInt())
-        val factorY = max(1, ((box[3] - box[1]) / height / GAP).toInt())
-        if (factorX > 1 || factorY > 1) {
-            val around = safe(box, width, height)
-            picture = reduce(factorX, factorY, around)
-            box = doubleArrayOf(
-                (box[0] - around[0]) / factorX, (box[1] - around[1]) / factorY,
-                (box[2] - around[0]) / factorX, (box[3] - around[1]) / factorY,
-            )
-        }
-        return picture.resize(width, height, box)
+        val left = max(0.0, (this.width - width * scale) / 2)
+        val top = max(0.0, (this.height - height * scale) / 2)
+        return across(width, left).turned().across(height, top).turned()
     }
 
     /** As the eye sees it, by the EXIF [orientation] 1 to 8. */
@@ -71,59 +58,55 @@ class Pixels(val width: Int, val height: Int, val channels: Int, val values: Int
     /** What the network takes. */
     fun floats(): FloatArray = FloatArray(values.size) { values[it].toFloat() }
 
-    /** [box] and the pixels around it that the filter may use. */
-    private fun safe(box: DoubleArray, width: Int, height: Int): IntArray {
-        val supportX = 0.5 * (box[2] - box[0]) / width
-        val supportY = 0.5 * (box[3] - box[1]) / height
-        return intArrayOf(
-            max(0, (box[0] - supportX).toInt()), max(0, (box[1] - supportY).toInt()),
-            min(this.width, ceil(box[2] + supportX).toInt()), min(this.height, ceil(box[3] + supportY).toInt()),
-        )
+    /** Rows become columns. */
+    private fun turned(): Pixels {
+        val out = IntArray(values.size)
+        for (y in 0 until height) for (x in 0 until width) for (c in 0 until channels) {
+            out[(x * height + y) * channels + c] = values[(y * width + x) * channels + c]
+        }
+        return Pixels(height, width, channels, out)
     }
 
-    /** Blocks of [factorX] times [factorY] pixels of [box] averaged; those at the end may be smaller. */
-    private fun reduce(factorX: Int, factorY: Int, box: IntArray): Pixels {
-        val wide = (box[2] - box[0] + factorX - 1) / factorX
-        val tall = (box[3] - box[1] + factorY - 1) / factorY
-        val out = IntArray(wide * tall * channels)
-        for (y in 0 until tall) for (x in 0 until wide) {
-            val fromX = box[0] + x * factorX
-            val fromY = box[1] + y * factorY
-            val toX = min(fromX + factorX, box[2])
-            val toY = min(fromY + factorY, box[3])
-            val count = (toX - fromX) * (toY - fromY)
+    /** [wide] pixels in each row, made of those between [cut] and [cut] from the end; the rows stay. */
+    private fun across(wide: Int, cut: Double): Pixels {
+        if (wide == width && cut == 0.0) return this
+        var from = cut
+        var to = width - cut
+        var picture = this
+        val factor = ((to - from) / wide / GAP).toInt()
+        if (factor > 1) {
+            val around = 0.5 * (to - from) / wide // pixels that the filter may use beside those
+            val first = max(0, (from - around).toInt())
+            picture = averaged(factor, first, min(width, ceil(to + around).toInt()))
+            from = (from - first) / factor
+            to = (to - first) / factor
+        }
+        return picture.resampled(taps(picture.width, from.toFloat(), to.toFloat(), wide)) // Pillow's box is of float
+    }
+
+    /** Blocks of [factor] pixels from [first] to before [end] averaged; the last one may be smaller. */
+    private fun averaged(factor: Int, first: Int, end: Int): Pixels {
+        val wide = (end - first + factor - 1) / factor
+        val out = IntArray(wide * height * channels)
+        for (y in 0 until height) for (x in 0 until wide) {
+            val start = first + x * factor
+            val count = min(factor, end - start)
             val multiplier = (1L shl 24) / count
             for (c in 0 until channels) {
                 var sum = (count / 2).toLong()
-                for (sy in fromY until toY) for (sx in fromX until toX) sum += values[(sy * width + sx) * channels + c]
+                for (i in start until start + count) sum += values[(y * width + i) * channels + c]
                 out[(y * wide + x) * channels + c] = ((sum * multiplier) shr 24).toInt()
             }
         }
-        return Pixels(wide, tall, channels, out)
+        return Pixels(wide, height, channels, out)
     }
 
-    private fun resize(wide: Int, tall: Int, exact: DoubleArray): Pixels {
-        var picture = this
-        val box = FloatArray(4) { exact[it].toFloat() } // Pillow keeps the box as float
-        if (wide != width || box[0] != 0f || box[2] != wide.toFloat()) {
-            val taps = taps(width, box[0], box[2], wide)
-            val out = IntArray(wide * height * channels)
-            for (y in 0 until height) for (x in 0 until wide) for (c in 0 until channels) {
-                out[(y * wide + x) * channels + c] =
-                    taps[x].weigh { position -> values[(y * width + position) * channels + c] }
-            }
-            picture = Pixels(wide, height, channels, out)
+    private fun resampled(taps: List<Taps>): Pixels {
+        val out = IntArray(taps.size * height * channels)
+        for (y in 0 until height) for ((x, tap) in taps.withIndex()) for (c in 0 until channels) {
+            out[(y * taps.size + x) * channels + c] = tap.weigh { i -> values[(y * width + i) * channels + c] }
         }
-        if (tall != height || box[1] != 0f || box[3] != tall.toFloat()) {
-            val taps = taps(height, box[1], box[3], tall)
-            val out = IntArray(wide * tall * channels)
-            for (y in 0 until tall) for (x in 0 until wide) for (c in 0 until channels) {
-                out[(y * wide + x) * channels + c] =
-                    taps[y].weigh { position -> picture.values[(position * wide + x) * channels + c] }
-            }
-            picture = Pixels(wide, tall, channels, out)
-        }
-        return picture
+        return Pixels(taps.size, height, channels, out)
     }
 
     /** The weights of the input pixels from [first] on that make one output pixel, in units of 2^-22. */
