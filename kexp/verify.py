@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.errors import ExportError
-from kexp.export import android, golden, metadata
+from kexp.export import android, c, golden, metadata
 from kexp.export.card import MANIFEST, manifest
 from kexp.formats import FORMATS
 from kexp.metrics import metrics, objective
@@ -50,6 +50,7 @@ EXACT, EXACT_REGRESSION = Limits(2e-5, 0.0), Limits(1e-4, 1e-4)
 HALF = Limits(0.02, 0.002)
 QUANTISED = Limits(0.35, 0.01)
 QUANTISED_REGRESSION = Limits(1.0, 0.02)
+PACKAGES = {"c": c.checks, "android": android.checks}  # whether what they hold is what passed the gate
 TELLING = ("onnx", "torch", "tfjs")  # families whose runtime reads the labels and the description in the file
 
 
@@ -104,8 +105,8 @@ def structure(format: str, path: Path) -> list[Check]:
                 advice=f"{advice} lacks these operators: use other layers in the network." if strange else "",
             )
         )
-    if path.is_dir() and FORMATS[format].family == "android":
-        checks += android.checks(path)
+    if path.is_dir() and format in PACKAGES:
+        checks += PACKAGES[format](path)
     return checks
 
 

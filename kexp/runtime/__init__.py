@@ -39,9 +39,9 @@ RUNTIMES: dict[str, Row] = {
     "TorchScript": Row(".pt", "kexp.runtime.torch:TorchScriptRuntime", "torch"),
     "TensorFlow.js": Row("model.json", "kexp.runtime.tfjs:TensorFlowJsRuntime"),
     "TensorFlow": Row("saved_model.pb", "kexp.runtime.tensorflow:SavedModelRuntime", "tensorflow"),
-    "C": Row("model.h", "kexp.runtime.c:CRuntime", "ai-edge-litert"),
-    "Android": Row("settings.gradle.kts", "kexp.runtime.inside:InsideRuntime", "ai-edge-litert"),
-    "Phone page": Row("sw.js", "kexp.runtime.inside:InsideRuntime", "ai-edge-litert"),
+    "LiteRT's C API": Row("model.h", "kexp.runtime.c:CRuntime", "ai-edge-litert"),
+    "Android project": Row("settings.gradle.kts", "kexp.runtime.inside:InsideRuntime"),
+    "Phone page": Row("sw.js", "kexp.runtime.inside:InsideRuntime"),
 }
 
 

@@ -39,7 +39,6 @@ class CRuntime(AbstractRuntime):
     Raises ExportError where compiler or library are missing, where the sources do not compile, or the program dies.
     """
 
-    note = "its C API"
     in_process = False
 
     def __init__(self, path: Path, threads: int = 1) -> None:

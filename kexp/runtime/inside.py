@@ -24,7 +24,7 @@ class InsideRuntime(AbstractRuntime):
             raise ExportError(f"{path} holds no .tflite. Export it again.")
         self._inside = LiteRTRuntime(files[0], threads)
         self.shape, self.dtype, self.threads = self._inside.shape, self._inside.dtype, threads
-        self.note = f"{files[0].name}, on this computer"
+        self.note = f"{files[0].name} by LiteRT, here"
 
     def predict(self, x: Array) -> NDArray[np.float32]:
         """Outputs (n, outputs) of raw samples (n, *shape)."""
