@@ -131,7 +131,7 @@ class Served:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            protocol_version = "HTTP/1.0"  # a connection ends with its answer, so that stop() leaves none
 
             def do_GET(self):
                 url = unquote(self.path.split("?")[0]).lstrip("/") or "index.html"

@@ -36,7 +36,7 @@ const COMMANDS = {
   async phone({ options = {}, init = "" }) {
     await context?.close();
     context = await browser.newContext({ ...devices["Pixel 7"], permissions: ["camera"], ...options });
-    context.setDefaultTimeout(20_000);
+    context.setDefaultTimeout(60_000);
     if (init) await context.addInitScript(init);
     requests = [];
     errors = [];
@@ -53,7 +53,7 @@ const COMMANDS = {
   reload: async () => void (await page.reload()),
 
   /** page.waitForFunction evaluates text inside the page, which its content security policy forbids. */
-  async until({ script, seconds = 20 }) {
+  async until({ script, seconds = 60 }) {
     const end = Date.now() + 1000 * seconds;
     while (!(await page.evaluate(script).catch(() => false))) {
       if (Date.now() > end) throw new Error(`not within ${seconds} s`);
@@ -74,7 +74,8 @@ const COMMANDS = {
     const session = await context.newCDPSession(page);
     const { installabilityErrors } = await session.send("Page.getInstallabilityErrors");
     const { errors } = await session.send("Page.getAppManifest");
-    return [...installabilityErrors, ...errors];
+    // A fresh profile is off the record, where nothing is installed.
+    return [...installabilityErrors.filter((error) => error.errorId !== "in-incognito"), ...errors];
   },
 
   requests: () => requests,
