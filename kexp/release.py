@@ -161,19 +161,18 @@ class _Gate:
 
     def _checks(self, name: str, path: Path) -> tuple[list[Check], str]:
         """The checks of one file, and why it is refused."""
+        spec, tolerance = self.dataset.spec, self.allowed[name]
         try:
             with contextlib.closing(open_runtime(path)) as runtime:
-                told = verify.told(name, self.dataset.spec, runtime.texts)
-                outputs = runtime.predict(self.x)
-                self.outputs[name] = runtime.predict(self.samples)
+                told = verify.told(name, spec, runtime.texts)
+                outputs, self.outputs[name] = runtime.predict(self.x), runtime.predict(self.samples)
+            checks = [*verify.gate(name, self.reference, outputs, self.y, spec, path, tolerance), *told]
         except ExportError as error:
+            self.outputs.pop(name, None)
             unloaded = Check(name=f"{name} loads", value="no", limit="yes", ok=False, advice=str(error))
-            return [*verify.structure(name, path), unloaded], str(error)
-        checks = verify.gate(name, self.reference, outputs, self.y, self.dataset.spec, path, self.allowed[name])
-        checks += told
-        wrong = [
-            f"{check.name} {_number(check.value)}, limit {_number(check.limit)}" for check in checks if not check.ok
-        ]
+            return [*verify.structure(name, path), unloaded] if path.is_file() else [unloaded], str(error)
+        bad = [check for check in checks if not check.ok]
+        wrong = [f"{check.name} {_number(check.value)}, limit {_number(check.limit)}" for check in bad]
         if wrong:
             del self.outputs[name]
         return checks, "; ".join(wrong)
