@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexp import experiment, pipeline, store
-from kexp.records import Artifact, Check, Trial
+from kexp.records import Artifact, Check, Trial, to_json
 from kexp.runtime import import_modules, modules
 from kexp.store import RunStore
 
@@ -58,8 +58,15 @@ class Run:
         return pipeline.evaluate(self.home, self.name)
 
     def export(self, *formats: str, tolerances: dict[str, float] | None = None) -> Release:
-        """See `pipeline.export`; without formats, all that suit the data."""
+        """See `pipeline.export`; without formats, keras, saved_model and tflite."""
         return pipeline.export(self.home, self.name, formats, tolerances)
+
+    def bench(self, *threads: int) -> pd.DataFrame:
+        """How fast each exported file is: a row each, on this machine and on phones. See `pipeline.bench`."""
+        import pandas as pd
+
+        found, _ = pipeline.bench(self.home, self.name, threads=threads or (1,))
+        return pd.DataFrame([to_json(one) for one in found])
 
 
 def init(path: str | Path, *, home: str | Path | None = None, **options: Any) -> pipeline.Initial:
