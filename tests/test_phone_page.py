@@ -25,6 +25,8 @@ from kexp.records import Column, to_json
 from kexp.runtime import open_runtime
 from kexp.verify import REPEATS
 
+pytestmark = pytest.mark.slow
+
 CHECKED = """(() => {
   const { running, count } = document.querySelector(".verdict")?.dataset ?? {};
   return running === "false" && Number(count) === document.querySelectorAll(".variant").length;

@@ -1,1 +1,1 @@
-"""The phone: the page that it opens, and what serves it."""
+"""The page that a phone opens."""
