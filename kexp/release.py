@@ -30,6 +30,10 @@ from kexp.runtime import import_modules, open_runtime
 
 Progress = Callable[[int, int, str], None]
 CALIBRATION_ROWS = 256
+# Share of calibration rows whose outermost values do not count, tried in turn where int8 loses too much: ranges that a
+# few rows stretch leave coarse steps to all others (trashnet, mean difference of the outputs .0037, .0030, .0029).
+CLIPS = (0.01, 0.05)
+CLIPPED = ("tflite_int8", "tflite_uint8")
 GATE_ROWS = 4000  # validation rows, evenly spaced, where there are more: int16x8 takes milliseconds for each
 
 
@@ -95,6 +99,13 @@ def release(
         for done, name in enumerate(simple, len(simple)):
             progress(done, steps, f"checking {name}")
             gate.judge(name, made[name])
+        for clip in CLIPS:
+            again = [name for name in CLIPPED if name in gate.failures and isinstance(made[name], Path)]
+            if again:
+                progress(2 * len(simple), steps, f"making {' and '.join(again)} again, ranges cut by {clip:.0%}")
+                made |= export.export(model, spec, calibration, again, staging, modules=modules, clip=clip)
+            for name in again:
+                gate.judge(name, made[name])
 
         def describe() -> None:
             golden.save_expected(staging / "golden", names, keras.predict(samples), gate.outputs)
@@ -107,6 +118,7 @@ def release(
                 golden=verify.digest(staging / "golden"),
             )  # fmt: skip
 
+        gate.artifacts.sort(key=lambda artifact: wanted.index(artifact.format))
         if packages and gate.artifacts:
             describe()  # packages hold the golden answers of their parts, and what export.json says of them
         for done, name in enumerate(packages, 2 * len(simple)):
@@ -139,7 +151,12 @@ class _Gate:
     outputs: dict[str, Any] = field(default_factory=dict)  # of the golden samples, by format
 
     def judge(self, name: str, made: Path | str) -> None:
-        """Keep the file or folder `made`, or remove it and note why; a text is why it was not made at all."""
+        """Keep the file or folder `made`, or remove it and note why; a text is why it was not made at all.
+
+        What was found of an earlier file of that format is forgotten.
+        """
+        self.failures.pop(name, None)
+        self.checks = [check for check in self.checks if check.name.split()[0] != name]
         if isinstance(made, str):
             self.failures[name] = made
             return

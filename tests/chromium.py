@@ -1,7 +1,5 @@
 """A real Chromium for tests, driven by playwright-core in one node process, and a server for what it opens.
 
-    python tests/chromium.py exported/digits page.png [ar]     a picture of the page of an export, as README.md shows it
-
 Chromium is KEXP_CHROMIUM, or the first of NAMES on the PATH; playwright-core comes by npm into the user's cache.
 """
 
@@ -13,7 +11,6 @@ import mimetypes
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -172,17 +169,3 @@ class Served:
     def stop(self):
         self._server.shutdown()
         self._server.server_close()
-
-
-def picture(exported, path, language="en"):
-    """Write a screenshot of the page for the folder `exported`, once its golden vectors are replayed."""
-    from kexp.phone.bundle import bundle
-
-    with Chromium() as chromium, Served(bundle(Path(exported), results=False)) as site:
-        chromium.phone(locale=language, viewport={"width": 360, "height": 800}, deviceScaleFactor=2)
-        chromium.open(site.url)
-        chromium.shot(path)
-
-
-if __name__ == "__main__":
-    picture(*sys.argv[1:])

@@ -627,3 +627,9 @@ def test_a_damaged_picture_of_a_csv_takes_its_row_along(tmp_path):
     assert raw.groups.tolist() == ["g0", "g1", "g3", "g4", "g5"]
     assert raw.ids == [f"img/{i}.png" for i in (0, 1, 3, 4, 5)]
     assert any("2.png is no picture" in notice for notice in raw.notices)
+
+
+def test_a_cut_that_rounding_makes_larger_than_the_picture():
+    # 28 * (29 / 28) is a hair more than 29, and Pillow refuses a box that begins at -1e-15.
+    assert pictures.fit(Image.new("RGB", (29, 30)), 28, 28).size == (28, 28)
+    assert pictures.fit(Image.new("RGB", (77, 58)), 28, 28).size == (28, 28)

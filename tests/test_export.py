@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import small_models
 
-from kexp import export, formats
+from kexp import export, formats, verify
 from kexp.data.dataset import PARTS
 from kexp.errors import ExportError
 from kexp.export import golden, graph, metadata
@@ -229,6 +229,41 @@ def test_a_file_that_fails_its_gate_is_not_left(digits, tmp_path, converted):
     assert not (folder / "model_int8.tflite").exists() and (folder / "model_dynamic.tflite").exists()
     assert "tflite_int8" not in json.loads((folder / "golden" / "expected.json").read_text())["outputs"]
     assert [path.name for path in tmp_path.iterdir()] == ["exported"]
+
+
+def test_int8_that_loses_too_much_is_tried_with_narrower_ranges(digits, tmp_path, monkeypatch):
+    clips = []
+
+    def convert(model, spec, calibration, formats, folder, *, clip=0.0, **_):
+        clips.append((clip, *formats))
+        for name in formats:
+            shutil.copyfile(digits.release.folder / FORMATS[name].file, folder / FORMATS[name].file)
+        return {name: folder / FORMATS[name].file for name in formats}
+
+    real = verify.drop
+    monkeypatch.setattr(export, "export", convert)
+    monkeypatch.setattr(verify, "drop", lambda *given: 0.5 if len(clips) < 3 else real(*given))
+    made = release(digits.model, digits.dataset, ["tflite_int8"], tmp_path / "out")
+    assert clips == [(0.0, "tflite_int8"), (0.01, "tflite_int8"), (0.05, "tflite_int8")]
+    assert made.ok and not made.failures and all(check.ok for check in made.checks)
+    clips.clear()
+    monkeypatch.setattr(verify, "drop", lambda *given: 0.5)
+    made = release(digits.model, digits.dataset, ["tflite_int8", "tflite_dynamic"], tmp_path / "out")
+    assert [clip for clip, *_ in clips] == [0.0, 0.01, 0.05] and set(made.failures) == {"tflite_int8", "tflite_dynamic"}
+
+
+def test_clipping_makes_finer_steps(digits, tmp_path):
+    from kexp.runtime.litert import LiteRTRuntime
+
+    rows = digits.dataset.rows("train")[:64]
+    x, outputs = np.asarray(digits.dataset.x[rows]), {}
+    for clip in (0.0, 0.25):
+        folder = tmp_path / str(clip)
+        folder.mkdir()
+        made = export.export(digits.model, digits.dataset.spec, x, ["tflite_int8"], folder, clip=clip)
+        outputs[clip] = LiteRTRuntime(made["tflite_int8"]).predict(x)
+    assert np.abs(outputs[0.0] - outputs[0.25]).max() > 1e-4  # other ranges
+    assert (outputs[0.0].argmax(1) == outputs[0.25].argmax(1)).mean() > 0.9
 
 
 def test_where_nothing_passes_there_is_no_folder(digits, tmp_path, converted):

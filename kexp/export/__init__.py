@@ -38,12 +38,13 @@ def export(
     *,
     modules: Sequence[str] = ("kexp.models.layers",),
     timeout_s: float = TIMEOUT_S,
+    clip: float = 0.0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Path | str]:
     """Write each of `formats` of the .keras file `model` into `folder`: its path, or why it is not there.
 
     `calibration` are raw training samples (n, *shape), about 256; `modules` register the layers that the
-    model names; `timeout_s` is for one child; `progress` is told how many formats are done.
+    model names; `timeout_s` is for one child; `clip` is that of `Source`; `progress` is told how many formats are done.
     """
     made: dict[str, Path | str] = {}
     with tempfile.TemporaryDirectory(prefix="kexp-export-") as name:
@@ -56,6 +57,7 @@ def export(
                 "formats": left,
                 "folder": str(folder.resolve()),
                 "modules": list(modules),
+                "clip": clip,
             }
             (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
             done = len(made)

@@ -28,6 +28,7 @@ def main(scratch: Path) -> None:
         calibration=np.load(scratch / "calibration.npy"),
         scratch=scratch,
         modules=tuple(job["modules"]),
+        clip=job["clip"],
     )
     for half in ("batch_1", "batch_any"):  # a child that died may have left it unfinished
         shutil.rmtree(scratch / half, ignore_errors=True)

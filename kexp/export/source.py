@@ -19,7 +19,8 @@ class Source:
     """A .keras file and what belongs to it.
 
     `calibration` are raw training samples (n, *shape); `modules` register the layers that the file names;
-    `scratch` is a folder for intermediate files.
+    `scratch` is a folder for intermediate files; `clip` the share of calibration samples whose outermost values do not
+    count where activations are quantised.
     """
 
     path: Path
@@ -27,6 +28,7 @@ class Source:
     calibration: NDArray[Any]
     scratch: Path
     modules: tuple[str, ...] = ()
+    clip: float = 0.0
 
     @functools.cached_property
     def model(self) -> Any:

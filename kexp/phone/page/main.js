@@ -46,7 +46,7 @@ async function main() {
   const page = { spec: about.spec, samples: expected.samples, input: $("input"), actions: $("actions"), predict };
   current = models.open(selected);
   const kind = await KINDS[about.kind].begin(page);
-  const device = deviceCard($("device"));
+  const device = deviceCard($("device"), about.kind);
   const check = new Check($("check"), about, models, variants.times);
   document.body.dataset.state = "shown";
   await runtime.start();
@@ -173,14 +173,14 @@ function quality(found) {
 }
 
 /** Whether the connection is secure, what follows from that, and what to do where it is not. */
-function deviceCard(place) {
+function deviceCard(place, kind) {
   const secure = globalThis.isSecureContext;
   const camera = secure && Boolean(navigator.mediaDevices?.getUserMedia);
   const offline = h("dd", {}, h("span", { t: "no" }));
   const fact = (key, value) => [h("dt", { t: key }), h("dd", {}, h("span", { t: value ? "yes" : "no" }))];
   place.append(
     h("h2", { t: "device" }),
-    h("dl", { class: "facts" }, ...fact("secure", secure), ...fact("liveCamera", camera), h("dt", { t: "offline" }), offline),
+    h("dl", { class: "facts" }, ...fact("secure", secure), ...(kind === "image" ? fact("liveCamera", camera) : []), h("dt", { t: "offline" }), offline),
   );
   if (!secure) {
     const ways = [
@@ -189,7 +189,7 @@ function deviceCard(place) {
       ["kexp export --phone", "wayExport"],
     ];
     const list = ways.map(([command, key]) => h("li", {}, h("code", { dir: "ltr" }, command), " ", h("span", { t: key })));
-    place.append(h("p", { t: "insecure" }), h("ul", { class: "ways" }, ...list));
+    place.append(h("p", { t: kind === "image" ? "insecure" : "insecureTable" }), h("ul", { class: "ways" }, ...list));
   }
   place.append(h("p", { class: "muted", t: "private" }));
 

@@ -8,11 +8,16 @@ export async function keep(tell, newer) {
   if (!globalThis.isSecureContext || !navigator.serviceWorker) return;
   tell({ state: "preparing" });
   try {
-    const registration = await navigator.serviceWorker.register("sw.js", { scope: "./", updateViaCache: "none" });
+    // Registering again would wait, in Chromium for seconds, until it has looked for a newer worker.
+    const known = await navigator.serviceWorker.getRegistration("./");
+    const registration = known?.active
+      ? known
+      : await navigator.serviceWorker.register("sw.js", { scope: "./", updateViaCache: "none" });
     watch(registration, newer);
     await active(registration);
     const answer = await ask(registration.active, { keep: used() });
     tell(answer.kept ? { state: "ready" } : { state: "failed", why: answer.why });
+    await registration.update().catch(() => {}); // the browser itself looks when it likes; without network not at all
   } catch (error) {
     tell({ state: "failed", why: error.message });
   }
@@ -54,11 +59,11 @@ function watch(registration, newer) {
       worker.postMessage({ take: true });
     });
   };
-  offer(registration.waiting);
-  registration.addEventListener("updatefound", () => {
-    const worker = registration.installing;
-    worker.addEventListener("statechange", () => {
+  const follow = (worker) =>
+    worker?.addEventListener("statechange", () => {
       if (worker.state === "installed") offer(worker);
     });
-  });
+  offer(registration.waiting);
+  follow(registration.installing); // the browser looks for another worker as soon as the page is opened
+  registration.addEventListener("updatefound", () => follow(registration.installing));
 }
