@@ -7,6 +7,7 @@ gives the best answers on validation rows; and answers that are no probabilities
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,9 @@ from kexp.runtime.protocol import brief
 
 SCALES = {"0 to 255": (1.0, 0.0), "0 to 1": (1 / 255, 0.0), "-1 to 1": (1 / 127.5, -1.0)}  # factor, offset
 ROWS = 500  # validation rows that decide between them
-CLEARLY = 0.5  # of the log loss, or of the error: what another scale must come down to
+BETTER = 0.05  # of accuracy, or of the error: what another scale must gain ...
+CLEARLY = 0.5  # ... or what the log loss must come down to: a relu network without biases answers alike at every scale
+ROUNDED = 0.02  # by which probabilities in bfloat16 may miss a sum of 1
 SWAPPED = 0.3  # of accuracy: what another order of the labels must gain before it is called one
 GREY = np.array([19595, 38470, 7471])  # ITU-R 601 luma in 65536ths, as Pillow's convert("L")
 
@@ -50,15 +53,17 @@ def adopt(
 
     try:
         own = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError, ImportError) as error:
+    except (ValueError, OSError, TypeError, KeyError, ImportError, zipfile.BadZipFile) as error:
         raise ExportError(
             f"{path} cannot be opened by Keras: {brief(error)}. A .keras or .h5 file is expected; layers of your own "
             "need --module with the module that registers them."
         ) from error
-    if len(own.inputs) != 1 or len(own.outputs) != 1 or len(own.output_shape) != 2:
+    inputs, outputs = (getattr(own, end, None) or [] for end in ("inputs", "outputs"))
+    if len(inputs) != 1 or len(outputs) != 1 or len(own.output_shape) != 2:
+        answers = [tuple(one.shape) for one in outputs]
         raise ExportError(
-            f"{path} has {len(own.inputs)} inputs and {len(own.outputs)} outputs of shape {own.output_shape}: "
-            "one of each is expected, and one row of answers for a sample."
+            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs of shape {answers}: one of each is expected, "
+            "of a functional model or a Sequential that begins with an Input, and one row of answers for a sample."
         )
     shape = tuple(own.input_shape[1:])
     if len(shape) == 3 and not question.size and None not in shape[:2]:
@@ -121,12 +126,13 @@ def _wrapped(own: Any, dataset: Dataset, x: NDArray[np.float32], y: NDArray[Any]
     outputs = {scale: np.asarray(own(x * a + b, training=False)) for scale, (a, b) in scales.items()}
     last = _missing(spec, outputs)
     answers = {scale: np.asarray(last(values)) if last else values for scale, values in outputs.items()}
-    for found in answers.values():
-        _check_order(spec, y, found)
     loss = {scale: float(metrics(spec.task, y, found)[judge]) for scale, found in answers.items()}
     value = {scale: float(metrics(spec.task, y, found)[name]) for scale, found in answers.items()}
+    for found in answers.values():
+        _check_order(spec, y, found, max(value.values()))
     raw, best = next(iter(scales)), min(loss, key=lambda scale: loss[scale])
-    chosen = best if loss[best] < CLEARLY * loss[raw] else raw
+    better = value[best] < value[raw] * (1 - BETTER) if spec.task == "regression" else value[best] > value[raw] + BETTER
+    chosen = best if better or loss[best] < CLEARLY * loss[raw] else raw
     notices = [f"{name} {value[chosen]:.4g} on {len(y):,} validation rows of these data"]
     inputs = keras.Input(spec.shape, name="input")
     features = inputs
@@ -142,17 +148,21 @@ def _wrapped(own: Any, dataset: Dataset, x: NDArray[np.float32], y: NDArray[Any]
     return keras.Model(inputs, output, name="model"), dataset, notices
 
 
-def _check_order(spec: DatasetSpec, y: NDArray[Any], answers: NDArray[Any]) -> None:
-    """Raise ExportError where the answers (n, outputs) are right but for the order of the labels."""
+def _check_order(spec: DatasetSpec, y: NDArray[Any], answers: NDArray[Any], best: float) -> None:
+    """Raise ExportError where the answers (n, outputs) are right but for the order of the labels.
+
+    `best` is the accuracy that they have in this order at the best scale.
+    """
     if spec.task not in ("binary", "multiclass"):
         return
     table = np.zeros((len(spec.labels), len(spec.labels)), np.int64)  # rows: the answer, columns: the truth
     np.add.at(table, (classes(spec.task, answers), y), 1)
     meant = table.argmax(axis=1)
     said = np.flatnonzero(table.sum(axis=1))
-    if len(set(meant[said])) < len(said):  # no order of the labels: the model is bad in another way
+    if len(said) < 2 or len(set(meant[said])) < len(said):  # no order of the labels: it is bad in another way
         return
-    if (table[said, meant[said]].sum() - table.trace()) / max(len(y), 1) > SWAPPED:
+    right = table[said, meant[said]].sum() / max(len(y), 1)
+    if right > best and right - table.trace() / max(len(y), 1) > SWAPPED:
         swapped = [f"{spec.labels[i]} for {spec.labels[meant[i]]}" for i in said if meant[i] != i]
         raise ExportError(
             f"the model answers {', '.join(swapped[:5])}: it was trained with the labels in another order than "
@@ -166,8 +176,10 @@ def _missing(spec: DatasetSpec, outputs: dict[str, NDArray[Any]]) -> Any:
 
     if spec.task == "regression":
         return None
-    values = np.concatenate(list(outputs.values()))
+    values = np.concatenate([np.asarray(each, np.float32) for each in outputs.values()])
     within = bool(((values >= 0) & (values <= 1)).all())
     if spec.task == "multiclass":
-        return None if within and np.allclose(values.sum(axis=1), 1, atol=1e-3) else keras.layers.Activation("softmax")
+        return (
+            None if within and np.allclose(values.sum(axis=1), 1, atol=ROUNDED) else keras.layers.Activation("softmax")
+        )
     return None if within else keras.layers.Activation("sigmoid")

@@ -95,7 +95,7 @@ def measure(folder: Path, file: str, threads: int) -> Measurement:
     # Two at once: libraries are loaded by the first, and what it takes is not there for the second, which is measured.
     with contextlib.closing(open_runtime(folder / file, threads)) as first:
         first.predict(x[:1])
-        _forget_peak()
+        counted = _forget_peak()
         before, start = _memory("VmRSS"), time.perf_counter()
         with contextlib.closing(open_runtime(folder / file, threads)) as runtime:
             runtime.predict(x[:1])
@@ -112,8 +112,8 @@ def measure(folder: Path, file: str, threads: int) -> Measurement:
         p50_ms=float(np.percentile(times, 50)),
         p95_ms=float(np.percentile(times, 95)),
         runs=len(times),
-        start_ms=cold,
-        peak_bytes=peak if runtime.in_process and before and peak >= 0 else None,
+        start_ms=cold if runtime.in_process else None,  # of the others most is compiling, or node
+        peak_bytes=peak if runtime.in_process and counted and before and peak >= 0 else None,
     )
 
 
@@ -136,11 +136,14 @@ def _memory(field: str) -> int:
     return 0
 
 
-def _forget_peak() -> None:
-    """Count VmHWM from now on (Linux: proc(5), clear_refs)."""
+def _forget_peak() -> bool:
+    """Count VmHWM from now on (Linux: proc(5), clear_refs); False where that is not to be had."""
     gc.collect()
-    with contextlib.suppress(OSError):
+    try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

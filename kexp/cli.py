@@ -398,7 +398,7 @@ def export(
         if model is None or data is None:
             made = pipeline.export(home, name, wanted, dict(tolerances), steps)
         else:
-            question, base = asked(data, name=called or sanitised(model.stem), target=target, task=task)
+            question, base = asked(data, name=sanitised(called or model.stem), target=target, task=task)
             made, notices = pipeline.export_model(
                 model,
                 question,

@@ -158,14 +158,17 @@ def export_model(
     from kexp.adopt import adopt
     from kexp.release import release
 
+    target = home / "exported" / question.name
+    if (target / MANIFEST).is_file() and manifest(target)[0].get("trial") is not None:
+        raise ExportError(f"{target} is the export of the run {question.name!r}. Give this one another --name.")
     found = adopt(model, question, cache=store.cache(home), base=base, modules=own)
     with tempfile.TemporaryDirectory(prefix="kexp-adopted-") as folder:
         path = Path(folder) / "model.keras"
         found.model.save(path)
         made = release(
-            path, found.dataset, wanted or question.formats, home / "exported" / question.name,
+            path, found.dataset, wanted or question.formats, target,
             tolerances={**question.tolerances, **(tolerances or {})}, modules=["kexp.models.layers", *own],
-            progress=progress,
+            identity=f"{verify.digest(model)} {found.dataset.fingerprint}", progress=progress,
         )  # fmt: skip
     return made, [*found.dataset.notices, *found.notices]
 

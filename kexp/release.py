@@ -2,8 +2,8 @@
 
 exported/<name>/  one file or folder per format, labels.txt, golden/, README.md (model card), export.json
 
-The folder is built beside and renamed into place, whole. What an earlier export made of the same model is made anew and
-stays, as do files that kexp did not write. A file that failed is nowhere in it; where nothing passed there is none.
+The folder is built beside and renamed into place, whole. What an earlier export made of the same model stays, and so do
+files that kexp did not write. A file that failed is nowhere in it; where nothing is left there is no folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kexp import export, verify
+from kexp import export, exported, verify
 from kexp.data.dataset import Dataset
 from kexp.errors import ExportError
 from kexp.export import card, golden
@@ -27,6 +27,7 @@ from kexp.formats import FORMATS
 from kexp.formats import formats as formats_of
 from kexp.records import Artifact, Check, DatasetSpec
 from kexp.runtime import import_modules, open_runtime
+from kexp.runtime.protocol import brief
 
 Progress = Callable[[int, int, str], None]
 CALIBRATION_ROWS = 256
@@ -57,21 +58,22 @@ def release(
     trial: int | None = None,
     evaluation: Mapping[str, Any] | None = None,
     modules: Sequence[str] = ("kexp.models.layers",),
+    identity: str = "",
     progress: Progress = lambda done, total, text: None,
 ) -> Release:
-    """Export the .keras file `model` in `formats` (names or "tflite"; all if empty) to `folder`.
+    """Export the .keras file `model` in `formats` (as `kexp.formats.formats` takes them) to `folder`.
 
-    `tolerances` are largest metric drops by format, `evaluation` the document of `evaluate` for the model
-    card; `progress` is told how many steps of how many are done, and the next one. Training rows calibrate, validation
-    rows decide. Raises ExportError for formats that do not suit
-    the data.
+    `tolerances` are largest metric drops by format or family, `evaluation` the document of `evaluate` for the model
+    card; `identity` tells whether an earlier export was of the same model, otherwise its SHA-256 does; `progress` is
+    told how many steps of how many are done, and the next one. Training rows calibrate, validation rows decide. Raises
+    ExportError for formats that do not suit the data.
     """
     spec = dataset.spec
-    wanted = formats_of(spec.kind, formats)
-    wanted = formats_of(spec.kind, [*wanted, *_earlier(folder, verify.digest(model))])
-    allowed = {**dict.fromkeys(wanted), **(tolerances or {})}
-    for name in allowed:
-        formats_of(spec.kind, [name])
+    asked = formats_of(spec.kind, formats)
+    identity = identity or verify.digest(model)
+    earlier = exported.earlier(folder, identity, spec)
+    wanted = formats_of(spec.kind, [*asked, *earlier])
+    allowed = _tolerances(spec, wanted, tolerances or {})
     train = _spaced(dataset.rows("train"), CALIBRATION_ROWS)
     validation = _spaced(dataset.rows("validation"), GATE_ROWS)
     x, y = np.asarray(dataset.x[validation]), dataset.y[validation]
@@ -79,23 +81,26 @@ def release(
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        simple = [name for name in wanted if not FORMATS[name].parts]
-        packages = [name for name in wanted if FORMATS[name].parts]
+        names = golden.write(dataset, staging / "golden")
+        samples = golden.read(staging / "golden", spec)
+        stays = exported.stays(earlier, asked, folder / "golden", staging / "golden")
+        simple = [name for name in wanted if not FORMATS[name].parts and name not in stays]
+        packages = [name for name in wanted if FORMATS[name].parts and name not in stays]
         steps = 2 * len(simple) + len(packages)
 
         def converting(done: int) -> None:
-            progress(done, steps, f"making {simple[min(done, len(simple) - 1)]}")
+            progress(done, steps, f"making {[*simple, *packages, ''][min(done, max(len(simple) - 1, 0))]}")
 
         converting(0)
         calibration = np.asarray(dataset.x[train])
         made = export.export(model, spec, calibration, simple, staging, modules=modules, progress=converting)
         keras = open_runtime(model)
-        names = golden.write(dataset, staging / "golden")
-        samples = golden.read(staging / "golden", spec)
         gate = _Gate(
             staging=staging, dataset=dataset, x=x, y=y, reference=keras.predict(x), samples=samples,
             allowed=allowed, trial=trial,
         )  # fmt: skip
+        for name in stays:
+            gate.keep(folder, earlier[name])
         for done, name in enumerate(simple, len(simple)):
             progress(done, steps, f"checking {name}")
             gate.judge(name, made[name])
@@ -109,25 +114,30 @@ def release(
 
         def describe() -> None:
             golden.save_expected(staging / "golden", names, keras.predict(samples), gate.outputs)
-            limits = {name: verify.limits(name, spec, len(y), allowed[name]) for name in gate.outputs}
+            limits = {
+                name: earlier[name].limits if name in stays else verify.limits(name, spec, len(y), allowed[name])
+                for name in gate.outputs
+            }
             kept = [check for check in gate.checks if check.name.split()[0] in gate.outputs]
             rows = {part: len(dataset.rows(part)) for part in ("train", "validation")}
             card.write(
                 staging, spec, gate.artifacts, kept, limits, rows=rows,
-                evaluation=evaluation, trial=trial, modules=modules, model=verify.digest(model),
+                evaluation=evaluation, trial=trial, modules=modules, model=identity,
                 golden=verify.digest(staging / "golden"),
             )  # fmt: skip
 
-        gate.artifacts.sort(key=lambda artifact: wanted.index(artifact.format))
         if packages and gate.artifacts:
             describe()  # packages hold the golden answers of their parts, and what export.json says of them
         for done, name in enumerate(packages, 2 * len(simple)):
             progress(done, steps, f"making {name}")
             gate.judge(name, _pack(name, spec, gate))
+        gate.artifacts.sort(key=lambda artifact: wanted.index(artifact.format))
         if gate.artifacts:
             describe()
-            _carry_over(folder, staging)
-        _replace(staging if gate.artifacts else None, folder)
+        else:
+            shutil.rmtree(staging / "golden")
+        exported.carry_over(folder, staging)
+        exported.replace(staging if any(staging.iterdir()) else None, folder)
         return Release(folder, gate.artifacts, gate.checks, gate.failures, not gate.failures)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -149,6 +159,14 @@ class _Gate:
     checks: list[Check] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)  # of the golden samples, by format
+
+    def keep(self, folder: Path, earlier: exported.Earlier) -> None:
+        """Take over a file of `folder` that passed in an earlier export of the same model."""
+        name, source = earlier.artifact.format, folder / earlier.artifact.path
+        exported.copy(source, self.staging / source.name)
+        self.artifacts.append(earlier.artifact)
+        self.checks += earlier.checks
+        self.outputs[name] = earlier.outputs
 
     def judge(self, name: str, made: Path | str) -> None:
         """Keep the file or folder `made`, or remove it and note why; a text is why it was not made at all.
@@ -184,10 +202,13 @@ class _Gate:
                 told = verify.told(name, spec, runtime.texts)
                 outputs, self.outputs[name] = runtime.predict(self.x), runtime.predict(self.samples)
             checks = [*verify.gate(name, self.reference, outputs, self.y, spec, path, tolerance), *told]
-        except ExportError as error:
+        except Exception as error:  # noqa: BLE001 - a runtime may raise anything; the other formats go on
             self.outputs.pop(name, None)
-            unloaded = Check(name=f"{name} loads", value="no", limit="yes", ok=False, advice=str(error))
-            return [*verify.structure(name, path), unloaded] if path.is_file() else [unloaded], str(error)
+            why = _reason(error)
+            unloaded = Check(name=f"{name} loads", value="no", limit="yes", ok=False, advice=why)
+            with contextlib.suppress(ExportError):
+                return [*verify.structure(name, path), unloaded], why
+            return [unloaded], why
         bad = [check for check in checks if not check.ok]
         wrong = [f"{check.name} {_number(check.value)}, limit {_number(check.limit)}" for check in bad]
         if wrong:
@@ -198,17 +219,22 @@ class _Gate:
 def _pack(name: str, spec: DatasetSpec, gate: _Gate) -> Path | str:
     """The package `name` of files that passed, or why there is none."""
     row = FORMATS[name]
-    if refused := [part for part in row.parts if part in gate.failures]:
+    refused = [part for part in row.parts if part in gate.failures]
+    if len(refused) == len(row.parts):
         return f"it is made of {', '.join(refused)}, which did not pass"
     path = gate.staging / row.file
     try:
         export.write(name, Package(folder=gate.staging, spec=spec, artifacts=tuple(gate.artifacts)), path)
-    except ExportError as error:
+    except Exception as error:  # noqa: BLE001 - as where a converter is run
         shutil.rmtree(path, ignore_errors=True)
-        return str(error)
+        return _reason(error)
     passed = {artifact.sha256 for artifact in gate.artifacts}
     strange = [file.name for file in path.rglob("*.tflite") if verify.digest(file) not in passed]
     return f"it holds {', '.join(strange)}, which passed no gate" if strange else path
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ExportError) else f"{type(error).__name__}: {brief(error)}"
 
 
 def _number(value: float | str) -> str:
@@ -220,34 +246,16 @@ def _spaced(rows: Any, count: int) -> Any:
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
 
 
-def _earlier(folder: Path, model: str) -> list[str]:
-    """The formats that `folder` holds of the model with that SHA-256."""
-    if not (folder / card.MANIFEST).exists():
-        return []
-    try:
-        document, _ = card.manifest(folder)
-    except ExportError:  # damaged: it is replaced
-        return []
-    return [item["format"] for item in document["artifacts"]] if document.get("model") == model else []
+def _tolerances(spec: DatasetSpec, wanted: Sequence[str], given: Mapping[str, float]) -> dict[str, float | None]:
+    """The largest drop that each of `wanted` may have. Raises ExportError for a name that is no format or family.
 
-
-def _carry_over(folder: Path, staging: Path) -> None:
-    """Copy what somebody else put into `folder`: notes, a licence."""
-    ours = {card.MANIFEST, "README.md", "labels.txt", "golden", *(row.file for row in FORMATS.values())}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name not in ours:
-            copy = shutil.copytree if path.is_dir() else shutil.copy2
-            copy(path, staging / path.name)
-
-
-def _replace(staging: Path | None, folder: Path) -> None:
-    """Put `staging` in the place of `folder`, which may exist; None removes it."""
-    old = None
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        folder.rename(old / folder.name)
-    if staging is not None:
-        staging.chmod(0o755)  # mkdtemp makes it private
-        staging.rename(folder)
-    if old is not None:
-        shutil.rmtree(old)
+    A package may lose what the file that it holds may lose.
+    """
+    allowed: dict[str, float | None] = dict.fromkeys(wanted)
+    for name, drop in sorted(given.items(), key=lambda item: item[0] in FORMATS):  # a format after its family
+        named = formats_of(spec.kind, [name])
+        allowed |= {one: drop for one in named if one == name or FORMATS[one].family == name}
+    for name in wanted:
+        if FORMATS[name].parts and allowed[name] is None:
+            allowed[name] = allowed.get("tflite_int8")
+    return allowed

@@ -19,7 +19,7 @@ LAYERS = [
     {"records"},
     {"store", "experiment", "data", "models", "metrics", "formats", "npm"},
     {"train", "runtime", "export"},
-    {"evaluate", "verify", "diagnose", "benchmark", "predict", "release", "leaderboard", "adopt"},
+    {"evaluate", "verify", "diagnose", "benchmark", "predict", "release", "leaderboard", "adopt", "exported"},
     {"search", "baselines"},
     {"report", "phone"},
     {"pipeline"},

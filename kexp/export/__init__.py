@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,9 @@ def export(
                 begun = [format for format in left if format not in ended]
                 for format in begun[:1]:
                     made[format] = why
+                    target = folder / FORMATS[format].file  # what it had written is no whole file
+                    shutil.rmtree(target, ignore_errors=True)
+                    target.unlink(missing_ok=True)
     return made
 
 
@@ -104,7 +108,12 @@ def _run_child(scratch: Path, timeout_s: float, backend: str, look: Callable[[],
     command = [sys.executable, "-m", "kexp.export.child", str(scratch)]
     with (scratch / "output.txt").open("wb") as output:
         child = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             end = time.monotonic() + timeout_s
@@ -114,7 +123,7 @@ def _run_child(scratch: Path, timeout_s: float, backend: str, look: Callable[[],
                 look()
         finally:
             if child.poll() is None:  # a time-out, or Ctrl-C in this process
-                child.kill()
+                os.killpg(child.pid, signal.SIGKILL)  # with the programs that a converter runs
                 child.wait()
     if status == 0:
         return ""

@@ -51,7 +51,7 @@ def write(package: Package, path: Path) -> None:
     assets = path / ASSETS
     (assets / "golden").mkdir(parents=True)
     shutil.copyfile(source, assets / MODEL)
-    (assets / metadata.LABELS).write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
+    (assets / metadata.LABELS).write_text(metadata.lines(spec.labels), encoding="utf-8")
     (assets / metadata.SPEC).write_text(_spec_text(spec), encoding="utf-8")
     (assets / "golden.bin").write_bytes(golden.binary(package.folder / "golden", spec, FORMAT))
     for file in _samples(package.folder / "golden"):
@@ -91,7 +91,7 @@ def checks(path: Path) -> list[Check]:
         spec = metadata.read_spec(gated)
         if spec is None:
             raise ExportError(f"{gated} does not describe itself. Export it again.")
-        labels = tuple((assets / metadata.LABELS).read_text(encoding="utf-8").splitlines())
+        labels = (assets / metadata.LABELS).read_text(encoding="utf-8")
         described = (assets / metadata.SPEC).read_text(encoding="utf-8")
         vectors = (assets / "golden.bin").read_bytes()
         wrong = [
@@ -108,7 +108,7 @@ def checks(path: Path) -> list[Check]:
         ) from error
     verdicts: list[tuple[str, float | str, float | str, bool]] = [
         ("model sha256", found[:12], wanted[:12], found == wanted),
-        ("labels", len(labels), len(spec.labels), labels == spec.labels),
+        ("labels", labels.count("\n"), len(spec.labels), labels == metadata.lines(spec.labels)),
         ("description", *_same(described == _spec_text(spec))),
         ("golden samples", len(here), len(there), here == there),
         ("sources", ", ".join(wrong)[:80] or "as exported", "as exported", not wrong),

@@ -17,6 +17,16 @@ from kexp.export import metadata
 from kexp.records import Artifact, Check, Column, DatasetSpec, from_json, to_json
 
 MANIFEST = "export.json"
+ELSEWHERE = {  # how a program runs what is no .tflite
+    "saved_model": '`tf.saved_model.load("saved_model").signatures["serving_default"](input=x)["output"]`',
+    "onnx": '`onnxruntime.InferenceSession("model.onnx").run(None, {"input": x})[0]`',
+    "torch_export": '`torch.export.load("model.pt2").module()(x)`, without Keras',
+    "torch_script": '`torch.jit.load("model.pt")(x)`, without Keras; C++ too',
+    "tfjs": '`(await tf.loadGraphModel("tfjs/model.json")).predict(x)`',
+    "c": "`c/README.md` tells how to compile and call it; `c/OPERATORS.md` what microcontrollers have",
+    "android": "`android/README.md`: open the folder in Android Studio",
+    "phone": "`phone/`: put it on any https host. The golden samples lie in it: whoever opens the page can read them",
+}
 
 
 def write(
@@ -39,7 +49,7 @@ def write(
     of the test split, if there is one, `model` the SHA-256 of the .keras file that was exported, `golden` that of the
     folder of golden vectors.
     """
-    (folder / metadata.LABELS).write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
+    (folder / metadata.LABELS).write_text(metadata.lines(spec.labels), encoding="utf-8")
     card = _card(spec, artifacts, checks, rows, evaluation, ours=trial is not None)
     (folder / "README.md").write_text(card, encoding="utf-8")
     document = {
@@ -89,16 +99,22 @@ def _card(
         f"## Data\n\n{_data(spec, rows)}",
         f"## Quality\n\n{_quality(evaluation, ours)}",
         f"## Files\n\n{_files(artifacts, checks)}",
-        f"## Input\n\n{_picture_input(spec) if spec.kind == 'image' else _table_input(spec)}",
+        f"## Input\n\n{_picture_input(spec, artifacts) if spec.kind == 'image' else _table_input(spec)}",
         f"## Output\n\n{_output(spec)}",
     ]
     tflite = [artifact.path for artifact in artifacts if artifact.path.endswith(".tflite")]
     if tflite:
         best = next((path for path in tflite if path == "model_int8.tflite"), tflite[0])
         sections.append(f"## Use\n\n```sh\nkexp run {best} {_example(spec)}\n```\n\n{_snippet(spec, best)}")
+    others = [f"- {ELSEWHERE[artifact.format]}" for artifact in artifacts if artifact.format in ELSEWHERE]
+    if others:
+        sections.append(
+            "## Elsewhere\n\n`x` is the input as above; these take any number of samples at once, packages one.\n\n"
+            + "\n".join(others)
+        )
     sections.append(
         "## Check\n\n`golden/` holds samples as a user has them, and in `expected.json` the answers of each "
-        "file. A program that feeds the model right gets the same numbers; `kexp verify .` does it here.\n\n"
+        "file. A program that feeds the model right gets the same numbers; `kexp verify .` does it here. \n\n"
         "Known limits: the model knows data like those it was trained on. Nothing here tells how it answers "
         "on other cameras, places, times or people."
     )
@@ -170,14 +186,17 @@ def _value(checks: Sequence[Check], name: str) -> str:
     return found if isinstance(found, str) else f"{found:.2g}"
 
 
-def _picture_input(spec: DatasetSpec) -> str:
+def _picture_input(spec: DatasetSpec, artifacts: Sequence[Artifact]) -> str:
     height, width, channels = spec.shape
+    pixels = any(artifact.format == "tflite_uint8" for artifact in artifacts)
+    uint8 = " `model_uint8.tflite` takes the same as uint8." if pixels else ""
     colours = "one grey channel" if channels == 1 else "channels red, green, blue"
     return (
         f"One tensor `input`, float32 (1, {height}, {width}, {channels}): {colours}, raw values 0 to 255, "
-        "as they are: the model does the scaling. `model_uint8.tflite` takes the same as uint8.\n\n"
+        f"as they are: the model does the scaling.{uint8}\n\n"
         "kexp turns a photo upright (EXIF), cuts it around its centre to this aspect ratio and resizes it "
-        "with an antialiasing filter; transparent parts become white."
+        "with an antialiasing filter; transparent parts become white. `kexp.data.pictures.decode` is how exactly; the "
+        "program below comes near."
     )
 
 
@@ -241,11 +260,12 @@ def _snippet(spec: DatasetSpec, file: str) -> str:
     if spec.kind == "image":
         height, width, channels = spec.shape
         mode = "L" if channels == 1 else "RGB"
+        kind = "uint8" if "uint8" in file else "float32"
         head = "from PIL import Image, ImageOps\n"
         read = (
             f'picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("{mode}")\n'
             f"picture = ImageOps.fit(picture, ({width}, {height}), Image.Resampling.BILINEAR)\n"
-            f"x = np.asarray(picture, np.float32).reshape(1, {height}, {width}, {channels})  # 0 to 255"
+            f"x = np.asarray(picture, np.{kind}).reshape(1, {height}, {width}, {channels})  # 0 to 255"
         )
     else:
         head = ""

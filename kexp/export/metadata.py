@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,12 @@ def write(path: Path, content: bytes, spec: DatasetSpec) -> None:
 
 def texts(spec: DatasetSpec) -> dict[str, str]:
     """What every file says about itself, by name: a label per output, and `spec` as JSON."""
-    return {LABELS: "\n".join(axis_labels(spec)) + "\n", SPEC: json.dumps(to_json(spec))}
+    return {LABELS: lines(axis_labels(spec)), SPEC: json.dumps(to_json(spec))}
+
+
+def lines(labels: Iterable[str]) -> str:
+    """The text of labels.txt: a line for each label, whose own line breaks become blanks."""
+    return "".join(" ".join(label.splitlines()) + "\n" for label in labels)
 
 
 def read_spec(path: Path) -> DatasetSpec | None:

@@ -48,7 +48,7 @@ def script(source: Source, path: Path) -> None:
     others = [(example[:1],), (torch.cat([example, example, example[:1]]),)]
     with _pooling_of_tensorflow():
         traced = torch.jit.freeze(torch.jit.trace(module, (example,), check_inputs=others))
-    whole = path.with_name(path.name + ".whole")
+    whole = source.scratch / "whole.pt"
     torch.jit.save(traced, str(whole), _extra_files=metadata.texts(source.spec))
     _without_paths(torch, whole, path)
 

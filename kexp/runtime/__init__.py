@@ -83,7 +83,7 @@ def import_modules(names: Iterable[str]) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        except (ImportError, TypeError, ValueError) as error:  # the latter for "./layers.py" and ""
             raise ExportError(
                 f"the model needs the module {name!r}, which cannot be imported in {here}: {error}. "
                 "Run the command in the folder where that module lies."

@@ -39,6 +39,7 @@ class CRuntime(AbstractRuntime):
     Raises ExportError where compiler or library are missing, where the sources do not compile, or the program dies.
     """
 
+    note = "through a pipe"
     in_process = False
 
     def __init__(self, path: Path, threads: int = 1) -> None:

@@ -19,7 +19,10 @@ class InsideRuntime(AbstractRuntime):
     """The int8 file in a folder, or the first where there is none. Raises ExportError as LiteRTRuntime does."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        files = sorted(path.rglob("*.tflite"), key=lambda file: ("int8" not in file.name, file))
+        files = [
+            file for file in path.rglob("*.tflite") if "build" not in file.relative_to(path).parts
+        ]  # Gradle copies
+        files.sort(key=lambda file: ("int8" not in file.name, file))
         if not files:
             raise ExportError(f"{path} holds no .tflite. Export it again.")
         self._inside = LiteRTRuntime(files[0], threads)

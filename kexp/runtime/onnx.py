@@ -38,6 +38,10 @@ class OnnxRuntime(AbstractRuntime):
                 f"{path} takes {[(i.name, i.type) for i in inputs]} and answers {[o.name for o in outputs]}: "
                 "one input of float32 and one output are expected. Give a file that kexp export wrote."
             )
+        if not all(isinstance(n, int) for n in inputs[0].shape[1:]):
+            raise ExportError(
+                f"{path} takes {inputs[0].shape}: sizes that are numbers are expected, but for the first."
+            )
         self._name = inputs[0].name
         self.shape = tuple(int(n) for n in inputs[0].shape[1:])
         self.dtype = np.dtype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ class KerasRuntime(AbstractRuntime):
             raise ExportError(f"{path} does not exist. kexp export writes it.")
         try:
             self._model = keras.saving.load_model(path, compile=False)
-        except (ValueError, OSError, TypeError, KeyError) as error:
+        except (ValueError, OSError, TypeError, KeyError, zipfile.BadZipFile) as error:
             raise ExportError(f"{path} cannot be opened by Keras: {brief(error)}") from error
         self.shape = tuple(int(n) for n in self._model.input_shape[1:])
         self.dtype = np.dtype(np.float32)
@@ -45,9 +46,9 @@ class SavedModelRuntime(AbstractRuntime):
 
         try:
             self._loaded = tf.saved_model.load(str(path))  # its weights live as long as it does
-        except (OSError, ValueError) as error:
-            raise ExportError(f"{path} is no SavedModel: {brief(error)}") from error
-        self._serve = self._loaded.signatures["serving_default"]
+            self._serve = self._loaded.signatures["serving_default"]
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise ExportError(f"{path} is no SavedModel that can be served: {brief(error)}") from error
         _, named = self._serve.structured_input_signature
         (self._name, wanted), *_ = named.items()
         self.shape = tuple(int(n) for n in wanted.shape[1:])
