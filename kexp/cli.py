@@ -39,16 +39,22 @@ def main() -> None:
         status = commands.main(prog_name="kexp", standalone_mode=False)
     except KexpError as error:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
-        if "--json" in sys.argv[1:]:
-            click.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
+        _say_error(str(error))
         status = 1
     except click.ClickException as error:
         error.show()
+        _say_error(error.format_message())
         status = error.exit_code
     except click.Abort:
         click.echo("interrupted", err=True)
+        _say_error("interrupted")
         status = 130
     sys.exit(status)
+
+
+def _say_error(text: str) -> None:
+    if "--json" in sys.argv[1:]:
+        click.echo(json.dumps({"error": text}, ensure_ascii=False))
 
 
 # -- what the commands share ---------------------------------------------------------------------

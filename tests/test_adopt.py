@@ -17,6 +17,7 @@ from kexp.experiment import from_data
 from kexp.runtime import open_runtime
 
 layers = keras.layers
+TABLE = {"name": "t", "kind": "table", "task": "binary", "shape": [0], "outputs": 1, "labels": ["no", "yes"]}
 
 
 def fitted(factor, offset, *, channels=1, outputs=10, last="softmax"):
@@ -92,6 +93,41 @@ def test_two_neurons_for_two_classes(tmp_path):
     keras.Model(inputs, layers.Dense(2, "softmax")(layers.BatchNormalization()(inputs))).save(tmp_path / "two.keras")
     found = adopt(tmp_path / "two.keras", from_data("sklearn:breast_cancer"), cache=tmp_path)
     assert found.dataset.spec.task == "multiclass" and found.dataset.spec.outputs == 2
+
+
+def test_a_right_model_of_unequal_classes_is_not_called_swapped(tmp_path, monkeypatch):
+    """At a wrong scale it answers the rarer class alone, which looks as if the labels were swapped."""
+    rng = np.random.default_rng(0)
+    y = (rng.random(400) < 0.85).astype(int)
+    pixels = y[:, None, None] * 200 + rng.integers(0, 9, (400, 4, 4))
+    np.savez(tmp_path / "d.npz", x=pixels.astype(np.uint8), y=y)
+    inputs = keras.Input((4, 4, 1))
+    dense = layers.Dense(1, "sigmoid")
+    model = keras.Model(inputs, dense(layers.Flatten()(inputs)))
+    dense.set_weights([np.full((16, 1), 0.01, np.float32), np.array([-10.0], np.float32)])
+    model.save(tmp_path / "m.keras")
+    found = adopt(tmp_path / "m.keras", from_data(str(tmp_path / "d.npz")), cache=tmp_path)
+    assert "accuracy 1 on" in found.notices[0] and len(found.notices) == 1
+
+
+def test_exporting_again_keeps_earlier_formats(logits, home):
+    for format in ("tflite_float32", "tflite_float16"):
+        arguments = ["export", str(logits), "--data", "sklearn:digits", "--format", format, "--home", str(home)]
+        done = CliRunner().invoke(commands, arguments, standalone_mode=False)
+        assert done.return_value == 0, done.output
+    names = {path.name for path in (home / "exported" / "my-model").glob("*.tflite")}
+    assert names == {"model_float32.tflite", "model_float16.tflite"}
+
+
+def test_the_export_of_a_run_is_not_replaced(logits, home):
+    folder = home / "exported" / "digits"
+    folder.mkdir(parents=True)
+    (folder / "export.json").write_text(
+        json.dumps({"spec": TABLE, "artifacts": [], "limits": {}, "checks": [], "trial": 3})
+    )
+    arguments = ["export", str(logits), "--data", "sklearn:digits", "--name", "digits", "--home", str(home)]
+    done = CliRunner().invoke(commands, arguments)
+    assert isinstance(done.exception, ExportError) and "another --name" in str(done.exception)
 
 
 def test_labels_in_another_order_are_refused(tmp_path):
