@@ -170,3 +170,32 @@ def test_data_and_model_go_together(home):
     ]:
         done = CliRunner().invoke(commands, arguments)
         assert done.exit_code == 2 and message in done.output
+
+
+FLEX = """
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="mine")
+class Gamma(keras.layers.Layer):
+    def call(self, x):
+        return tf.math.igamma(tf.ones_like(x), tf.abs(x))
+"""
+
+
+def test_an_operator_that_a_phone_lacks_is_refused_with_its_name(home, tmp_path, monkeypatch):
+    (tmp_path / "mine_gamma.py").write_text(FLEX)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import mine_gamma
+
+    inputs = keras.Input((10,))
+    keras.Model(inputs, layers.Dense(1)(mine_gamma.Gamma()(inputs))).save(tmp_path / "m.keras")
+    arguments = ["export", "m.keras", "--data", "sklearn:diabetes", "--module", "mine_gamma", "--home", str(home)]
+    done = CliRunner().invoke(commands, [*arguments, "--format", "tflite_float32", "--json"], standalone_mode=False)
+    assert done.return_value == 1, done.output
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert "Igamma" in document["failures"]["tflite_float32"]
+    assert [artifact["format"] for artifact in document["artifacts"]] == ["keras"]
+    assert not list((home / "exported" / "m").glob("*.tflite"))
