@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 import re
 import shutil
@@ -162,7 +163,8 @@ def test_every_file_of_the_package_is_installed():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     patterns = tomllib.loads(text)["tool"]["setuptools"]["package-data"]["kexp"]
     package = ROOT / "kexp"
-    told = {file for pattern in patterns for file in package.glob(pattern) if file.is_file()}
+    # As setuptools does: "**" is files too, and a name that begins with a dot is passed over.
+    told = {package / file for each in patterns for file in glob.glob(each, root_dir=package, recursive=True)}
     there = {p for p in package.rglob("*") if p.is_file() and p.suffix != ".py" and "__pycache__" not in p.parts}
     assert there and there <= told, sorted(there - told)
 
