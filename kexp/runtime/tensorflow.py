@@ -47,7 +47,7 @@ class SavedModelRuntime(AbstractRuntime):
         try:
             self._loaded = tf.saved_model.load(str(path))  # its weights live as long as it does
             self._serve = self._loaded.signatures["serving_default"]
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        except (OSError, ValueError, KeyError, IndexError, TypeError, tf.errors.OpError) as error:
             raise ExportError(f"{path} is no SavedModel that can be served: {brief(error)}") from error
         _, named = self._serve.structured_input_signature
         (self._name, wanted), *_ = named.items()
