@@ -15,6 +15,7 @@ from kexp.records import Artifact, DatasetSpec, Experiment
 from kexp.store import RunStore
 
 TOKEN = "a-token-that-nobody-guesses"
+DOOR = "door"  # of plain http beside https
 FILES = {
     "index.html": b"<!doctype html><title>kexp</title>the page",
     "app.js": b"export const answer = 42 // and more of it\n" * 100,
@@ -29,7 +30,7 @@ FILES = {
 @contextlib.contextmanager
 def serving(receive=lambda body: {"received": len(body)}, files=FILES, host="127.0.0.1", **options):
     """A running PhoneServer."""
-    server = PhoneServer(files, receive, token=TOKEN, host=host, port=0, address="127.0.0.1", **options)
+    server = PhoneServer(files, receive, token=TOKEN, door=DOOR, host=host, port=0, address="127.0.0.1", **options)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield server

@@ -28,6 +28,7 @@ from kexp.store import by_device
 Way = Literal["http", "https", "adb"]
 
 TOKEN_BYTES = 16  # 128 bits: not to be guessed
+DOOR_BYTES = 6  # no secret, for plain http carries it: keeps scanners out, and the address short enough to type
 WAITING_RESULTS = 64  # that were posted and not yet taken; more are refused
 
 
@@ -39,7 +40,7 @@ class Invitation(NamedTuple):
     """What a person must know to open the page.
 
     `open` is the address to type or to scan, `url` that of the page itself: they differ where a certificate is to be
-    trusted first.
+    trusted first. The secret of `url` is in the fragment of `open`, which is not sent over plain http.
     """
 
     open: str
@@ -150,7 +151,7 @@ def serve(
     name = "localhost" if way == "adb" else host or address.local()
     bound = address.LOOPBACK if way == "adb" else address.resolve(name)
     alone = way != "adb" and ipaddress.ip_address(bound).is_loopback
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+    token, door = secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(DOOR_BYTES)
     posted: Posted = queue.SimpleQueue()
 
     def receive(body: bytes) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def serve(
         return PhoneServer(
             files, receive, token=token, host=name, port=number, address=bound,
             names=("localhost", address.LOOPBACK) if ipaddress.ip_address(bound).is_loopback else (),
-            context=trusted.context if trusted else None,
+            context=trusted.context if trusted else None, door=door,
             untrusted=trust.site(trusted.authority, trusted.fingerprint) if trusted else None,
         )  # fmt: skip
 
@@ -187,7 +188,7 @@ def serve(
         if way == "adb":
             stack.enter_context(adb.reverse(server.port))
         invitation = Invitation(
-            open=server.url.replace("https:", "http:", 1), url=server.url, way=way, alone=alone, phone=phone,
+            open=server.open, url=server.url, way=way, alone=alone, phone=phone,
             fingerprint=trusted.fingerprint if trusted else "", notices=tuple(notices),
         )  # fmt: skip
         yield Session(invitation, posted, keep, (item.path for item in exported if f"model/{item.path}" in files))
