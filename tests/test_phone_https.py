@@ -237,6 +237,20 @@ def test_damaged_files_are_told(tmp_path):
         certificates.credentials(HOST, tmp_path / "file")
 
 
+def test_a_name_beyond_ascii_is_refused(tmp_path):
+    with pytest.raises(PhoneError, match=r"--host münchen\.local has letters beyond a to z"):
+        certificates.credentials("münchen.local", tmp_path)
+
+
+def test_a_server_certificate_that_openssl_refuses_is_told(tmp_path, monkeypatch):
+    def load_cert_chain(self, path):
+        raise ssl.SSLError("ee key too small")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", load_cert_chain)
+    with pytest.raises(PhoneError, match="ee key too small"):
+        certificates.credentials(HOST, tmp_path)
+
+
 @pytest.mark.parametrize("host", ["8.8.8.8", "example.com", "local.example.com", "notlocal", "2001:4860:4860::8888"])
 def test_it_certifies_local_addresses_only(tmp_path, host):
     with pytest.raises(PhoneError, match="not in a local network"):
@@ -286,7 +300,7 @@ def test_a_stolen_key_cannot_speak_for_the_public_web(tmp_path, host, believed):
 def test_serve_offers_the_way_to_trust_first(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     files = phone_site.exported(tmp_path)
-    with serve(files, FILES, bool, way="https", host=HOST, port=0) as session:
+    with serve(files, {**phone_site.PAGE, **FILES}, bool, way="https", host=HOST, port=0) as session:
         to = session.invitation
         door, _, token = to.open.partition("#")
         assert door.startswith("http:")
@@ -298,7 +312,7 @@ def test_serve_offers_the_way_to_trust_first(tmp_path, monkeypatch):
             authority = answer.read()
         with urllib.request.urlopen(to.url, timeout=30, context=trusting(authority)) as answer:
             assert answer.read() == FILES["index.html"]
-    with serve(files, FILES, bool, way="https", host=HOST, port=0) as session:
+    with serve(files, {**phone_site.PAGE, **FILES}, bool, way="https", host=HOST, port=0) as session:
         assert session.invitation.notices == ()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import queue
 import secrets
 import signal
@@ -27,6 +28,7 @@ from kexp.store import by_device
 
 Way = Literal["http", "https", "adb"]
 
+ABOUT = "model/about.json"
 TOKEN_BYTES = 16  # 128 bits: not to be guessed
 DOOR_BYTES = 6  # no secret, for plain http carries it: keeps scanners out, and the address short enough to type
 WAITING_RESULTS = 64  # that were posted and not yet taken; more are refused
@@ -87,7 +89,7 @@ class Session:
 
     def _take(self, received: Received) -> Iterator[tuple[Received, bool]]:
         """The page posts all that it has after each file: what was told before is left out."""
-        known = {(received.device, result.measurement.artifact): result for result in received.results}
+        known = {(received.device, result.artifact): result for result in received.results}
         fresh = [result for key, result in known.items() if self._known.get(key) != result]
         self._known |= known
         if fresh:
@@ -141,7 +143,7 @@ def serve(
     port: int | None = None,
 ) -> Iterator[Session]:
     """Serve `files`, the page and all it loads, while this lasts; posts must be about the artifacts in `exported`,
-    which lie at model/ of `files`.
+    which lie at model/ of `files`, and are judged by the limits in model/about.json.
 
     `keep` gets them as `RunStore.add_devices` takes them. `host` is this computer's address in the local network
     unless given (of no use by adb), `port` is 8765, or a free one where that is in use. The path has a token that is
@@ -153,9 +155,11 @@ def serve(
     alone = way != "adb" and ipaddress.ip_address(bound).is_loopback
     token, door = secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(DOOR_BYTES)
     posted: Posted = queue.SimpleQueue()
+    about = files[ABOUT]
+    limits = json.loads(about if isinstance(about, bytes) else about.read_bytes())["limits"]
 
     def receive(body: bytes) -> dict[str, Any]:
-        received = parse(body, exported)
+        received = parse(body, exported, limits)
         if posted.qsize() >= WAITING_RESULTS:
             raise ValueError("too many results are waiting: try again in a moment")
         posted.put(received)
