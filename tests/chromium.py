@@ -135,7 +135,8 @@ class Served:
             def do_GET(self):
                 url = unquote(self.path.split("?")[0]).lstrip("/")
                 outer.asked.append(url)
-                url += "index.html" * (url in ("", url.rstrip("/") + "/"))
+                if not url or url.endswith("/"):
+                    url += "index.html"
                 content = outer.files.get(url)
                 if content is None:
                     self.send_error(404)

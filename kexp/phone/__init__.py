@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from kexp.phone import adb, address
-from kexp.phone.results import Received, Result, parse
+from kexp.phone.results import ABOUT, Received, Result, parse
 from kexp.phone.server import PhoneServer
 from kexp.records import Artifact
 from kexp.store import by_device
 
 Way = Literal["http", "https", "adb"]
 
-ABOUT = "model/about.json"
 TOKEN_BYTES = 16  # 128 bits: not to be guessed
 DOOR_BYTES = 6  # no secret, for plain http carries it: keeps scanners out, and the address short enough to type
 WAITING_RESULTS = 64  # that were posted and not yet taken; more are refused

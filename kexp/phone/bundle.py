@@ -20,7 +20,7 @@ from kexp.export import card, golden
 from kexp.export.package import Package
 from kexp.formats import FORMATS
 from kexp.npm import npm_folder
-from kexp.phone import ABOUT
+from kexp.phone.results import ABOUT
 from kexp.records import Artifact, DatasetSpec, from_json, to_json
 from kexp.runtime import open_runtime
 from kexp.verify import REPEATS, digest

@@ -25,6 +25,7 @@ LETTERS = 200  # of any other text
 AGENT_LETTERS = 600
 MOST = 32  # artifacts of a post, checks of an artifact
 LARGEST = 1e9  # of a count or of milliseconds
+ABOUT = "model/about.json"  # of the page: what it is told of the model, with the limits
 SHA256, AS_EXPORTED = "phone sha256", "as exported"  # a check that a phone can make on secure connections alone
 
 Limits = Mapping[str, Mapping[str, float]]  # by format, then by the name of the check
