@@ -39,16 +39,22 @@ def main() -> None:
         status = commands.main(prog_name="kexp", standalone_mode=False)
     except KexpError as error:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
-        if "--json" in sys.argv[1:]:
-            click.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
+        _say_error(str(error))
         status = 1
     except click.ClickException as error:
         error.show()
+        _say_error(error.format_message())
         status = error.exit_code
     except click.Abort:
         click.echo("interrupted", err=True)
+        _say_error("interrupted")
         status = 130
     sys.exit(status)
+
+
+def _say_error(text: str) -> None:
+    if "--json" in sys.argv[1:]:
+        click.echo(json.dumps({"error": text}, ensure_ascii=False))
 
 
 # -- what the commands share ---------------------------------------------------------------------
@@ -274,9 +280,9 @@ def search(
     """
     experiment, base = asked(source, name=name, **options)
 
-    from kexp import pipeline, screen
+    from kexp import live, pipeline, screen
 
-    with _work(), screen.SearchView(experiment.objective) as view:
+    with _work(), live.SearchView(experiment.objective) as view:
         ended = pipeline.search(experiment, home=home, base=base, workers=workers, fresh=fresh, listener=view)
         document = pipeline.show(home, experiment.name)
     if not ended:
@@ -383,7 +389,7 @@ def export(
     not left there, and the exit status is 1. A Keras model that kexp did not make goes the same way, with the data
     that it is for.
     """
-    from kexp import pipeline, screen
+    from kexp import live, pipeline, screen
 
     model = Path(name) if name and name.endswith((".keras", ".h5")) else None
     if model is not None and data is None:
@@ -394,7 +400,7 @@ def export(
     if wanted and "keras" not in wanted:
         wanted.append("keras")
     notices: list[str] = []
-    with _work(), screen.Steps() as steps:
+    with _work(), live.Steps() as steps:
         if model is None or data is None:
             made = pipeline.export(home, name, wanted, dict(tolerances), steps)
         else:
@@ -495,9 +501,9 @@ def bench(what: str | None, threads: tuple[int, ...], home: Path, as_json: bool)
     Every file of the run RUN, of the latest, or in FOLDER, one sample at a time, each in a fresh process. Phones that
     opened the page of kexp phone stand in the same table. Leave the machine alone meanwhile.
     """
-    from kexp import pipeline, screen
+    from kexp import live, pipeline, screen
 
-    with _work(), screen.Steps() as steps:
+    with _work(), live.Steps() as steps:
         found, missing = pipeline.bench(home, what, threads=sorted(set(threads)), progress=steps)
     _answer(as_json, {"measurements": found, "failures": missing}, screen.measurements(found, missing))
     return 1 if missing else 0

@@ -17,6 +17,7 @@ from kexp.experiment import from_data
 from kexp.runtime import open_runtime
 
 layers = keras.layers
+TABLE = {"name": "t", "kind": "table", "task": "binary", "shape": [0], "outputs": 1, "labels": ["no", "yes"]}
 
 
 def fitted(factor, offset, *, channels=1, outputs=10, last="softmax"):
@@ -94,6 +95,41 @@ def test_two_neurons_for_two_classes(tmp_path):
     assert found.dataset.spec.task == "multiclass" and found.dataset.spec.outputs == 2
 
 
+def test_a_right_model_of_unequal_classes_is_not_called_swapped(tmp_path, monkeypatch):
+    """At a wrong scale it answers the rarer class alone, which looks as if the labels were swapped."""
+    rng = np.random.default_rng(0)
+    y = (rng.random(400) < 0.85).astype(int)
+    pixels = y[:, None, None] * 200 + rng.integers(0, 9, (400, 4, 4))
+    np.savez(tmp_path / "d.npz", x=pixels.astype(np.uint8), y=y)
+    inputs = keras.Input((4, 4, 1))
+    dense = layers.Dense(1, "sigmoid")
+    model = keras.Model(inputs, dense(layers.Flatten()(inputs)))
+    dense.set_weights([np.full((16, 1), 0.01, np.float32), np.array([-10.0], np.float32)])
+    model.save(tmp_path / "m.keras")
+    found = adopt(tmp_path / "m.keras", from_data(str(tmp_path / "d.npz")), cache=tmp_path)
+    assert "accuracy 1 on" in found.notices[0] and len(found.notices) == 1
+
+
+def test_exporting_again_keeps_earlier_formats(logits, home):
+    for format in ("tflite_float32", "tflite_float16"):
+        arguments = ["export", str(logits), "--data", "sklearn:digits", "--format", format, "--home", str(home)]
+        done = CliRunner().invoke(commands, arguments, standalone_mode=False)
+        assert done.return_value == 0, done.output
+    names = {path.name for path in (home / "exported" / "my-model").glob("*.tflite")}
+    assert names == {"model_float32.tflite", "model_float16.tflite"}
+
+
+def test_the_export_of_a_run_is_not_replaced(logits, home):
+    folder = home / "exported" / "digits"
+    folder.mkdir(parents=True)
+    (folder / "export.json").write_text(
+        json.dumps({"spec": TABLE, "artifacts": [], "limits": {}, "checks": [], "trial": 3})
+    )
+    arguments = ["export", str(logits), "--data", "sklearn:digits", "--name", "digits", "--home", str(home)]
+    done = CliRunner().invoke(commands, arguments)
+    assert isinstance(done.exception, ExportError) and "another --name" in str(done.exception)
+
+
 def test_labels_in_another_order_are_refused(tmp_path):
     model = fitted(1.0, 0.0)
     kernel, bias = model.layers[-1].get_weights()
@@ -134,3 +170,32 @@ def test_data_and_model_go_together(home):
     ]:
         done = CliRunner().invoke(commands, arguments)
         assert done.exit_code == 2 and message in done.output
+
+
+FLEX = """
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="mine")
+class Gamma(keras.layers.Layer):
+    def call(self, x):
+        return tf.math.igamma(tf.ones_like(x), tf.abs(x))
+"""
+
+
+def test_an_operator_that_a_phone_lacks_is_refused_with_its_name(home, tmp_path, monkeypatch):
+    (tmp_path / "mine_gamma.py").write_text(FLEX)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import mine_gamma
+
+    inputs = keras.Input((10,))
+    keras.Model(inputs, layers.Dense(1)(mine_gamma.Gamma()(inputs))).save(tmp_path / "m.keras")
+    arguments = ["export", "m.keras", "--data", "sklearn:diabetes", "--module", "mine_gamma", "--home", str(home)]
+    done = CliRunner().invoke(commands, [*arguments, "--format", "tflite_float32", "--json"], standalone_mode=False)
+    assert done.return_value == 1, done.output
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert "Igamma" in document["failures"]["tflite_float32"]
+    assert [artifact["format"] for artifact in document["artifacts"]] == ["keras"]
+    assert not list((home / "exported" / "m").glob("*.tflite"))

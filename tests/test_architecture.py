@@ -24,7 +24,7 @@ LAYERS = [
     {"report", "phone"},
     {"pipeline"},
     {"api"},
-    {"screen", "cli", "__main__", "__init__"},
+    {"screen", "live", "cli", "__main__", "__init__"},
 ]
 # Dependency -> the modules that may import it: a package by its name and a dot, a module by its full name.
 OWNERS = {
@@ -32,7 +32,7 @@ OWNERS = {
     "optuna": ("search.",),
     "ray": ("search.",),
     "click": ("cli",),
-    "rich": ("screen",),
+    "rich": ("screen", "live"),
     "sklearn": ("data.", "baselines"),
     "ai_edge_litert": ("runtime.litert",),
     "ai_edge_quantizer": ("export.",),

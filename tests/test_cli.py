@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kexp import cli, screen
+from kexp import cli, live, screen
 from kexp.predict import Prediction
 from kexp.records import Artifact, Check, Trial
 from kexp.search.events import Event
@@ -434,7 +434,7 @@ def events():
 
 def test_elsewhere_each_finished_trial_is_one_line():
     stream = io.StringIO()
-    with contextlib.redirect_stderr(stream), screen.SearchView("") as view:
+    with contextlib.redirect_stderr(stream), live.SearchView("") as view:
         for event in events():
             view(event)
     assert stream.getvalue().splitlines() == [
@@ -446,7 +446,7 @@ def test_elsewhere_each_finished_trial_is_one_line():
 
 def test_in_a_terminal_the_view_shows_progress_best_and_time_left():
     now = [0.0]
-    view = screen.SearchView("", now=lambda: now[0])
+    view = live.SearchView("", now=lambda: now[0])
     assert "loading" in text(view._picture())
     stages = []
     for event in events():

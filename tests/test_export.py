@@ -282,6 +282,80 @@ def test_exporting_again_keeps_the_formats_of_the_same_model_and_what_others_put
     assert {item["format"] for item in manifest["artifacts"]} == {"tflite_dynamic", "tflite_int8"}
 
 
+def test_an_earlier_format_is_not_made_again(digits, tmp_path, converted, monkeypatch):
+    folder = tmp_path / "exported"
+    release(digits.model, digits.dataset, ["tflite_dynamic"], folder)
+    before = json.loads((folder / "export.json").read_text())
+    real = export.export
+
+    def lacking(model, spec, calibration, formats, place, **options):
+        assert "tflite_dynamic" not in formats, "it was made again"
+        return real(model, spec, calibration, formats, place, **options)
+
+    monkeypatch.setattr(export, "export", lacking)
+    made = release(digits.model, digits.dataset, ["tflite_int8"], folder)
+    assert made.ok and {artifact.format for artifact in made.artifacts} == {"tflite_dynamic", "tflite_int8"}
+    after = json.loads((folder / "export.json").read_text())
+    assert after["limits"]["tflite_dynamic"] == before["limits"]["tflite_dynamic"]
+    assert not [check for check in verify.folder(folder)[1] if not check.ok]
+
+
+def test_an_earlier_file_that_was_changed_is_made_again(digits, tmp_path, converted):
+    folder = tmp_path / "exported"
+    release(digits.model, digits.dataset, ["tflite_dynamic"], folder)
+    (folder / "model_dynamic.tflite").write_bytes(b"changed")
+    release(digits.model, digits.dataset, ["tflite_int8"], folder)
+    assert not [check for check in verify.folder(folder)[1] if not check.ok]
+
+
+def test_where_nothing_passes_what_others_put_there_stays(digits, tmp_path, converted):
+    folder = tmp_path / "exported"
+    release(digits.model, digits.dataset, ["tflite_int8"], folder)
+    (folder / "NOTES.md").write_text("mine")
+    (folder / ".#NOTES.md").symlink_to("nowhere")
+    made = release(digits.model, digits.dataset, ["tflite_int8"], folder, tolerances={"tflite": -1.0})
+    assert not made.ok and sorted(path.name for path in folder.iterdir()) == [".#NOTES.md", "NOTES.md"]
+
+
+def test_an_error_of_a_runtime_stops_no_other_format(digits, tmp_path, converted, monkeypatch):
+    from kexp.runtime.litert import LiteRTRuntime
+
+    real = LiteRTRuntime.predict
+
+    def predict(self, x):
+        if self._name == "model_dynamic.tflite":
+            raise RuntimeError("it reshapes to a fixed batch")
+        return real(self, x)
+
+    opened = LiteRTRuntime.__init__
+
+    def remember(self, path, threads=1):
+        self._name = path.name
+        opened(self, path, threads)
+
+    monkeypatch.setattr(LiteRTRuntime, "__init__", remember)
+    monkeypatch.setattr(LiteRTRuntime, "predict", predict)
+    made = release(digits.model, digits.dataset, ["tflite_dynamic", "tflite_int8"], tmp_path / "out")
+    assert made.failures == {"tflite_dynamic": "RuntimeError: it reshapes to a fixed batch"}
+    assert [artifact.format for artifact in made.artifacts] == ["tflite_int8"]
+
+
+def test_what_a_dying_converter_had_written_does_not_stay(digits, tmp_path, monkeypatch):
+    def die(scratch, timeout_s, backend, look):
+        (tmp_path / "saved_model").mkdir()
+        (tmp_path / "saved_model" / "half.pb").write_bytes(b"half")
+        return "the converter died by SIGKILL"
+
+    monkeypatch.setattr(export, "_run_child", die)
+    made = export.export(digits.model, digits.dataset.spec, np.ones((1, 8, 8, 1)), ["saved_model"], tmp_path)
+    assert made == {"saved_model": "the converter died by SIGKILL"} and not (tmp_path / "saved_model").exists()
+
+
+def test_labels_with_line_breaks_are_one_line_each(digits, tmp_path, converted):
+    spec = dataclasses.replace(digits.dataset.spec, labels=("New\nYork", "a\u2028b", *digits.dataset.spec.labels[2:]))
+    assert metadata.lines(spec.labels).splitlines()[:3] == ["New York", "a b", digits.dataset.spec.labels[2]]
+
+
 def test_files_of_another_model_do_not_stay(digits, tmp_path, converted):
     folder = tmp_path / "exported"
     release(digits.model, digits.dataset, ["tflite_dynamic"], folder)

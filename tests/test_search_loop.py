@@ -120,3 +120,35 @@ def test_a_space_cleaned_of_its_weights_starts_anew(tmp_path):
     trials, _ = search(tmp_path, "c", "hyperband", trials=20)
     assert sum(t.stage == "explore" for t in trials) == 20
     assert Dataset  # the loop never reads rows
+
+
+def test_what_is_explored_ends_with_its_stage_and_leaves_the_rest_to_the_leaders(tmp_path, monkeypatch):
+    """Each trial takes 20 s of a clock of its own; of 200 s the first half explores."""
+    now = [1000.0]
+    monkeypatch.setattr("kexp.search.loop.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("kexp.store.time.monotonic", lambda: now[0])
+    jobs: list[tuple[float, Job]] = []
+
+    class Slow(FakeWorkers):
+        def submit(self, job):
+            jobs.append((now[0] - 1000.0, job))
+            super().submit(job)
+
+        def poll(self, timeout):
+            now[0] += 20.0
+            waiting, self.jobs = self.jobs[1:], self.jobs[:1]  # the first is the one that trains
+            outcomes = super().poll(timeout)
+            self.jobs = waiting
+            return [Outcome(dataclasses.replace(outcome.trial, seconds=20.0)) for outcome in outcomes]
+
+    question = Experiment(name="t", data="d", oracle="random", seconds=200.0, finalists=1, seeds=1)
+    with RunStore.create(tmp_path, "t", question) as run, run.lock():
+        workers = Slow(run, 1, 0)
+        budget = dataclasses.replace(BUDGET, explore_share=0.5)
+        Search(question, SPEC, models.space(SPEC, question), run, workers, budget, 100, ignore).run()
+    explored = [(at, job) for at, job in jobs if job.trial.stage == "explore"]
+    assert all(at < 100.0 for at, _ in explored)  # nothing begins once exploring is over
+    later = [job for at, job in explored if at > 20.0]
+    assert later and all(job.end == 1000.0 + 100.0 + 10.0 for job in later)
+    confirmed = [job for _, job in jobs if job.trial.stage == "confirm"]
+    assert confirmed and all(job.end == 1200.0 for job in confirmed)

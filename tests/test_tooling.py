@@ -158,6 +158,15 @@ def test_the_packages_that_are_needed_say_which_file_needs_them():
         assert re.search(r"#\s+\S", line), f"{needed}: no comment names the file that needs it"
 
 
+def test_every_file_of_the_package_is_installed():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    patterns = tomllib.loads(text)["tool"]["setuptools"]["package-data"]["kexp"]
+    package = ROOT / "kexp"
+    told = {file for pattern in patterns for file in package.glob(pattern) if file.is_file()}
+    there = {p for p in package.rglob("*") if p.is_file() and p.suffix != ".py" and "__pycache__" not in p.parts}
+    assert there and there <= told, sorted(there - told)
+
+
 def test_the_licence_and_the_changes_ship():
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]

@@ -195,8 +195,7 @@ def _picture_input(spec: DatasetSpec, artifacts: Sequence[Artifact]) -> str:
         f"One tensor `input`, float32 (1, {height}, {width}, {channels}): {colours}, raw values 0 to 255, "
         f"as they are: the model does the scaling.{uint8}\n\n"
         "kexp turns a photo upright (EXIF), cuts it around its centre to this aspect ratio and resizes it "
-        "with an antialiasing filter; transparent parts become white. `kexp.data.pictures.decode` is how exactly; the "
-        "program below comes near."
+        "with an antialiasing filter; transparent parts become white. `kexp.data.pictures.decode` does exactly that."
     )
 
 
@@ -264,7 +263,7 @@ def _snippet(spec: DatasetSpec, file: str) -> str:
         head = "from PIL import Image, ImageOps\n"
         read = (
             f'picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("{mode}")\n'
-            f"picture = ImageOps.fit(picture, ({width}, {height}), Image.Resampling.BILINEAR)\n"
+            f"picture = ImageOps.fit(picture, ({width}, {height}), Image.Resampling.BILINEAR)  # nearly as kexp does\n"
             f"x = np.asarray(picture, np.{kind}).reshape(1, {height}, {width}, {channels})  # 0 to 255"
         )
     else:

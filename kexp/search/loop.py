@@ -29,6 +29,7 @@ from kexp.store import RunStore
 
 SLOW = 3.0  # times the first trial's seconds, after which an explored one is stopped in a search with a time limit
 AHEAD = 1  # jobs that wait at the workers, so that none is idle while the next candidate is asked for and built
+GRACE = 0.05  # of a time budget: for so long what is being explored may go on after exploring is over
 SPARE_LEADERS = 3  # beyond the finalists, for those that are too slow to be trained for longer
 POLL_SECONDS = 0.5
 
@@ -246,12 +247,29 @@ class Search:
 
     def _submit(self) -> None:
         """Give the workers what they can take: what is not given can still be dropped when the time is up."""
-        while self._pending and len(self._running) < self.workers.size + AHEAD:
+        while self._pending and len(self._running) < self.workers.size + self._ahead(self._pending[0]):
             job = self._pending.popleft()
-            job = job._replace(end=self._end, seconds=self._most_seconds(job))
+            job = job._replace(end=self._latest(job), seconds=self._most_seconds(job))
             self._running[job.trial.id] = job.trial
             self.workers.submit(job)
             self._say("started", trial=job.trial)
+
+    def _ahead(self, job: Job) -> int:
+        """How many jobs may wait at the workers: none that would begin when exploring is nearly over.
+
+        Such a one cannot be taken back, and would take the time of the leading candidates (trashnet: 2 of 10 minutes).
+        """
+        if self.experiment.seconds is None or job.trial.stage != "explore":
+            return AHEAD
+        done = [self._cost(t) for t in self._known.values() if t.stage == "explore" and t.status == "completed"]
+        typical = sorted(done)[len(done) // 2] if done else 0.0
+        return AHEAD if time.monotonic() + typical < self._explore_until else 0
+
+    def _latest(self, job: Job) -> float:
+        """When a trial ends at the latest. Before anything has finished, whatever it is has the whole time."""
+        if self.experiment.seconds is None or job.trial.stage != "explore" or not self._anything_finished():
+            return self._end
+        return min(self._end, self._explore_until + GRACE * self.experiment.seconds)
 
     def _most_seconds(self, job: Job) -> float:
         """How long a trial may take: no explored one far longer than the first, by the epoch.
