@@ -75,7 +75,7 @@ def test_what_breaks_off_is_refused(tmp_path, case):
     suffix, options = CASES[case]
     path = private(tmp_path / f"a{suffix}", **options)
     path.write_bytes(path.read_bytes()[:-700])
-    with pytest.raises(ValueError, match="ends too early"):
+    with pytest.raises(ValueError, match="end"):
         bare(path)
 
 

@@ -162,7 +162,7 @@ def test_golden_vectors_that_were_changed_are_refused(tmp_path, name):
     folder = shutil.copytree(exported("people"), tmp_path / "people")
     path = folder / "golden" / name
     path.write_text(path.read_text().replace("1", "2", 1))
-    with pytest.raises(ExportError, match=r"golden is changed: .* Export again"):
+    with pytest.raises(ExportError, match=r"golden was changed: .* Export again"):
         bundle(folder, results=False)
 
 
@@ -536,7 +536,7 @@ def test_sessions_share_the_runtime_and_leave_no_heap_behind(browser):
 
     with served("people") as server:
         browser.phone()
-        assert len(session("one")) == 6  # five models, one WebAssembly
+        assert len(set(session("one"))) == 6  # five models, one WebAssembly
         first = contents()
         for name in ("two", "three", "four", "five"):
             assert session(name) == []

@@ -37,10 +37,10 @@ def bare(path: Path) -> bytes:
     and for other formats than JPEG, PNG, WebP and BMP.
     """
     content = path.read_bytes()
-    with Image.open(path) as picture:
-        turned = orientation(picture)
-    exif = _exif(turned) if turned > 1 else b""
     try:
+        with Image.open(path) as picture:
+            turned = orientation(picture)
+        exif = _exif(turned) if turned > 1 else b""
         if content.startswith(b"\xff\xd8\xff"):
             return b"".join(_jpeg(content, exif))
         if content.startswith(b"\x89PNG"):
@@ -49,8 +49,8 @@ def bare(path: Path) -> bytes:
             return _webp(content, exif)
         if content.startswith(b"BM"):
             return content  # a BMP holds pixels alone
-    except (IndexError, struct.error) as error:
-        raise ValueError(f"{path} ends too early") from error
+    except (IndexError, struct.error, OSError) as error:
+        raise ValueError(f"{path} is damaged, or ends too early: {error}") from error
     raise ValueError(f"{path} is no JPEG, PNG, WebP or BMP")
 
 
