@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from kexp.metrics import objective
@@ -10,9 +11,9 @@ from kexp.records import Trial, to_json
 from kexp.store import RunStore
 
 
-def document(run: RunStore) -> dict[str, Any]:
+def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[str, Any]:
     """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials",
-    "devices": what phones measured}."""
+    "devices": what phones measured}; of the latter, of the files in `exported` (SHA-256 by path) alone, if given."""
     task, wanted = run.get("task"), run.experiment.objective
     return {
         "run": run.name,
@@ -22,7 +23,7 @@ def document(run: RunStore) -> dict[str, Any]:
         "reason": run.get("reason", ""),
         "finished": run.get("finished"),
         "trials": [to_json(trial) for trial in ranked(run)],
-        "devices": run.devices(),
+        "devices": run.devices(exported),
     }
 
 

@@ -120,8 +120,12 @@ def runs(home: Path) -> list[dict[str, Any]]:
 
 def show(home: Path, name: str | None = None) -> dict[str, Any]:
     """The trials of a run, best first, and which is the best, as one JSON document."""
-    with RunStore.open(home, name or store.latest(home)) as run:
-        return leaderboard.document(run)
+    name = name or store.latest(home)
+    folder, now = home / "exported" / name, None
+    if (folder / MANIFEST).is_file():
+        now = {item["path"]: item["sha256"] for item in manifest(folder)[0]["artifacts"]}
+    with RunStore.open(home, name) as run:
+        return leaderboard.document(run, now)
 
 
 def evaluate(home: Path, name: str | None = None) -> dict[str, Any]:

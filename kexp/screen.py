@@ -298,25 +298,26 @@ def predictions(answers: Sequence[Prediction]) -> Group:
 
 def devices(found: Sequence[Mapping[str, Any]]) -> Group:
     """What phones measured of the exported files, `RunStore.devices`, below something else."""
-    times = ("p50 ms", "p95 ms")
-    table = _table("device", "file", *times, "golden", "when", right=times, fold=("device",))
+    columns = ("p50 ms", "p95 ms")
+    table = _table("device", "file", *columns, "golden", "when", right=columns, fold=("device",))
     for device in found:
-        for measured in device["measurements"]:
-            own = [check["ok"] for check in device["checks"] if check["name"].split()[0] == measured["artifact"]]
-            spent = (f"{measured['p50_ms']:.3g}", f"{measured['p95_ms']:.3g}")
+        times = {one["artifact"]: (f"{one['p50_ms']:.3g}", f"{one['p95_ms']:.3g}") for one in device["measurements"]}
+        for artifact in device["sha256"]:
+            own = [check["ok"] for check in device["checks"] if check["name"].split()[0] == artifact]
             mark = _mark(all(own)) if own else "-"
-            table.add_row(device["device"], measured["artifact"], *spent, mark, device["when"][:16].replace("T", " "))
+            spent = times.get(artifact, ("-", "-"))  # it could not run there
+            table.add_row(device["device"], artifact, *spent, mark, device["when"][:16].replace("T", " "))
     return Group(Text(), table)
 
 
 def received(post: Received, kept: bool) -> Group:
     """What a phone has just measured: a line for each file, and one for each check that failed."""
     lines = []
-    for sha256, measured, checks in post.results:  # noqa: B007
-        bad = [check for check in checks if not check.ok]
-        verdict = _mark(not bad) if checks else Text("-", style="dim")
-        spent = f"p50 {measured.p50_ms:.3g} ms  p95 {measured.p95_ms:.3g} ms"
-        lines.append(Text.assemble(verdict, " ", (post.device, "bold"), f"  {measured.artifact}  {spent}"))
+    for result in post.results:
+        bad = [check for check in result.checks if not check.ok]
+        measured = result.measurement
+        spent = f"p50 {measured.p50_ms:.3g} ms  p95 {measured.p95_ms:.3g} ms" if measured else "could not run"
+        lines.append(Text.assemble(_mark(not bad), " ", (post.device, "bold"), f"  {result.artifact}  {spent}"))
         for check in bad:
             what = f"  ✗ {check.name.partition(' ')[2]} {number(check.value)}, limit {number(check.limit)}"
             lines.append(Text.assemble((what, "red"), (f"  {check.advice}", "yellow")))

@@ -23,7 +23,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -343,11 +343,17 @@ class RunStore:
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
         return True
 
-    def devices(self) -> list[dict[str, Any]]:
-        """What phones measured of this run's present model, as `by_device` groups it."""
+    def devices(self, current: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """What phones measured of this run's present model, as `by_device` groups it.
+
+        `current` is the SHA-256 of each file that is exported now, by path: what was measured of others is left out.
+        """
         rows = self._db.execute("SELECT value FROM meta WHERE key LIKE 'device %'").fetchall()
         model = self._model_digest() if rows else ""
-        return by_device([entry for (value,) in rows if (entry := json.loads(value))["model"] == model])
+        entries = [entry for (value,) in rows if (entry := json.loads(value))["model"] == model]
+        if current is not None:
+            entries = [entry for entry in entries if current.get(entry["artifact"]) == entry["sha256"]]
+        return by_device(entries)
 
     def _model_digest(self) -> str:
         return hashlib.sha256(self.model.read_bytes()).hexdigest() if self.model.exists() else ""
@@ -367,7 +373,8 @@ def by_device(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         blank = {"device": entry["device"], "when": "", "measurements": [], "checks": [], "sha256": {}}
         found = devices.setdefault(entry["device"], blank)
         found["when"] = entry["when"]
-        found["measurements"].append(entry["measurement"])
+        if entry["measurement"] is not None:  # None: it could not run there, as its check says
+            found["measurements"].append(entry["measurement"])
         found["checks"] += entry["checks"]
         found["sha256"][entry["artifact"]] = entry["sha256"]
     return sorted(devices.values(), key=lambda device: device["when"])

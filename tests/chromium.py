@@ -124,14 +124,19 @@ class Served:
 
     def __init__(self, files):
         self.files = files
+        self.asked = []  # paths of GETs
         self.posted = []
+        self.refusal = None  # (status, body) of the answer to POSTs
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.0"  # a connection ends with its answer, so that stop() leaves none
 
             def do_GET(self):
-                url = unquote(self.path.split("?")[0]).lstrip("/") or "index.html"
+                url = unquote(self.path.split("?")[0]).lstrip("/")
+                outer.asked.append(url)
+                if not url or url.endswith("/"):
+                    url += "index.html"
                 content = outer.files.get(url)
                 if content is None:
                     self.send_error(404)
@@ -148,8 +153,10 @@ class Served:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.posted.append((self.path, json.loads(body)))
-                self.send_response(204)
+                status, said = outer.refusal or (204, b"")
+                self.send_response(status)
                 self.end_headers()
+                self.wfile.write(said)
 
             def log_message(self, *_):
                 pass

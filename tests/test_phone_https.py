@@ -26,7 +26,7 @@ import phone_site
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from phone_site import FILES, TOKEN, ask, serving
+from phone_site import DOOR, FILES, TOKEN, ask, serving
 
 from kexp.errors import PhoneError
 from kexp.phone import certificates, serve, trust
@@ -88,20 +88,35 @@ def test_results_come_by_https_alone(held):
         request = urllib.request.Request(f"{server.url}results", b"{}", headers)
         with urllib.request.urlopen(request, timeout=30, context=trusting(held.authority)) as answer:
             assert json.load(answer) == {"received": True}
-        assert ask(server, "POST", f"/{TOKEN}/results", b"{}", Content_Type="application/json")[0] == 404
+        for word in (TOKEN, DOOR):
+            assert ask(server, "POST", f"/{word}/results", b"{}", Content_Type="application/json")[0] == 404
     assert received == [b"{}"]
 
 
 def test_plain_http_on_the_same_port_gives_the_certificate_and_nothing_of_the_site(server, held):
-    status, headers, body = ask(server, target=f"/{TOKEN}/{trust.CERTIFICATE}")
+    status, headers, body = ask(server, target=f"/{DOOR}/{trust.CERTIFICATE}")
     assert (status, headers["Content-Type"], body) == (200, "application/x-x509-ca-cert", held.authority)
-    page = ask(server)[2].decode()
+    page = ask(server, target=f"/{DOOR}/")[2].decode()
     assert held.fingerprint in page.replace("<wbr>", "")
     assert 'lang="ar" dir="rtl"' in page
     assert page.count(f'href="{trust.CERTIFICATE}"') == 2
     for name in ("app.js", "wasm/litert.wasm", "results"):
-        assert ask(server, target=f"/{TOKEN}/{name}")[0] == 404
+        assert ask(server, target=f"/{DOOR}/{name}")[0] == 404
+    assert ask(server, target=f"/{DOOR}")[1]["Location"] == f"/{DOOR}/"
     assert ask(server, target="/wrong/")[0] == 404
+
+
+def test_the_token_is_worth_nothing_on_plain_http_and_its_door_nothing_on_https(server, held):
+    for target in (f"/{TOKEN}/", f"/{TOKEN}", f"/{TOKEN}/{trust.CERTIFICATE}"):
+        status, headers, body = ask(server, target=target)
+        assert (status, body) == (404, b"")
+        assert TOKEN not in str(headers)
+    assert server.open == f"http://127.0.0.1:{server.port}/{DOOR}/#{TOKEN}"
+    assert TOKEN.encode() not in ask(server, target=f"/{DOOR}/")[2]
+    connection = http.client.HTTPSConnection(HOST, server.port, timeout=30, context=trusting(held.authority))
+    with contextlib.closing(connection):
+        connection.request("GET", f"/{DOOR}/")
+        assert connection.getresponse().status == 404
 
 
 def test_the_fingerprint_is_that_of_the_certificate(held):
@@ -222,6 +237,20 @@ def test_damaged_files_are_told(tmp_path):
         certificates.credentials(HOST, tmp_path / "file")
 
 
+def test_a_name_beyond_ascii_is_refused(tmp_path):
+    with pytest.raises(PhoneError, match=r"--host münchen\.local has letters beyond a to z"):
+        certificates.credentials("münchen.local", tmp_path)
+
+
+def test_a_server_certificate_that_openssl_refuses_is_told(tmp_path, monkeypatch):
+    def load_cert_chain(self, path):
+        raise ssl.SSLError("ee key too small")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", load_cert_chain)
+    with pytest.raises(PhoneError, match="ee key too small"):
+        certificates.credentials(HOST, tmp_path)
+
+
 @pytest.mark.parametrize("host", ["8.8.8.8", "example.com", "local.example.com", "notlocal", "2001:4860:4860::8888"])
 def test_it_certifies_local_addresses_only(tmp_path, host):
     with pytest.raises(PhoneError, match="not in a local network"):
@@ -271,15 +300,19 @@ def test_a_stolen_key_cannot_speak_for_the_public_web(tmp_path, host, believed):
 def test_serve_offers_the_way_to_trust_first(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     files = phone_site.exported(tmp_path)
-    with serve(files, FILES, bool, way="https", host=HOST, port=0) as session:
+    with serve(files, {**phone_site.PAGE, **FILES}, bool, way="https", host=HOST, port=0) as session:
         to = session.invitation
-        assert to.open == to.url.replace("https:", "http:")
+        door, _, token = to.open.partition("#")
+        assert door.startswith("http:")
+        assert to.url.startswith("https:")
+        assert to.url.endswith(f"/{token}/")
+        assert token not in door
         assert len(to.notices) == 1
-        with urllib.request.urlopen(f"{to.open}{trust.CERTIFICATE}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{door}{trust.CERTIFICATE}", timeout=30) as answer:
             authority = answer.read()
         with urllib.request.urlopen(to.url, timeout=30, context=trusting(authority)) as answer:
             assert answer.read() == FILES["index.html"]
-    with serve(files, FILES, bool, way="https", host=HOST, port=0) as session:
+    with serve(files, {**phone_site.PAGE, **FILES}, bool, way="https", host=HOST, port=0) as session:
         assert session.invitation.notices == ()
 
 
@@ -442,7 +475,7 @@ def test_the_page_with_the_certificate_sees_whether_it_is_trusted(tmp_path, trus
     ):
         screen = {"width": 360, "height": 800, "deviceScaleFactor": 2, "mobile": True}
         tab.call("Emulation.setDeviceMetricsOverride", **screen)
-        tab.call("Page.navigate", url=server.url.replace("https:", "http:"))
+        tab.call("Page.navigate", url=server.open)
         wait_for(tab, words["trusted" if trusted else "waiting"])
         told = tab.text()
         assert (words["go"] in told) == trusted

@@ -7,6 +7,7 @@ import csv
 import functools
 import io
 import json
+import re
 import shutil
 
 import numpy as np
@@ -96,8 +97,9 @@ def test_the_bundle_holds_the_page_the_model_and_the_golden_vectors(name):
     formats = [artifact["format"] for artifact in about["artifacts"]]
     assert "tflite_uint8" not in formats  # its outputs are integers, of which LiteRT.js does not tell the scale
     assert formats == ["tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8", "tflite_int16x8"]
-    assert about["limits"]["tflite_float32"]["gap"] == REPEATS["float"]
-    assert about["limits"]["tflite_int8"]["gap"] == REPEATS["quantised"]
+    for format, kind in (("tflite_float32", "float"), ("tflite_int8", "quantised")):
+        assert about["limits"][format] == {"phone gap": REPEATS[kind], "phone raw gap": REPEATS[kind]}
+    assert about["lossy"] == []
     for artifact in about["artifacts"]:
         assert files[f"model/{artifact['path']}"] == exported(name) / artifact["path"]
     inputs = np.frombuffer(files["golden/inputs.bin"], "<f4").reshape(-1, *spec_of(name).shape)
@@ -153,6 +155,21 @@ def test_a_file_that_is_not_what_passed_its_gate_is_refused(tmp_path):
     (folder / "model_int8.tflite").unlink()
     with pytest.raises(ExportError, match=r"model_int8\.tflite is missing"):
         bundle(folder, results=False)
+
+
+@pytest.mark.parametrize("name", ["expected.json", "rows.csv"])
+def test_golden_vectors_that_were_changed_are_refused(tmp_path, name):
+    folder = shutil.copytree(exported("people"), tmp_path / "people")
+    path = folder / "golden" / name
+    path.write_text(path.read_text().replace("1", "2", 1))
+    with pytest.raises(ExportError, match=r"golden was changed: .* Export again"):
+        bundle(folder, results=False)
+
+
+def test_a_runtime_that_is_not_whole_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("kexp.phone.bundle.npm_folder", lambda *_: tmp_path / "cache" / "node_modules")
+    with pytest.raises(ExportError, match=rf"index\.js is missing\. Remove {tmp_path}/cache; it is fetched again"):
+        bundle(exported("people"), results=False)
 
 
 def test_other_content_makes_another_worker(tmp_path):
@@ -254,6 +271,137 @@ def test_the_check_fails_where_something_was_tampered_with(browser, what):
     assert all(check["advice"] for check in checks if not check["ok"])
 
 
+def test_a_variant_that_cannot_be_opened_fails_and_stops_no_other(browser):
+    with served("people", changed={"model/model_float32.tflite": b"no model"}) as server:
+        browser.phone()
+        browser.open(server.url)
+        browser.until(CHECKED)
+        assert "The check could not run" in text(browser, ".verdict")
+        assert browser.run("document.querySelector('.verdict').dataset.state") == "failed"
+        assert browser.run("document.querySelectorAll('#check td .icon').length") == 2
+        browser.until("document.querySelector('.foot').innerText.includes('Sent to the computer.')")
+    float32, int8 = sorted(server.posted[-1][1]["artifacts"], key=lambda entry: entry["artifact"])
+    assert set(float32) == {"artifact", "sha256", "error"}
+    assert float32["error"]
+    assert all(check["ok"] for check in int8["checks"])
+
+
+def test_it_has_passed_when_every_variant_has(browser):
+    """Another verdict than `passed` is seen after each but the last."""
+    watch = """addEventListener("DOMContentLoaded", () => {
+      globalThis.seen = new Set();
+      const look = () => {
+        const { state, count } = document.querySelector(".verdict")?.dataset ?? {};
+        if (state) seen.add(`${state} ${count}: ${document.querySelector(".verdict").innerText}`);
+      };
+      new MutationObserver(look).observe(document, { subtree: true, childList: true, attributes: true });
+    });"""
+    with served("people") as server:
+        browser.phone(init=watch)
+        browser.open(server.url)
+        browser.until(CHECKED)
+        told = browser.run("Array.from(seen).sort()")
+    assert "waiting 1: Replaying known samples … 1 of 2" in told
+    assert [state for state in told if state.startswith("passed")] == [
+        "passed 2: This phone answers as the computer did"
+    ]
+
+
+def test_a_runtime_that_failed_to_load_is_tried_again(browser):
+    fake = """let calls = 0;
+    const loadLiteRt = async () => { if (!calls++) throw new Error("no network"); return "loaded"; };"""
+    module = re.sub(r"import .*;", fake, (PAGE / "runtime.js").read_text(encoding="utf-8"), count=1)
+    assert fake in module
+    module = module.replace("import.meta.url", "'http://kexp.test/'").replace("export ", "")
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        found = browser.run(
+            f"""(async () => {{ {module}
+              return [await start().catch((error) => error.message), await start(), await start(), calls];
+            }})()"""
+        )
+    assert found == ["no network", "loaded", "loaded", 2]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [(400, b'{"error": "sha256: load the page again"}', "load the page again"), (404, b"", "status 404")],
+)
+def test_a_refusal_is_told_as_the_computer_told_it(browser, status, error, said):
+    with served("people") as server:
+        server.refusal = (status, error)
+        browser.phone()
+        browser.open(server.url)
+        browser.until(CHECKED)
+        browser.until("document.querySelector('.foot').innerText.includes('Not taken by the computer: ')")
+        assert said in text(browser, ".foot")
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        ("Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/156.0.0.0 Mobile", r"Android phone [0-9a-f]{4}"),
+        ("Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 Chrome/120.0.0.0", r"Pixel 7, Android 14"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) Safari/604.1", r"iPhone [0-9a-f]{4}, 18\.5"),
+    ],
+)
+def test_phones_that_tell_no_model_are_told_apart(browser, agent, name):
+    names = []
+    with served("people") as server:
+        for _ in range(2):
+            browser.phone(userAgent=agent)
+            browser.open(server.insecure)
+            names += [browser.run("import('./device.js').then(({ name }) => name())") for _ in range(2)]
+    assert all(re.fullmatch(name, found) for found in names), names
+    assert names[0] == names[1]
+    assert (names[0] == names[2]) == ("Pixel" in name)
+
+
+def test_a_variant_that_is_gone_leaves_the_one_before(browser):
+    """As after Ctrl-C on the computer, on plain http; and where another export lies at the same address."""
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.insecure)
+        browser.until(CHECKED)
+        (first, *_) = run(exported("people") / "model_int8.tflite", [exported("people") / "golden" / "rows.csv"], top=2)
+        shown(browser, first)
+        kept = server.files.pop("model/model_float32.tflite")
+        for url, content in ((server.insecure, None), (server.url, broken(exported("people"), "float32"))):
+            if content is not None:
+                server.files["model/model_float32.tflite"] = content
+                browser.phone()
+                browser.open(url)
+                browser.until(CHECKED)
+            browser.click(".variant:has([value='model_float32.tflite'])")
+            browser.until("!document.querySelector('.problem').hidden")
+            assert "the one before stays" in text(browser, ".problem")
+            assert browser.run("document.querySelector('.variant :checked').value") == "model_int8.tflite"
+            browser.click(".arrow:last-child")
+            browser.click(".arrow:first-child")
+            shown(browser, first)
+        server.files["model/model_float32.tflite"] = kept
+        browser.phone()
+        browser.open(server.insecure)
+        browser.click(".variant:has([value='model_float32.tflite'])")
+        browser.until("document.querySelector('.problem').hidden")
+
+
+def test_a_sample_that_is_gone_is_not_marked_as_shown(browser):
+    with served("digits") as server:
+        browser.phone()
+        browser.open(server.insecure)
+        browser.until(CHECKED)
+        before = headline(browser)
+        del server.files["golden/03.png"]
+        browser.click(".thumbnail:nth-child(4)")
+        browser.until("document.querySelector('.note').innerText.includes('cannot be fetched')")
+        assert browser.run("document.querySelector('.thumbnail[aria-pressed=true] img').src").endswith("/00.png")
+        assert headline(browser) == before
+        browser.click(".thumbnail:nth-child(3)")
+        browser.until("document.querySelector('.note').hidden")
+
+
 def test_a_variant_that_answers_no_number_fails(browser):
     with served("people") as server:
         browser.phone()
@@ -296,6 +444,7 @@ def test_after_one_visit_it_works_when_the_server_is_gone(browser):
     samples = sorted((exported("digits") / "golden").glob("*.png"))
     shown(browser, run(exported("digits") / "model_int8.tflite", [samples[3]])[0])
     browser.until("document.querySelector('.foot').innerText.includes('Not sent')")
+    browser.until(CHECKED)
     assert text(browser, ".verdict") == "This phone answers as the computer did"
 
 
@@ -317,6 +466,87 @@ def test_a_new_export_replaces_what_was_kept(browser):
     browser.reload()  # from what is kept: the server is gone
     assert browser.run("document.getElementById('newer').hidden")
     assert browser.errors() == []
+
+
+def another_runtime(files):
+    """The page with the WebAssembly of another version: the same, and a section of no meaning."""
+    changed = {
+        url: content.read_bytes() + b"\0\5\4kexp" for url, content in files.items() if url.endswith("_internal.wasm")
+    }
+    assert len(changed) == 2
+    files = {**files, **changed}
+    return {**files, "sw.js": worker(files)}
+
+
+def test_an_update_brings_its_own_runtime(browser):
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        browser.until(KEPT)
+        server.files = another_runtime(server.files)
+        browser.reload()
+        browser.until("!document.getElementById('newer').hidden")
+        server.stop()  # the network is lost: what was installed must do
+        browser.run("window.before = true")
+        browser.run("document.querySelector('#newer button').click()")
+        browser.until("window.before === undefined && document.body.dataset.ready")
+    size = browser.run(
+        """(async () => {
+          const names = performance.getEntriesByType("resource").map((entry) => entry.name);
+          const name = names.find((each) => each.endsWith("_internal.wasm"));
+          return [name.split("/").at(-1), (await (await fetch(name)).arrayBuffer()).byteLength];
+        })()"""
+    )
+    assert size[1] == len(server.files[f"litert/{size[0]}"])
+
+
+def test_every_tab_takes_an_update(browser):
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        browser.until(KEPT)
+        browser.reload()
+        browser.run("void (window.other = window.open('./'))")
+        browser.until("other.document.body.dataset.ready")
+        server.files = {**bundle(exported("people"), results=False)}
+        browser.run("other.location.reload()")
+        browser.until("other.document.querySelector('#newer:not([hidden]) button')")
+        browser.run("window.before = other.before = true")
+        browser.run("void other.document.querySelector('#newer button').click()")
+        browser.until("window.before === undefined && document.body.dataset.ready")
+
+
+def test_sessions_share_the_runtime_and_leave_no_heap_behind(browser):
+    def session(name):
+        """Open the page at an address of its own, while those of earlier sessions are gone."""
+        files = {**page("people"), "manifest.webmanifest": name.encode()}  # something of its own
+        files["sw.js"] = worker(files)
+        server.files = {f"{name}/{url}": content for url, content in files.items()}
+        server.asked.clear()
+        browser.open(f"{server.url}{name}/")
+        browser.until(KEPT)
+        return [url for url in server.asked if url.startswith(f"{name}/") and url.endswith((".wasm", ".tflite"))]
+
+    def caches():
+        return browser.run("caches.keys().then((names) => names.map((name) => name.split('/').at(-2) ?? name))")
+
+    def contents():
+        script = "caches.open('kexp-content').then((cache) => cache.keys()).then((keys) => keys.length)"
+        return browser.run(script)
+
+    with served("people") as server:
+        browser.phone()
+        assert len(set(session("one"))) == 6  # five models, one WebAssembly
+        first = contents()
+        for name in ("two", "three", "four", "five"):
+            assert session(name) == []
+        browser.until("caches.keys().then((names) => names.length < 5)")
+        assert caches() == ["kexp-content", "three", "four", "five"]
+        browser.until(
+            f"caches.open('kexp-content').then((cache) => cache.keys()).then((keys) => keys.length === {first + 2})"
+        )
+        url = server.url
+    browser.open(f"{url}four/")  # without network
 
 
 def test_half_an_update_is_not_kept(browser):
@@ -464,13 +694,21 @@ def test_golden_jpegs_are_held_to_the_limit_of_jpegs(browser, tmp_path):
     artifacts = json.loads(page("digits")["model/about.json"])["artifacts"]
     outputs = {a["format"]: open_runtime(folder / a["path"]).predict(inputs).tolist() for a in artifacts}
     files["golden/expected.json"] = json.dumps({"samples": names, "reference": [], "outputs": outputs}).encode()
+    about = json.loads(page("digits")["model/about.json"])
+    about["lossy"] = names
+    for limits in about["limits"].values():
+        del limits["phone raw gap"]
+        limits["phone raw gap lossy"] = RAW_LOSSY
+    files["model/about.json"] = json.dumps(about).encode()
     with served("digits", changed=files) as server:
         browser.phone()
         browser.open(server.url)
         browser.until(CHECKED)
         assert text(browser, ".verdict") == "This phone answers as the computer did"
         first = server.posted[-1][1]["artifacts"][0]["checks"]
-        assert [check["limit"] for check in first if "raw gap" in check["name"]] == [RAW_LOSSY]
+        limits = {check["name"].partition(" ")[2]: check["limit"] for check in first}
+        assert limits["phone raw gap lossy"] == RAW_LOSSY
+        assert "phone raw gap" not in limits
     pixels = page("digits")["pixels.js"].read_text().replace("data[to] = rgba[from];", "data[to] = rgba[from + 2];")
     assert pixels != page("digits")["pixels.js"].read_text()  # red is blue
     with served("digits", changed={**files, "pixels.js": pixels.encode()}) as server:
@@ -478,6 +716,30 @@ def test_golden_jpegs_are_held_to_the_limit_of_jpegs(browser, tmp_path):
         browser.open(server.url)
         browser.until(CHECKED)
         assert text(browser, ".verdict") == "This phone does not answer as the computer did"
+
+
+def test_one_jpeg_among_the_samples_does_not_loosen_what_others_are_held_to(browser, tmp_path):
+    about = json.loads(page("digits")["model/about.json"])
+    expected = json.loads(page("digits")["golden/expected.json"].read_text())
+    names = expected["samples"]
+    about["lossy"] = names[:1]
+    for limits in about["limits"].values():
+        limits["phone raw gap lossy"] = RAW_LOSSY
+    picture = np.asarray(Image.open(exported("digits") / "golden" / names[1])).copy()
+    picture[3:5, 3:5] ^= 8  # hardly seen
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    changed = {"model/about.json": json.dumps(about).encode(), f"golden/{names[1]}": tmp_path / "a.png"}
+    with served("digits", changed=changed) as server:
+        browser.phone()
+        browser.open(server.url)
+        browser.until(CHECKED)
+        assert text(browser, ".verdict") == "This phone does not answer as the computer did"
+    entries = server.posted[-1][1]["artifacts"]
+    checks = {check["name"]: check for entry in entries for check in entry["checks"]}
+    assert checks["tflite_float32 phone raw gap lossy"]["ok"]
+    bad = checks["tflite_float32 phone raw gap"]
+    assert not bad["ok"]
+    assert bad["limit"] < bad["value"] < RAW_LOSSY, "it would have passed as a JPEG"
 
 
 def seen(browser):
@@ -525,6 +787,49 @@ def test_camera_frames_and_uploaded_photos_are_classified(browser, tmp_path):
         browser.upload("#file-choose", tmp_path / "no.png")
         browser.until("document.querySelector('.note').innerText.includes('no picture')")
         assert browser.errors() == []
+
+
+SLOW_CAMERA = """
+  globalThis.asked = 0;
+  navigator.mediaDevices.getUserMedia = () => new Promise((resolve) => {
+    asked++;
+    globalThis.give = () => resolve((globalThis.given = document.createElement("canvas").captureStream()));
+  });"""
+
+
+def test_a_camera_that_comes_too_late_is_switched_off(browser):
+    with served("digits") as server:
+        browser.phone(init=SLOW_CAMERA)
+        browser.open(server.url)
+        browser.click("#camera")
+        browser.click(".thumbnail:nth-child(2)")
+        browser.until("document.querySelector('.thumbnail:nth-child(2)').ariaPressed === 'true'")
+        browser.run("give()")
+        browser.until("given.getTracks()[0].readyState === 'ended'")
+        assert text(browser, "#camera") == "Camera"
+        browser.click("#camera")
+        assert browser.run("asked") == 2
+        assert browser.errors() == []
+
+
+def test_a_camera_that_is_stopped_before_its_first_frame_leaves_the_picture(browser):
+    with served("digits") as server:
+        browser.phone(init=SLOW_CAMERA)
+        browser.open(server.url)
+        before = browser.run("document.querySelector('.stage > img').src")
+        browser.click("#camera")
+        browser.run("give()")
+        browser.until("document.querySelector('video').srcObject === given")
+        browser.run("document.getElementById('camera').click()")
+        browser.until("given.getTracks()[0].readyState === 'ended'")
+        browser.run("new Promise((resolve) => setTimeout(resolve, 200))")
+        assert browser.run("document.querySelector('.stage > img').src") == before
+        assert browser.run(
+            "[document.querySelector('.stage > img').hidden, document.querySelector('video').hidden]"
+        ) == [
+            False,
+            True,
+        ]
 
 
 def test_a_camera_that_is_refused_is_explained(browser):
@@ -678,6 +983,43 @@ def test_a_table_file_is_read_as_python_reads_it(browser):
             assert [[cell for _, cell in row] for row in found] == rows[1:]
 
 
+def test_a_column_alone_is_read_as_python_reads_it(browser):
+    rows = [["a"], ["1"], [""], ["2"]]
+    file = io.StringIO()
+    csv.writer(file).writerows(rows)
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        for content in (file.getvalue(), file.getvalue() + "\r\n", '"a"\n"1"\n\n""\n"2"'):
+            assert [row for row in csv.reader(io.StringIO(content)) if row] == rows
+            found = browser.run(
+                f"""import("./cells.js").then(({{ parseCsv }}) =>
+                  parseCsv({json.dumps(content)}).map((row) => Array.from(row.values())))"""
+            )
+            assert [["a"], *found] == rows
+
+
+def test_a_comma_is_a_decimal_point_unless_it_may_part_thousands(browser):
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        typed = [
+            "2,5",
+            "0,500",
+            "1234,567",
+            "1,23",
+            "5,000",
+            "-12,345",
+            "1,234,567",
+            "\u0665,\u0660\u0660\u0660",
+            "1.5",
+        ]
+        found = browser.run(f"import('./form.js').then(({{ plain }}) => {json.dumps(typed)}.map(plain))")
+        assert found == ["2.5", "0.500", "1234.567", "1.23", *typed[4:]]
+        browser.fill(f"{field('income')} input[type=text]", "5,000")
+        browser.until("document.querySelector('[data-warning=true] .hint').innerText.includes('Not readable')")
+
+
 def field(name):
     return f".field:has(.title:text-is('{name}'))"
 
@@ -708,6 +1050,7 @@ def test_the_form_answers_at_every_touch_and_warns(browser):
         expected(**row)
         warned = "Array.from(document.querySelectorAll('[data-warning=true] .title'), (node) => node.innerText)"
         assert browser.run(warned) == []
+        assert browser.run("document.querySelector('input[type=range]').ariaValueText") == "55"
         browser.fill(f"{field('age')} input[type=text]", "150")
         expected(**{**row, "age": "150"})
         assert browser.run(warned) == ["age"]
@@ -789,6 +1132,41 @@ def test_every_task_has_its_answer(browser):
         assert answer(browser, more, [1.5, -2])[1] == ["x1.5", "y-2"]
 
 
+def test_times_below_the_clock_are_those_of_the_replay(browser):
+    with served("people") as server:
+        browser.phone()
+        browser.open(server.url)
+        script = """(async () => {
+          const { Answer } = await import("./answer.js");
+          const place = document.createElement("section");
+          document.body.append(place);
+          const answer = new Answer(place, { task: "binary", labels: ["no", "yes"] });
+          const found = [place.innerText.includes("Fetching the runtime")];
+          answer.restart("a");
+          const look = () => found.push(place.querySelector(".speed").innerText);
+          answer.show([1], 0); look();
+          const other = { artifact: "b", p50_ms: 1, p95_ms: 1 };
+          answer.replayed([{ artifact: "a", p50_ms: 0.021, p95_ms: 0.034 }, other]); look();
+          answer.restart("b"); answer.show([1], 5); look();
+          found.push(place.innerText.includes("Fetching the runtime"));
+          place.remove();
+          return found;
+        })()"""
+        waiting, clock, replayed, own, still = browser.run(script)
+        assert (waiting, still) == (True, False)
+        assert clock.startswith("< 0.10 ms a run")
+        assert replayed == "0.02 ms a run, 95 % within 0.03 ms"
+        assert own.startswith("5.0 ms a run")
+
+
+def test_a_page_without_a_computer_behind_it_says_that_the_samples_are_shared(browser):
+    for results in (True, False):
+        with Served(page("people", results)) as server:
+            browser.phone()
+            browser.open(server.url)
+            assert ("samples are from the data" in text(browser, "#device")) != results
+
+
 def test_text_of_the_data_is_never_html(browser):
     about = json.loads(page("digits")["model/about.json"])
     evil = "<img src=x onerror='document.body.dataset.evil=1'>"
@@ -823,11 +1201,26 @@ def test_arabic_is_written_from_right_to_left(browser):
         assert set(text(browser, ".headline .share")) & set(
             "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669"
         )
+        button = "['lang', 'aria-label'].map((name) => document.getElementById('language').getAttribute(name))"
+        assert browser.run(button) == ["en", "Switch to English"]
+        assert browser.run("document.getElementById('actions').ariaLabel") == "المُدخل"
+        assert browser.run("import('./text.js').then(({ t }) => t('outside', { low: -2, high: 3 }))").startswith(
+            "خارج المدى من \u2068-2\u2069 إلى \u20683\u2069"
+        )
         browser.click("#language")
+        assert browser.run(button) == ["ar", "التبديل إلى العربية"]
         assert browser.run("[document.documentElement.lang, document.dir]") == ["en", "ltr"]
         assert text(browser, "#model h2") == "Model"
         browser.reload()
         assert browser.run("document.documentElement.lang") == "en", "the choice is kept"
+
+
+def test_days_are_of_the_calendar_of_the_date_field(browser):
+    with served("people") as server:
+        browser.phone(locale="ar-SA")
+        browser.open(server.url)
+        day = browser.run("import('./text.js').then(({ dayNumber }) => dayNumber(18628))")
+        assert "\u0662\u0660\u0662\u0661" in day or "2021" in day, day
 
 
 def test_both_languages_say_everything(browser):

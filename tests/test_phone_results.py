@@ -15,7 +15,7 @@ from pathlib import Path
 
 import phone_site
 import pytest
-from phone_site import check, exported, measured, packed, post, searched
+from phone_site import LIMITS, PAGE, check, checks, exported, measured, packed, post, searched
 from rich.console import Console
 from test_cli import kexp  # noqa: F401 - the fixture
 
@@ -38,8 +38,13 @@ def files(home):
 # -- checking -------------------------------------------------------------------------------------
 
 
+def parse(document, artifacts):
+    return results.parse(document if isinstance(document, bytes) else packed(document), artifacts, LIMITS)
+
+
 def test_a_post_becomes_records(files):
-    received = results.parse(packed(post(measured(files[0]), measured(files[1], checks=[]))), files)
+    failed = {"artifact": files[1].path, "sha256": files[1].sha256, "error": "out of\tmemory\x1b[2J" + "!" * 300}
+    received = parse(post(measured(files[0]), failed), files)
     assert (received.device, received.user_agent) == ("Pixel 7", "Mozilla/5.0")
     first, second = received.results
     assert first.sha256 == files[0].sha256
@@ -47,35 +52,49 @@ def test_a_post_becomes_records(files):
     assert (first.measurement.device, first.measurement.runtime) == ("Pixel 7", "LiteRT.js 2.5.3")
     assert (first.measurement.p50_ms, first.measurement.p95_ms, first.measurement.runs) == (0.41, 0.5, 100)
     assert [(c.name, c.value, c.limit, c.ok, c.advice) for c in first.checks] == [
-        ("model_float32.tflite golden gap", 0.0039, 0.02, True, "")
+        ("model_float32.tflite phone gap", 0.0039, 0.02, True, ""),
+        ("model_float32.tflite phone raw gap", 0.0039, 0.02, True, ""),
     ]
-    assert second.checks == []
+    assert (second.artifact, second.sha256, second.measurement) == (files[1].path, files[1].sha256, None)
+    (check,) = second.checks
+    assert (check.name, check.limit, check.ok) == ("model_int8.tflite phone runs", "runs", False)
+    assert check.value.startswith("out of memory[2J!!")
+    assert len(check.value) == 200
+    assert check.advice
+
+
+@pytest.mark.parametrize(
+    ("value", "ok"),
+    [
+        (0.02, True),
+        (0.021, False),
+        (None, False),  # what JavaScript makes of NaN
+        (0, True),
+        ("0", False),
+        ("not a number", False),  # what the page makes of it
+    ],
+)
+@pytest.mark.parametrize("claimed", [{"ok": True}, {"ok": False}, {"limit": 1e9}, {"limit": "0"}])
+def test_the_verdict_is_passed_here_by_the_limits_of_the_export(files, value, ok, claimed):
+    found, _ = parse(post(measured(files[0], checks=checks(value=value, **claimed))), files).results[0].checks
+    assert (found.ok, found.limit) == (ok, 0.02)
+    assert found.advice == ("" if ok else "look")
 
 
 @pytest.mark.parametrize(
     ("value", "limit", "ok"),
-    [
-        (0.02, 0.02, True),
-        (0.021, 0.02, False),
-        (None, 0.02, False),  # what JavaScript makes of NaN
-        (5, 6, True),
-        ("yes", "yes", True),
-        ("no", "yes", False),
-        ("not a number", 0.02, False),  # what the page makes of it
-    ],
+    [("as exported", "as exported", True), ("another file", "as exported", False), ("another", "another", False)],
 )
-@pytest.mark.parametrize("claimed", [True, False])
-def test_the_verdict_is_passed_here(files, value, limit, ok, claimed):
-    posted = post(measured(files[0], checks=[check(value=value, limit=limit, ok=claimed)]))
-    (found,) = results.parse(packed(posted), files).results[0].checks
-    assert found.ok is ok
-    assert found.advice == ("" if ok else "look")
+def test_the_file_on_the_phone_is_to_be_the_one_that_was_exported(files, value, limit, ok):
+    own = check(name="tflite_float32 phone sha256", value=value, limit=limit)
+    found = parse(post(measured(files[0], checks=[*checks(), own])), files).results[0].checks[-1]
+    assert (found.name, found.ok) == ("model_float32.tflite phone sha256", ok)
 
 
-@pytest.mark.parametrize("name", ["golden gap", "model_int8.tflite golden gap", "tflite_int8 golden gap"])
+@pytest.mark.parametrize("name", ["phone gap", "model_int8.tflite phone gap", "tflite_int8 phone gap"])
 def test_a_check_is_named_after_its_file(files, name):
-    (found,) = results.parse(packed(post(measured(files[1], checks=[check(name=name)]))), files).results[0].checks
-    assert found.name == "model_int8.tflite golden gap"
+    found, _ = parse(post(measured(files[1], checks=checks(name=name))), files).results[0].checks
+    assert found.name == "model_int8.tflite phone gap"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +112,7 @@ def test_a_check_is_named_after_its_file(files, name):
     ],
 )
 def test_the_name_of_a_device_is_made_harmless(files, told, kept):
-    received = results.parse(packed(post(measured(files[0]), device=told)), files)
+    received = parse(post(measured(files[0]), device=told), files)
     assert received.device == received.results[0].measurement.device == kept
 
 
@@ -115,10 +134,20 @@ BAD = {
     "a key twice": lambda a: packed(post(measured(a))).replace(b'"threads"', b'"runs": 1, "threads"'),
     "an unknown key": lambda a: packed(post(measured(a), extra=1)),
     "an unknown key of an artifact": lambda a: packed(post(measured(a, peak_bytes=1))),
-    "an unknown key of a check": lambda a: packed(post(measured(a, checks=[check(extra=1)]))),
+    "an unknown key of a check": lambda a: packed(post(measured(a, checks=checks(extra=1)))),
+    "no checks": lambda a: packed(post(measured(a, checks=[]))),
+    "no check of raw samples": lambda a: packed(post(measured(a, checks=[check()]))),
+    "a check twice": lambda a: packed(post(measured(a, checks=[*checks(), check()]))),
+    "a check of its own": lambda a: packed(post(measured(a, checks=[*checks(), check(name="phone luck")]))),
+    "a file that is as exported by a number": lambda a: packed(
+        post(measured(a, checks=[*checks(), check(name="phone sha256")]))
+    ),
+    "an error beside times": lambda a: packed(post(measured(a, error="no"))),
+    "an error that is no text": lambda a: packed(post({"artifact": a.path, "sha256": a.sha256, "error": 1})),
+    "an error of another export": lambda a: packed(post({"artifact": a.path, "sha256": "0" * 64, "error": "no"})),
     "no device": lambda a: packed(without(post(measured(a)), "device")),
     "no sha256": lambda a: packed(post(without(measured(a), "sha256"))),
-    "no limit": lambda a: packed(post(measured(a, checks=[without(check(), "limit")]))),
+    "no limit": lambda a: packed(post(measured(a, checks=[without(check(), "limit"), check(name="phone raw gap")]))),
     "no artifacts": lambda a: packed(post()),
     "an artifact twice": lambda a: packed(post(measured(a), measured(a))),
     "too many artifacts": lambda a: packed(post(*[measured(a)] * 33)),
@@ -140,18 +169,16 @@ BAD = {
     "checks that are no list": lambda a: packed(post(measured(a, checks={}))),
     "a check that is text": lambda a: packed(post(measured(a, checks=["ok"]))),
     "too many checks": lambda a: packed(post(measured(a, checks=[check()] * 33))),
-    "a nameless check": lambda a: packed(post(measured(a, checks=[check(name="")]))),
-    "lines in advice": lambda a: packed(post(measured(a, checks=[check(advice="a\nb")]))),
-    "ok as text": lambda a: packed(post(measured(a, checks=[check(ok="yes")]))),
-    "a limit that is none": lambda a: packed(post(measured(a, checks=[check(limit=None)]))),
-    "a number held to text": lambda a: packed(post(measured(a, checks=[check(limit="yes")]))),
+    "a nameless check": lambda a: packed(post(measured(a, checks=checks(name="")))),
+    "lines in advice": lambda a: packed(post(measured(a, checks=checks(advice="a\nb")))),
+    "ok as text": lambda a: packed(post(measured(a, checks=checks(ok="yes")))),
 }
 
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_post_is_refused(files, what):
     with pytest.raises(ValueError) as refused:
-        results.parse(BAD[what](files[0]), files)
+        parse(BAD[what](files[0]), files)
     assert 0 < len(str(refused.value)) < 1000
 
 
@@ -159,7 +186,7 @@ def test_a_bad_post_is_refused(files, what):
 
 
 def entries(*artifacts, device="Pixel 7", when="2026-11-24T12:00:00+00:00", **changes):
-    received = results.parse(packed(post(*(measured(a, **changes) for a in artifacts), device=device)), artifacts)
+    received = parse(post(*(measured(a, **changes) for a in artifacts), device=device), artifacts)
     return received._replace(when=when).entries()
 
 
@@ -174,7 +201,7 @@ def test_of_each_device_and_file_the_latest_is_kept(home, files):
         assert run.add_devices(model, entries(*files))
         assert run.add_devices(model, entries(files[0], device="iPhone", when="2026-11-24T13:00:00+00:00"))
         later = "2026-11-24T14:00:00+00:00"
-        assert run.add_devices(model, entries(files[1], when=later, p50_ms=0.2, checks=[check(value=1.0)]))
+        assert run.add_devices(model, entries(files[1], when=later, p50_ms=0.2, checks=checks(value=1.0)))
     with RunStore.open(home, "digits") as run:
         iphone, pixel = run.devices()
     assert (iphone["device"], pixel["device"], pixel["when"]) == ("iPhone", "Pixel 7", later)
@@ -182,7 +209,9 @@ def test_of_each_device_and_file_the_latest_is_kept(home, files):
     assert [m["p50_ms"] for m in pixel["measurements"]] == [0.41, 0.2]
     assert [(c["name"].split()[0], c["ok"]) for c in pixel["checks"]] == [
         ("model_float32.tflite", True),
+        ("model_float32.tflite", True),
         ("model_int8.tflite", False),
+        ("model_int8.tflite", True),
     ]
     assert pixel["sha256"] == {file.path: file.sha256 for file in files}
 
@@ -199,6 +228,35 @@ def test_of_another_model_nothing_is_kept_or_shown(home, files):
         assert not run.add_devices("", entries(*files))
 
 
+def test_of_an_earlier_export_nothing_is_shown(home, files):
+    with RunStore.open(home, "digits") as run:
+        assert run.add_devices(model_of(home), entries(*files))
+        now = {files[0].path: files[0].sha256, files[1].path: "0" * 64}  # int8 was made again
+        (phone,) = run.devices(now)
+        assert [one["artifact"] for one in phone["measurements"]] == [files[0].path]
+        assert run.devices({}) == []
+    assert len(pipeline.show(home)["devices"][0]["measurements"]) == 2
+    manifest = home / "exported" / "digits" / "export.json"
+    document = json.loads(manifest.read_text())
+    document["artifacts"] = document["artifacts"][1:]
+    manifest.write_text(json.dumps(document))
+    assert [one["artifact"] for one in pipeline.show(home)["devices"][0]["measurements"]] == [files[1].path]
+
+
+def test_a_file_that_could_not_run_is_shown_as_failed(home, files, kexp):  # noqa: F811
+    failed = {"artifact": files[1].path, "sha256": files[1].sha256, "error": "out of memory"}
+    received = parse(post(measured(files[0]), failed), files)
+    with RunStore.open(home, "digits") as run:
+        run.add_devices(model_of(home), received.entries())
+        (phone,) = run.devices()
+    assert [one["artifact"] for one in phone["measurements"]] == [files[0].path]
+    row = next(line for line in kexp("show")[1].splitlines() if files[1].path in line)
+    assert "✗" in row
+    told = text(screen.received(received, True))
+    assert "✗ Pixel 7  model_int8.tflite  could not run" in told
+    assert "phone runs out of memory, limit runs" in told
+
+
 def test_entries_are_grouped_by_device():
     assert by_device([]) == []
 
@@ -207,7 +265,7 @@ def test_show_has_the_devices_as_a_table_and_as_json(home, files, kexp):  # noqa
     assert "device" not in kexp("show")[1]
     with RunStore.open(home, "digits") as run:
         run.add_devices(model_of(home), entries(files[0], device="Pixel 7"))
-        run.add_devices(model_of(home), entries(files[1], device="x" * 60, checks=[check(value=1.0)]))
+        run.add_devices(model_of(home), entries(files[1], device="x" * 60, checks=checks(value=1.0)))
     status, out, _ = kexp("show")
     assert status == 0
     assert "Pixel 7" in out
@@ -266,12 +324,12 @@ def test_the_invitation_fits_80_columns(way, alone, colours, monkeypatch):
 
 
 def test_what_came_is_a_line_for_each_file_and_failed_check(files):
-    posted = post(measured(files[0]), measured(files[1], checks=[check(value=0.5)]))
-    received = results.parse(packed(posted), files)
+    posted = post(measured(files[0]), measured(files[1], checks=checks(value=0.5)))
+    received = parse(posted, files)
     told = text(screen.received(received, True))
     assert "✓ Pixel 7  model_float32.tflite  p50 0.41 ms  p95 0.5 ms" in told
     assert "✗ Pixel 7  model_int8.tflite" in told
-    assert "✗ golden gap 0.5000, limit 0.0200  look" in told
+    assert "✗ phone gap 0.5000, limit 0.0200  look" in told
     assert "not kept" not in told
     assert "not kept" in text(screen.received(received, False))
 
@@ -281,7 +339,7 @@ def test_what_came_is_a_line_for_each_file_and_failed_check(files):
 
 def test_the_export_is_that_of_the_run_of_the_latest_or_a_folder(home, files, monkeypatch):
     stub = types.ModuleType("kexp.phone.bundle")
-    stub.bundle = lambda folder, **options: {"index.html": str(folder).encode()}
+    stub.bundle = lambda folder, **options: {**PAGE, "index.html": str(folder).encode()}
     monkeypatch.setitem(sys.modules, "kexp.phone.bundle", stub)
     folder = home.resolve() / "exported" / "digits"
     monkeypatch.chdir(home)
@@ -314,7 +372,7 @@ def test_what_is_not_exported_is_told_how(home):
 
 def test_a_page_that_posts_all_it_has_each_time_is_heard_once(home, files):
     kept = []
-    pages = {f"model/{file.path}": b"" for file in files}
+    pages = {**PAGE, **{f"model/{file.path}": b"" for file in files}}
     with serve(files, pages, lambda entries: not kept.extend(entries), host="127.0.0.1", port=0) as session:
         url = session.invitation.url
         first, second = measured(files[0]), measured(files[1])
@@ -335,7 +393,7 @@ def test_a_page_that_posts_all_it_has_each_time_is_heard_once(home, files):
 
 
 def test_once_is_when_one_phone_has_measured_every_file(files):
-    pages = {f"model/{file.path}": b"" for file in files}
+    pages = {**PAGE, **{f"model/{file.path}": b"" for file in files}}
     with serve(files, pages, lambda entries: True, host="127.0.0.1", port=0) as session:
         url = session.invitation.url
         for posted in (post(measured(files[0])), post(measured(files[1]), device="Pixel 8"), post(measured(files[1]))):
@@ -349,10 +407,10 @@ def test_once_is_when_one_phone_has_measured_every_file(files):
 
 # With a page of one line in place of the real one, which npm would have to bring.
 PROGRAM = """
-import signal, sys, types
+import signal, sys, types, phone_site
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored for what runs behind
 page = types.ModuleType("kexp.phone.bundle")
-page.bundle = lambda folder, *, results, notice: {"index.html": b"the page"}
+page.bundle = lambda folder, *, results, notice: phone_site.PAGE
 sys.modules["kexp.phone.bundle"] = page
 from kexp.cli import main
 sys.argv = ["kexp", *sys.argv[1:]]
@@ -363,9 +421,10 @@ main()
 @contextlib.contextmanager
 def command(home, *arguments, **environment):
     """`kexp phone` with `arguments`, and the address that it told."""
+    path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "phone", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=home, env={**os.environ, "PYTHONPATH": str(ROOT), "KEXP_HOME": str(home), **environment},
+        cwd=home, env={**os.environ, "PYTHONPATH": path, "KEXP_HOME": str(home), **environment},
     )  # fmt: skip
     told = []
     try:
@@ -407,7 +466,7 @@ def test_once_ends_with_the_first_results_as_one_document(home, files):
 
 def test_a_failed_check_exits_1(home, files):
     with command(home, "--once", *HERE) as (process, url):
-        send(url, post(measured(files[0], checks=[check(value=0.5)])))
+        send(url, post(measured(files[0], checks=checks(value=0.5))))
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "✗ Pixel 7  model_float32.tflite" in out
@@ -426,7 +485,7 @@ def test_results_without_their_run_are_shown_and_not_kept(home):
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_kill_end_it_cleanly(home, files, ending):
     with command(home, "--json", *HERE) as (process, url):
-        send(url, post(measured(files[0], checks=[check(value=0.5)])))
+        send(url, post(measured(files[0], checks=checks(value=0.5))))
         process.send_signal(ending)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -441,7 +500,7 @@ def test_signals_are_ours_while_it_serves_and_an_ignored_one_stays_ignored(files
     before = handlers()
     try:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with serve(files, {}, bool, host="127.0.0.1", port=0) as session:
+        with serve(files, PAGE, bool, host="127.0.0.1", port=0) as session:
             interrupt, kill = handlers()
             assert kill == signal.SIG_IGN
             assert interrupt != before[0]
@@ -470,7 +529,7 @@ def test_a_cable_needs_no_more(home, kexp, more):  # noqa: F811
 
 def test_results_that_nobody_takes_are_refused_in_time(files, monkeypatch):
     monkeypatch.setattr("kexp.phone.WAITING_RESULTS", 2)
-    with serve(files, {}, lambda entries: True, host="127.0.0.1", port=0) as session:
+    with serve(files, PAGE, lambda entries: True, host="127.0.0.1", port=0) as session:
         for file in files:
             send(session.invitation.url, post(measured(file)))
         with pytest.raises(urllib.error.HTTPError, match="400"):
@@ -489,6 +548,7 @@ esac
 """
 PIXEL = "2A0911FDH2006K         device usb:1-1 product:panther model:Pixel_7 device:panther transport_id:1"
 SECOND = "emulator-5554          device product:sdk model:Emulator device:emu transport_id:2"
+DENIED = "2A0911FDH2006K         no permissions (missing udev rules? user is in the plugdev group); see [http]"
 WAITING = "2A0911FDH2006K         unauthorized usb:1-1 transport_id:1"
 
 
@@ -522,6 +582,8 @@ def test_by_cable_the_phone_s_localhost_leads_here_until_the_end(home, files, ca
     [
         ("", "USB debugging"),
         (WAITING, "allow USB debugging"),
+        (DENIED, "udev rules"),
+        (f"{DENIED}\\n{WAITING}", "allow USB debugging"),
         (f"{PIXEL}\\n{SECOND}", "2A0911FDH2006K, emulator-5554. Set ANDROID_SERIAL"),
     ],
 )
@@ -546,6 +608,6 @@ def test_without_adb_it_is_told_where_to_get_it(tmp_path, monkeypatch):
 
 def test_a_cable_that_fails_ends_it_with_the_reason(cable, files, monkeypatch):
     monkeypatch.setenv("ADB_FAILS", "more than one device")
-    with pytest.raises(PhoneError, match="more than one device"), serve(files, {}, bool, way="adb", port=0):
+    with pytest.raises(PhoneError, match="more than one device"), serve(files, PAGE, bool, way="adb", port=0):
         pass
     assert phone_site.TOKEN not in cable.read_text()

@@ -1,7 +1,8 @@
 """Golden vectors: a few validation samples as a user has them, and what each file must answer.
 
-    golden/00.jpg, 01.png ...  the user's own pictures, or the decoded ones where those are large or in one
-    file golden/rows.csv            rows of a table, cells as the user wrote them, the target beside them
+    golden/00.jpg, 01.png ...  the user's own pictures without their metadata, or the decoded ones where those are large
+                               or in one file
+    golden/rows.csv            rows of a table, cells as the user wrote them, the target beside them
     golden/expected.json       the samples' names, and outputs of the Keras model and of each exported file
 
 Whoever runs a file elsewhere (a phone, a C program) replays them, decoding and encoding included.
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from kexp.errors import ExportError, KexpError
 from kexp.records import DatasetSpec
 
 SAMPLES = 12
-LARGEST_PICTURE = 500_000  # bytes of a user's file that is copied as it is
+LARGEST_PICTURE = 500_000  # bytes of a user's file whose compressed pixels are copied as they are
 ROWS = "rows.csv"
 EXPECTED = "expected.json"
 
@@ -121,15 +121,46 @@ def replayable(folder: Path, spec: DatasetSpec, rows: int) -> NDArray[Any]:
     return x
 
 
+def lossy(folder: Path) -> dict[str, bool]:
+    """Of each picture, by name: whether another decoder may make slightly different pixels of it.
+
+    JPEG and WebP, which leave rounding to the decoder, and pictures that EXIF turns: `decode` resizes before it turns
+    them, a browser afterwards.
+    """
+    from PIL import Image
+
+    from kexp.export.bare import orientation
+
+    found = {}
+    for path in sorted(path for path in folder.iterdir() if path.name != EXPECTED):
+        with Image.open(path) as picture:
+            found[path.name] = picture.format not in ("PNG", "BMP", "GIF") or orientation(picture) > 1
+    return found
+
+
 def _write_picture(dataset: Dataset, row: int, folder: Path, name: str) -> str:
-    source = Path(dataset.files[row]) if dataset.files is not None else None
-    if source is not None and source.is_file() and source.stat().st_size <= LARGEST_PICTURE:
-        target = folder / f"{name}{source.suffix.lower()}"
-        shutil.copyfile(source, target)
-        return target.name
     from PIL import Image
 
     pixels = np.asarray(dataset.x[row])
+    source = Path(dataset.files[row]) if dataset.files is not None else None
+    if source is not None and source.is_file() and source.stat().st_size <= LARGEST_PICTURE:
+        target = folder / f"{name}{source.suffix.lower()}"
+        content = _bare(source, pixels.shape)
+        if content is not None:
+            target.write_bytes(content)
+            return target.name
     target = folder / f"{name}.png"
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(target)
     return target.name
+
+
+def _bare(source: Path, shape: tuple[int, int, int]) -> bytes | None:
+    """The file without metadata; None where that is not known to leave its pixels as they are."""
+    from kexp.data.pictures import decode
+    from kexp.export.bare import bare
+
+    try:
+        content = bare(source)
+        return content if np.array_equal(decode(content, shape), decode(source, shape)) else None
+    except (ValueError, KexpError):
+        return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import queue
 import secrets
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from kexp.phone import adb, address
-from kexp.phone.results import Received, Result, parse
+from kexp.phone.results import ABOUT, Received, Result, parse
 from kexp.phone.server import PhoneServer
 from kexp.records import Artifact
 from kexp.store import by_device
@@ -28,6 +29,7 @@ from kexp.store import by_device
 Way = Literal["http", "https", "adb"]
 
 TOKEN_BYTES = 16  # 128 bits: not to be guessed
+DOOR_BYTES = 6  # no secret, for plain http carries it: keeps scanners out, and the address short enough to type
 WAITING_RESULTS = 64  # that were posted and not yet taken; more are refused
 
 
@@ -39,7 +41,7 @@ class Invitation(NamedTuple):
     """What a person must know to open the page.
 
     `open` is the address to type or to scan, `url` that of the page itself: they differ where a certificate is to be
-    trusted first.
+    trusted first. The secret of `url` is in the fragment of `open`, which is not sent over plain http.
     """
 
     open: str
@@ -86,7 +88,7 @@ class Session:
 
     def _take(self, received: Received) -> Iterator[tuple[Received, bool]]:
         """The page posts all that it has after each file: what was told before is left out."""
-        known = {(received.device, result.measurement.artifact): result for result in received.results}
+        known = {(received.device, result.artifact): result for result in received.results}
         fresh = [result for key, result in known.items() if self._known.get(key) != result]
         self._known |= known
         if fresh:
@@ -140,7 +142,7 @@ def serve(
     port: int | None = None,
 ) -> Iterator[Session]:
     """Serve `files`, the page and all it loads, while this lasts; posts must be about the artifacts in `exported`,
-    which lie at model/ of `files`.
+    which lie at model/ of `files`, and are judged by the limits in model/about.json.
 
     `keep` gets them as `RunStore.add_devices` takes them. `host` is this computer's address in the local network
     unless given (of no use by adb), `port` is 8765, or a free one where that is in use. The path has a token that is
@@ -150,11 +152,13 @@ def serve(
     name = "localhost" if way == "adb" else host or address.local()
     bound = address.LOOPBACK if way == "adb" else address.resolve(name)
     alone = way != "adb" and ipaddress.ip_address(bound).is_loopback
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+    token, door = secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(DOOR_BYTES)
     posted: Posted = queue.SimpleQueue()
+    about = files[ABOUT]
+    limits = json.loads(about if isinstance(about, bytes) else about.read_bytes())["limits"]
 
     def receive(body: bytes) -> dict[str, Any]:
-        received = parse(body, exported)
+        received = parse(body, exported, limits)
         if posted.qsize() >= WAITING_RESULTS:
             raise ValueError("too many results are waiting: try again in a moment")
         posted.put(received)
@@ -172,7 +176,7 @@ def serve(
         return PhoneServer(
             files, receive, token=token, host=name, port=number, address=bound,
             names=("localhost", address.LOOPBACK) if ipaddress.ip_address(bound).is_loopback else (),
-            context=trusted.context if trusted else None,
+            context=trusted.context if trusted else None, door=door,
             untrusted=trust.site(trusted.authority, trusted.fingerprint) if trusted else None,
         )  # fmt: skip
 
@@ -187,7 +191,7 @@ def serve(
         if way == "adb":
             stack.enter_context(adb.reverse(server.port))
         invitation = Invitation(
-            open=server.url.replace("https:", "http:", 1), url=server.url, way=way, alone=alone, phone=phone,
+            open=server.open, url=server.url, way=way, alone=alone, phone=phone,
             fingerprint=trusted.fingerprint if trusted else "", notices=tuple(notices),
         )  # fmt: skip
         yield Session(invitation, posted, keep, (item.path for item in exported if f"model/{item.path}" in files))

@@ -25,6 +25,12 @@ def need_device() -> str:
             "a phone is attached, but it does not trust this computer yet. Unlock it and allow USB debugging in the "
             "question that it shows; then try again."
         )
+    if not ready and any(words[1:3] == ["no", "permissions"] for words in lines):
+        raise PhoneError(
+            "a phone is attached, but this user may not open its USB device. Install Android's udev rules (the package "
+            "android-sdk-platform-tools-common on Debian and Ubuntu), add yourself to the group plugdev, attach the "
+            "phone again, and try again."
+        )
     if not ready:
         raise PhoneError(
             "adb sees no phone. On the phone: Settings, About phone, tap Build number seven times; then Developer "

@@ -11,9 +11,9 @@ from typing import TypeVar
 from kexp.errors import PhoneError
 
 LOOPBACK = "127.0.0.1"
-# Fixed, for a browser's permissions and an installed page belong to scheme, host and port: with another port each
-# time the phone would ask for its camera each time, and old pages would stay behind. Registered for nothing that
-# runs on a developer's machine (IANA, ultraseek-http).
+# Fixed, for a browser's permissions and what a page keeps belong to scheme, host and port: with another port each time
+# the phone would ask for its camera each time, and fetch the runtime again, which the page of an earlier session has
+# kept. Registered for nothing that runs on a developer's machine (IANA, ultraseek-http).
 PORT = 8765
 _TRIED = ("10.254.254.254", "172.31.254.254", "192.168.254.254", "169.254.254.254")
 

@@ -20,6 +20,7 @@ from kexp.export import card, golden
 from kexp.export.package import Package
 from kexp.formats import FORMATS
 from kexp.npm import npm_folder
+from kexp.phone.results import ABOUT
 from kexp.records import Artifact, DatasetSpec, from_json, to_json
 from kexp.runtime import open_runtime
 from kexp.verify import REPEATS, digest
@@ -44,7 +45,7 @@ _LITERT = {
 _BARE_IMPORT = 'from "@litertjs/wasm-utils"'  # no bundler and no import map, so it becomes a relative URL
 
 # Largest difference from Python's answers where the phone itself decodes and resizes golden pictures that are JPEG or
-# WebP; others give the same pixels as in Python, and are held to the same limit as the very tensors. Measured in
+# WebP, or turned; others give the same pixels as in Python, and are held to the limit of the very tensors. Measured in
 # Chromium 156 (128 JPEGs, 70 x 90 to 1203 x 1597, 4:4:4 to 4:2:0, a net of 6 classes): a JPEG that Pillow decodes at
 # full size is equal; one that it decodes at 1/2 to 1/8 differs by 7 of 255 at most, .25 in the mean, and so the answers
 # by .0063 (float32) and .019 (int8). A filter that does not average is .22 off, swapped colours .71; what is as small
@@ -74,9 +75,10 @@ def bundle(exported: Path, *, results: bool, notice: Callable[[str], None] | Non
     }
     files |= _litert(npm_folder(PACKAGE_JSON, notice))
     files |= {f"model/{artifact.path}": exported / artifact.path for artifact in artifacts}
-    files |= _golden(exported, spec)
+    files |= _golden(exported, document, spec)
     files["manifest.webmanifest"] = _json(_web_manifest(spec))
-    files["model/about.json"] = _json(_about(document, spec, artifacts, results))
+    lossy = golden.lossy(exported / "golden") if spec.kind == "image" else {}
+    files[ABOUT] = _json(_about(document, spec, artifacts, results, lossy))
     files[MARKER] = worker(files)
     return files
 
@@ -109,6 +111,9 @@ def _artifacts(exported: Path, document: Mapping[str, Any]) -> list[Artifact]:
 
 def _litert(modules: Path) -> dict[str, Content]:
     files: dict[str, Content] = {url: modules / path for url, path in _LITERT.items()}
+    for path in files.values():
+        if isinstance(path, Path) and not path.is_file():
+            raise ExportError(f"{path} is missing. Remove {modules.parent}; it is fetched again.")
     for url in ("litert/index.js", "litert/wasm-utils.js"):
         text = (modules / _LITERT[url]).read_text(encoding="utf-8")
         if url == "litert/index.js":
@@ -120,9 +125,13 @@ def _litert(modules: Path) -> dict[str, Content]:
     return files
 
 
-def _golden(exported: Path, spec: DatasetSpec) -> dict[str, Content]:
+def _golden(exported: Path, document: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Content]:
     """The raw samples as they are, expected.json, and the tensors that Python feeds, float32 (n, *shape)."""
     folder = exported / "golden"
+    if document.get("golden") and digest(folder) != document["golden"]:
+        raise ExportError(
+            f"{folder} was changed: it does not hold the samples and answers of this export. Export again."
+        )
     reference, _ = golden.load_expected(folder)
     inputs = golden.replayable(folder, spec, len(reference))
     files: dict[str, Content] = {f"golden/{path.name}": path for path in sorted(folder.iterdir()) if path.is_file()}
@@ -130,12 +139,21 @@ def _golden(exported: Path, spec: DatasetSpec) -> dict[str, Content]:
     return files
 
 
-def _about(document: Mapping[str, Any], spec: DatasetSpec, artifacts: list[Artifact], results: bool) -> dict[str, Any]:
-    """What the page must know of the model: model/about.json."""
+def _about(
+    document: Mapping[str, Any], spec: DatasetSpec, artifacts: list[Artifact], results: bool, lossy: Mapping[str, bool]
+) -> dict[str, Any]:
+    """What the page must know of the model: model/about.json.
+
+    `limits` has the checks that a phone must make of each format, by name: its verdict is passed by them here too.
+    """
     limits = {}
     for artifact in artifacts:
         gap = REPEATS["float" if FORMATS[artifact.format].exact else "quantised"]
-        limits[artifact.format] = {"gap": gap, "raw_gap": gap, "raw_gap_lossy": max(gap, RAW_LOSSY)}
+        limits[artifact.format] = {"phone gap": gap}
+        if not (lossy and all(lossy.values())):
+            limits[artifact.format]["phone raw gap"] = gap
+        if any(lossy.values()):
+            limits[artifact.format]["phone raw gap lossy"] = max(gap, RAW_LOSSY)
     return {
         "name": spec.name,
         "task": spec.task,
@@ -146,6 +164,7 @@ def _about(document: Mapping[str, Any], spec: DatasetSpec, artifacts: list[Artif
             {name: getattr(artifact, name) for name in ("format", "path", "bytes", "sha256")} for artifact in artifacts
         ],
         "limits": limits,
+        "lossy": [name for name, one in lossy.items() if one],
         "results": results,
         "created": document.get("created", ""),
         "kexp": document.get("kexp", ""),

@@ -100,11 +100,11 @@ def credentials(host: str, place: Path | None = None) -> Credentials:
             if server is None or _ends_soon(server) or not _fits(server, authority, host):
                 server = _server(authority, host)
                 _save(place / "server.pem", server)
-    except OSError as error:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(place / "server.pem")  # under the lock: another command may want another address
+    except OSError as error:  # which ssl.SSLError is
         raise PhoneError(f"{place} cannot be used for kexp's certificates: {error}. XDG_DATA_HOME moves it.") from error
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(place / "server.pem")
     context.set_alpn_protocols(["http/1.1"])
     return Credentials(
         context,
@@ -118,6 +118,8 @@ def credentials(host: str, place: Path | None = None) -> Credentials:
 
 
 def _need_local(host: str) -> None:
+    if not host.isascii():  # a certificate spells it in another way, and so may a browser
+        raise PhoneError(f"--host {host} has letters beyond a to z. Give the address, such as 192.168.1.20.")
     address = _address(host)
     if address is None:
         local = any(host == name or host.endswith(f".{name}") for name in NAMES)

@@ -3,9 +3,11 @@
     {"device": "Pixel 7", "userAgent": "Mozilla/5.0 ...", "artifacts": [
       {"artifact": "model_int8.tflite", "sha256": "...", "runtime": "LiteRT.js 2.5.3", "threads": 1,
        "p50_ms": 0.41, "p95_ms": 0.5, "runs": 100,
-       "checks": [{"name": "golden gap", "value": 0.0039, "limit": 0.02, "ok": true, "advice": ""}]}]}
+       "checks": [{"name": "phone gap", "value": 0.0039, "limit": 0.02, "ok": true, "advice": ""}, ...]},
+      {"artifact": "model_float16.tflite", "sha256": "...", "error": "why it could not run there"}]}
 
-A value of null, or of text where the limit is a number, is a number that was none (JSON has no NaN): the check fails.
+The limits are ours, and each of them needs its check; `limit` and `ok` of a post are what the page showed. A value of
+null or of text, where a number is expected, is a number that was none (JSON has no NaN): the check fails.
 """
 
 from __future__ import annotations
@@ -23,13 +25,18 @@ LETTERS = 200  # of any other text
 AGENT_LETTERS = 600
 MOST = 32  # artifacts of a post, checks of an artifact
 LARGEST = 1e9  # of a count or of milliseconds
+ABOUT = "model/about.json"  # of the page: what it is told of the model, with the limits
+SHA256, AS_EXPORTED = "phone sha256", "as exported"  # a check that a phone can make on secure connections alone
+
+Limits = Mapping[str, Mapping[str, float]]  # by format, then by the name of the check
 
 
 class Result(NamedTuple):
-    """What one device found out about one file of the export."""
+    """What one device found out about one file of the export; no measurement where it could not run."""
 
+    artifact: str
     sha256: str
-    measurement: Measurement
+    measurement: Measurement | None
     checks: list[Check]
 
 
@@ -48,7 +55,7 @@ class Received(NamedTuple):
                 "device": self.device,
                 "userAgent": self.user_agent,
                 "when": self.when,
-                "artifact": result.measurement.artifact,
+                "artifact": result.artifact,
                 "sha256": result.sha256,
                 "measurement": to_json(result.measurement),
                 "checks": to_json(result.checks),
@@ -57,8 +64,11 @@ class Received(NamedTuple):
         ]
 
 
-def parse(body: bytes, exported: Sequence[Artifact]) -> Received:
-    """The post in `body`, about files that are in `exported`. Raises ValueError saying what is wrong with it."""
+def parse(body: bytes, exported: Sequence[Artifact], limits: Limits) -> Received:
+    """The post in `body`, about files that are in `exported`, judged by `limits`.
+
+    Raises ValueError saying what is wrong with it.
+    """
     try:
         document = json.loads(body, parse_constant=_no_number, object_pairs_hook=_once)
     except RecursionError as error:
@@ -69,21 +79,28 @@ def parse(body: bytes, exported: Sequence[Artifact]) -> Received:
     device = _printable(_text(document, "device", AGENT_LETTERS, any_letters=True))[:DEVICE_LETTERS].strip()
     agent = _printable(_text(document, "userAgent", AGENT_LETTERS, any_letters=True))
     known = {artifact.path: artifact for artifact in exported}
-    results = [_result(item, device or "unnamed", known) for item in _list(document, "artifacts")]
+    results = [_result(item, device or "unnamed", known, limits) for item in _list(document, "artifacts")]
     if not results:
         raise ValueError("artifacts: at least one is expected")
-    if len({result.measurement.artifact for result in results}) < len(results):
+    if len({result.artifact for result in results}) < len(results):
         raise ValueError("artifacts: each is expected once")
     return Received(device or "unnamed", agent, datetime.now(UTC).isoformat(timespec="seconds"), results)
 
 
-def _result(item: Any, device: str, known: Mapping[str, Artifact]) -> Result:
-    _keys(item, "an artifact", {"artifact", "sha256", "runtime", "threads", "p50_ms", "p95_ms", "runs", "checks"})
+def _result(item: Any, device: str, known: Mapping[str, Artifact], limits: Limits) -> Result:
+    failed = isinstance(item, dict) and "error" in item
+    told = {"error"} if failed else {"runtime", "threads", "p50_ms", "p95_ms", "runs", "checks"}
+    _keys(item, "an artifact", {"artifact", "sha256"} | told)
     name = _text(item, "artifact")
     if name not in known:
         raise ValueError(f"artifact: {name!r} is not in this export, which has {', '.join(known)}")
     if _text(item, "sha256") != known[name].sha256:
         raise ValueError(f"sha256: {name} was measured as it is not in this export: load the page again")
+    if failed:
+        why = _printable(_text(item, "error", AGENT_LETTERS, any_letters=True))[:LETTERS] or "no reason was told"
+        advice = "This browser cannot run the file: use another variant, and report phone and browser."
+        check = Check(name=f"{name} phone runs", value=why, limit="runs", ok=False, advice=advice)
+        return Result(name, known[name].sha256, None, [check])
     measurement = Measurement(
         artifact=name,
         device=device,
@@ -95,25 +112,34 @@ def _result(item: Any, device: str, known: Mapping[str, Artifact]) -> Result:
     )
     if not 0 <= measurement.p50_ms <= measurement.p95_ms <= LARGEST:
         raise ValueError("p50_ms, p95_ms: from 0 up, and the second not below the first, is expected")
-    return Result(known[name].sha256, measurement, [_check(one, known[name]) for one in _list(item, "checks")])
+    held = limits.get(known[name].format, {})
+    checks = [_check(one, known[name], held) for one in _list(item, "checks")]
+    found = [check.name.removeprefix(f"{name} ") for check in checks]
+    if missing := held.keys() - found:
+        raise ValueError(f"checks: {min(missing)} of {name} is missing")
+    if len(set(found)) < len(found):
+        raise ValueError("checks: each is expected once")
+    return Result(name, known[name].sha256, measurement, checks)
 
 
-def _check(item: Any, artifact: Artifact) -> Check:
-    """With its verdict passed here, and the file that it is of in its name: `model_int8.tflite golden gap`."""
+def _check(item: Any, artifact: Artifact, limits: Mapping[str, float]) -> Check:
+    """With its verdict passed here, and the file that it is of in its name: `model_int8.tflite phone gap`."""
     _keys(item, "a check", {"name", "value", "limit", "ok", "advice"})
     if not isinstance(item["ok"], bool):
         raise ValueError("ok: true or false is expected")
     name, advice = _text(item, "name"), _text(item, "advice", empty=True)
     for start in (artifact.path, artifact.format):
         name = name.removeprefix(f"{start} ")
+    if name != SHA256 and name not in limits:
+        raise ValueError(f"name: {name!r} is no check of {artifact.path}")
+    limit = AS_EXPORTED if name == SHA256 else limits[name]
     name = f"{artifact.path} {name}"
-    if isinstance(item["value"], str):  # of a number that was none, too: it is held to none
+    if isinstance(item["value"], str) or isinstance(limit, str):
         told = _text(item, "value")
-        limit = _text(item, "limit") if isinstance(item["limit"], str) else _number(item, "limit")
         same = told == limit
         return Check(name=name, value=told, limit=limit, ok=same, advice="" if same else advice)
     value = math.nan if item["value"] is None else _number(item, "value")
-    return at_most(name, value, _number(item, "limit"), advice)
+    return at_most(name, value, limit, advice)
 
 
 # -- one field each: its value, or what is wrong with it ----------------------------------------------

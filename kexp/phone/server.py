@@ -5,7 +5,8 @@
 
 Everything else is one and the same 404: a wrong token, an unknown name, a name of another host (a page of the web
 that points its own name at this address would otherwise read with the visitor's browser). With a TLS context the same
-port answers plain http too, with files of its own: whoever does not trust the certificate yet needs some.
+port answers plain http too, with files of its own: whoever does not trust the certificate yet needs some. Those lie
+under another word, DOOR, for what plain http carries is no secret: anybody in the network can read it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class PhoneServer(ThreadingHTTPServer):
 
     `receive(body)` returns the JSON document to answer with; it raises ValueError with the reason of a refusal.
     `names` are the names, beside `host`, by which a browser may call this server. `context` makes it https;
-    `untrusted` is what plain http gets then. Raises OSError where the address cannot be had.
+    `untrusted` is what plain http gets then, under /`door`/. Raises OSError where the address cannot be had.
+
+    `url` is the address of the page; `open` the one to go to first, where a certificate is to be trusted: the token is
+    in its fragment, which browsers do not send.
     """
 
     daemon_threads = True
@@ -58,10 +62,11 @@ class PhoneServer(ThreadingHTTPServer):
         address: str | None = None,
         names: Iterable[str] = (),
         context: ssl.SSLContext | None = None,
+        door: str = "",
         untrusted: Mapping[str, bytes | Path] | None = None,
     ) -> None:
         self.site, self.untrusted = site(files), site(untrusted or {})
-        self.receive, self.token, self.context = receive, token, context
+        self.receive, self.token, self.door, self.context = receive, token, door, context
         self._free = threading.BoundedSemaphore(CONNECTIONS)
         bound = address or host
         self.address_family = socket.AF_INET6 if ":" in bound else socket.AF_INET
@@ -72,6 +77,7 @@ class PhoneServer(ThreadingHTTPServer):
         if self.port == (443 if context else 80):  # which browsers leave out
             self.hosts |= {_in_url(name).lower() for name in (host, *names)}
         self.url = f"{self.scheme}://{_in_url(host)}:{self.port}/{token}/"
+        self.open = f"http://{_in_url(host)}:{self.port}/{door}/#{token}" if context else self.url
 
     def server_bind(self) -> None:
         """Bind, without asking a name server for the name of the address, as the parent does."""
@@ -169,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = server.site if self._secure or server.context is None else server.untrusted
         name = self._asked()
         if name is None and self._host() is not None and self._known(self._path().removeprefix("/")):
-            self._reply(HTTPStatus.MOVED_PERMANENTLY, headers={"Location": f"/{server.token}/"})
+            self._reply(HTTPStatus.MOVED_PERMANENTLY, headers={"Location": f"/{self._word()}/"})
         elif name is None or name not in files:
             self._nothing()
         else:
@@ -227,8 +233,14 @@ class _Handler(BaseHTTPRequestHandler):
         words = self.requestline.split()
         return words[1].partition("?")[0] if len(words) > 1 else ""
 
-    def _known(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode(), self._phone_server.token.encode())
+    def _word(self) -> str:
+        """The first part of a path that is ours: the token, on a connection that nobody else can read."""
+        server = self._phone_server
+        return server.token if self._secure or server.context is None else server.door
+
+    def _known(self, word: str) -> bool:
+        ours = self._word()
+        return bool(ours) and hmac.compare_digest(word.encode(), ours.encode())
 
     def _asked(self) -> str | None:
         """What comes after /TOKEN/, or None for a request that is none of ours."""

@@ -2,7 +2,8 @@
 
 It comes over plain http, from the port that speaks https to whoever trusts the certificate. Somebody in the network
 could change it on its way, its fingerprint included: so it sends people to what the phone itself shows of the
-certificate, to compare that with the terminal. It looks by itself whether the phone trusts the certificate yet.
+certificate, to compare that with the terminal. It looks by itself whether the phone trusts the certificate yet. The
+secret part of the page's address comes in this one's fragment, which is never sent over plain http.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _TEXTS = {
         "dir": "rtl",
         "title": "اجعل هذا الهاتف يثق بحاسوبك",
         "why": "لا تسمح المتصفحات باستخدام الكاميرا والعمل دون اتصال إلا للعناوين الموثوقة. "
-        "يكفي أن تُعرِّف هذا الهاتف بحاسوبك مرة واحدة.",
+        "يكفي أن تجعل هذا الهاتف يثق بحاسوبك مرة واحدة.",
         "get": "تنزيل الشهادة",
         "android": [
             "اضغط <b>تنزيل الشهادة</b> أعلاه واحفظ الملف.",
@@ -63,7 +64,7 @@ _TEXTS = {
         ],
         "compare": "تظهر هذه البصمة (SHA-256) في الطرفية على حاسوبك، ويجب أن تظهر هي نفسها في تفاصيل الشهادة "
         "على الهاتف بعد تثبيتها. إن اختلفتا فاحذف الشهادة.",
-        "waiting": "لم يثق الهاتف بعد.",
+        "waiting": "لا يثق هذا الهاتف بحاسوبك بعد.",
         "trusted": "هذا الهاتف يثق بحاسوبك.",
         "go": "افتح الصفحة",
         "mean": "ما معنى ذلك وكيف تلغيه",
@@ -109,7 +110,7 @@ body:not([data-trusted]) .go { display: none }
 
 # `no-cors`: whether the answer can be read does not matter, only whether the connection was trusted.
 _SCRIPT = """
-const target = location.href.replace(/^http:/, 'https:')
+const target = `https://${location.host}/${location.hash.slice(1)}/`
 const body = document.body
 const say = language => {
   body.dataset.language = language

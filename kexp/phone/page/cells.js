@@ -26,7 +26,7 @@ export function text(cell) {
 const missing = (word) => MISSING.has(word.toLowerCase());
 
 /** Digits of any script as 0 to 9, which Python's float and int read too: they come in runs of ten. */
-function digits(word) {
+export function digits(word) {
   return word.replace(/\p{Nd}/gu, (digit) => {
     let code = digit.codePointAt(0);
     if (code < 128) return digit;
@@ -226,11 +226,14 @@ export function parseCsv(content) {
   content = content.replace(/^\ufeff/, "");
   while (cell.lastIndex < content.length) {
     const [, raw, end] = cell.exec(content);
-    rows.at(-1).push(raw.startsWith('"') ? raw.slice(1, -1).replaceAll('""', '"') : raw);
+    rows.at(-1).push(raw);
     if (end === "," && cell.lastIndex === content.length) rows.at(-1).push("");
     if (end !== ",") rows.push([]);
   }
-  const [header, ...body] = rows.filter((row) => row.length > 1 || (row.length && row[0] !== ""));
+  // An empty line is no row; "" alone on a line is one, whose only cell is empty.
+  const [header, ...body] = rows
+    .filter((row) => row.length > 1 || row[0])
+    .map((row) => row.map((raw) => (raw.startsWith('"') ? raw.slice(1, -1).replaceAll('""', '"') : raw)));
   const names = header.map((name, index) => text(name) || `column_${index + 1}`);
   return body.map((row) => new Map(names.map((name, index) => [name, row[index] ?? ""])));
 }

@@ -1,12 +1,12 @@
 // The card that tells whether this phone answers as the computer did: golden vectors, variant by variant.
 
-import { h, icon } from "./dom.js";
+import { data, h, icon } from "./dom.js";
 import { send } from "./device.js";
 import { load, replay } from "./golden.js";
-import { milliseconds, onLanguage, small, t } from "./text.js";
+import { milliseconds, onLanguage, small, t, whole } from "./text.js";
 
 const IDLE = 600; // milliseconds of rest before the next variant is replayed
-const NAME = /^\w+ phone (raw gap|gap)$/;
+const NAME = /^\w+ phone (raw )?gap/;
 
 export class Check {
   #about;
@@ -15,8 +15,7 @@ export class Check {
   #golden = null;
   #found = new Map(); // path -> what replay() answered
   #running = false;
-  #error = "";
-  #delivery = "";
+  #delivery = null; // {key, why} of what is said of it
   #verdict = h("p", { class: "verdict", role: "status" });
   #largest = h("p", { class: "muted" });
   #sent = h("p", { class: "muted" });
@@ -59,80 +58,92 @@ export class Check {
   async #each(artifacts, rest) {
     if (this.#running) return;
     this.#running = true;
-    this.#error = "";
     this.#draw();
     try {
-      this.#golden ??= await load(this.#about);
       for (const [turn, artifact] of artifacts.entries()) {
         if (rest && turn > 0) await idle();
-        const opened = await this.#models.open(artifact);
-        try {
-          this.#found.set(artifact.path, await replay(this.#about, artifact, opened.model, this.#golden, opened.changed));
-        } finally {
-          await opened.close();
-        }
+        this.#found.set(artifact.path, await this.#replay(artifact));
         this.#draw();
         this.#tell(this.results);
         if (this.#about.results) await this.#deliver();
       }
-    } catch (error) {
-      this.#error = error.message || String(error);
     } finally {
       this.#running = false;
       this.#draw();
     }
   }
 
+  /** What replay() answers; of a variant that cannot run {artifact, sha256, error}: the others are checked anyway. */
+  async #replay(artifact) {
+    try {
+      this.#golden ??= await load(this.#about);
+      const opened = await this.#models.open(artifact);
+      try {
+        return await replay(this.#about, artifact, opened.model, this.#golden, opened.changed);
+      } finally {
+        await opened.close();
+      }
+    } catch (error) {
+      return { artifact: artifact.path, sha256: artifact.sha256, error: String(error.message || error).slice(0, 200) };
+    }
+  }
+
   /** Everything so far, each time: the last one says all, and an early leave has said something. */
   async #deliver() {
-    this.#delivery = "sending";
+    this.#delivery = { key: "sending" };
     this.#draw();
-    this.#delivery = (await send(this.results)) ? "sent" : "notSent";
+    const why = await send(this.results);
+    this.#delivery = { key: why === "" ? "sent" : why === null ? "notSent" : "refused", why };
     this.#draw();
   }
 
   #draw() {
-    const checks = this.results.flatMap((result) => result.checks);
-    const bad = checks.filter((check) => !check.ok);
-    const state = this.#error || bad.length ? "failed" : this.#found.size ? "passed" : "waiting";
+    const checks = this.results.flatMap((result) => result.checks ?? []);
+    const wrong = checks.some((check) => !check.ok);
+    const why = this.results.find((result) => result.error)?.error;
+    const progress = { done: whole(this.#found.size), count: whole(this.#about.artifacts.length) };
+    const all = this.#found.size === this.#about.artifacts.length;
+    const state = wrong || why ? "failed" : all ? "passed" : "waiting";
     const [mark, words] = {
-      failed: ["failed", this.#error ? t("checkError", { why: this.#error }) : t("checkFailed")],
+      failed: ["failed", wrong ? t("checkFailed") : t("checkError", { why })],
       passed: ["passed", t("checkPassed")],
-      waiting: ["waiting", this.#running ? t("checkRunning") : t("checkWaiting")],
+      waiting: ["waiting", this.#running ? t("checkRunning", progress) : t("checkWaiting")],
     }[state];
     this.#verdict.dataset.state = state;
     this.#verdict.dataset.running = this.#running;
     this.#verdict.dataset.count = this.#found.size;
     this.#verdict.replaceChildren(icon(mark), h("span", {}, words));
-    const worst = checks.filter((check) => NAME.test(check.name)).sort((a, b) => closeness(b) - closeness(a))[0];
+    const worst = checks.filter((check) => NAME.test(check.name)).sort(farthest)[0];
     this.#largest.textContent = worst ? t("largest", { value: small(worst.value), limit: small(worst.limit) }) : "";
     this.#largest.hidden = !worst;
     this.#table.replaceChildren(...this.#about.artifacts.map((artifact) => this.#row(artifact)));
-    this.#sent.textContent = this.#delivery ? t(this.#delivery) : "";
+    this.#sent.textContent = this.#delivery ? t(this.#delivery.key, this.#delivery) : "";
     this.#sent.hidden = !this.#delivery;
     this.#again.disabled = this.#running;
   }
 
   #row(artifact) {
     const result = this.#found.get(artifact.path);
-    const cell = (end) => {
-      const check = result?.checks.find((each) => each.name === `${artifact.format} phone ${end}`);
-      if (!check) return h("td", {}, "·");
+    const cell = (name) => {
+      const [check] = (result?.checks ?? []).filter((each) => name.test(each.name)).sort(farthest);
+      if (!check) return h("td", {}, result?.error ? icon("failed") : "·");
       return h("td", { "data-ok": String(check.ok) }, check.ok ? null : icon("failed"), small(check.value));
     };
     return h(
       "tr",
       {},
-      h("th", { scope: "row", dir: "ltr" }, artifact.format.replace("tflite_", "")),
-      cell("gap"),
-      cell("raw gap"),
-      h("td", {}, result ? milliseconds(result.p50_ms) : "·"),
+      h("th", { scope: "row" }, data(artifact.format.replace("tflite_", ""))),
+      cell(/ phone gap$/),
+      cell(/ phone raw gap/),
+      h("td", {}, result?.p50_ms === undefined ? "·" : milliseconds(result.p50_ms)),
     );
   }
 }
 
 /** How near to, or how far beyond, its limit a check is. */
 const closeness = (check) => (typeof check.value === "number" ? check.value / check.limit : Infinity);
+
+const farthest = (a, b) => closeness(b) - closeness(a);
 
 function idle() {
   return new Promise((resolve) => {

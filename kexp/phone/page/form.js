@@ -1,6 +1,6 @@
 // Tables: a form made of the columns, with the ranges and choices of the training rows, and an answer at every touch.
 
-import { date, encodeRow, parseCsv, text, value } from "./cells.js";
+import { date, digits, encodeRow, parseCsv, text, value } from "./cells.js";
 import { data, h, icon } from "./dom.js";
 import { dayNumber, number, onLanguage, t, whole } from "./text.js";
 
@@ -137,6 +137,7 @@ const MAKERS = {
         input: () => {
           field.value = scale.value(Number(slider.value) / STEPS);
           slider.dataset.unknown = false;
+          say();
           changed();
         },
       },
@@ -146,7 +147,9 @@ const MAKERS = {
       slider.dataset.unknown = found === null || Number.isNaN(found);
       slider.value = Math.round(STEPS * (slider.dataset.unknown === "true" ? 0.5 : scale.place(found)));
       slider.style.setProperty("--share", slider.value / STEPS);
+      say();
     }
+    const say = () => slider.setAttribute("aria-valuetext", field.value || t("unknown"));
     slider.addEventListener("input", () => slider.style.setProperty("--share", slider.value / STEPS));
     const usable = column.maximum > column.minimum;
     return {
@@ -161,6 +164,7 @@ const MAKERS = {
       translate() {
         field.placeholder = t("unknown");
         slider.setAttribute("aria-label", t("sliderOf", { name: column.name }));
+        say();
       },
     };
   },
@@ -217,9 +221,13 @@ const MAKERS = {
   },
 };
 
-/** What a person types, as a cell: a comma of the keypad is a decimal point, Arabic marks are Latin ones. */
+/**
+ * What a person types, as a cell: a comma of the keypad is a decimal point, Arabic marks are Latin ones. 5,000 is left as
+ * it is, which is unreadable: five thousand to some, five to others.
+ */
 export function plain(typed) {
   const word = typed.replaceAll("٬", "").replace("٫", ".").replace("−", "-");
+  if (/^[+-]?[1-9]\d{0,2}(,\d{3})+$/.test(digits(text(word)))) return word;
   return /^[^.,]*,[^.,]*$/.test(word) ? word.replace(",", ".") : word;
 }
 

@@ -4,27 +4,33 @@
 // from the raw samples (pictures, cells) through this page's own decoding, which tells whether the page feeds it right.
 
 import { encodeRow, parseCsv } from "./cells.js";
-import { lossy, read, tensor } from "./pixels.js";
+import { read, tensor } from "./pixels.js";
 import { latency } from "./runtime.js";
 
-/** The samples as the page makes them of the raw data, by the kind of data: {raw: Float32Arrays, lossy}. */
+/** The samples as the page makes them of the raw data, Float32Arrays, by the kind of data. */
 const RAW = {
   async image(names, spec) {
-    const found = { raw: [], lossy: false };
-    for (const name of names) {
-      const blob = await (await fetched(name)).blob();
-      found.raw.push(tensor(await read(blob, spec.shape)));
-      found.lossy ||= await lossy(blob);
-    }
+    const found = [];
+    for (const name of names) found.push(tensor(await read(await (await fetched(name)).blob(), spec.shape)));
     return found;
   },
   async table(names, spec) {
     const rows = parseCsv(await (await fetched("rows.csv")).text());
-    return { raw: rows.map((row) => encodeRow(row, spec.columns).values), lossy: false };
+    return rows.map((row) => encodeRow(row, spec.columns).values);
   },
 };
 
-/** Everything that a replay compares with: {outputs by format, exact and raw (Float32Arrays), lossy}. */
+const RUNTIME = "This phone's runtime computes something else: use another variant, and report phone and browser.";
+const DECODER = "This browser decodes the samples to other numbers: try another browser, and report it.";
+
+/** The checks by name: of which samples each is (of: whether of one that is lossy or not), and what to do. */
+const CHECKS = {
+  "phone gap": { samples: "exact", of: () => true, advice: RUNTIME },
+  "phone raw gap": { samples: "raw", of: (lossy) => !lossy, advice: DECODER },
+  "phone raw gap lossy": { samples: "raw", of: (lossy) => lossy, advice: DECODER },
+};
+
+/** Everything that a replay compares with: {outputs by format, exact and raw (Float32Arrays), lossy (booleans)}. */
 export async function load(about) {
   const spec = about.spec;
   const expected = await (await fetched("expected.json")).json();
@@ -33,7 +39,8 @@ export async function load(about) {
   const names = expected.samples;
   if (flat.length !== names.length * size) throw new Error(`inputs.bin holds ${flat.length} numbers`);
   const exact = names.map((_, i) => flat.subarray(i * size, (i + 1) * size));
-  return { outputs: expected.outputs, exact, ...(await RAW[about.kind](names, spec)) };
+  const lossy = names.map((name) => about.lossy.includes(name));
+  return { outputs: expected.outputs, exact, raw: await RAW[about.kind](names, spec), lossy };
 }
 
 async function fetched(name) {
@@ -50,23 +57,13 @@ export async function replay(about, artifact, model, golden, changed) {
   const { format } = artifact;
   const limits = about.limits[format];
   const deviations = about.task === "regression" ? about.spec.target_std.map((std) => std || 1) : [1];
-  const exact = await answers(model, golden.exact);
-  const raw = await answers(model, golden.raw);
+  const found = { exact: await answers(model, golden.exact), raw: await answers(model, golden.raw) };
   const expected = golden.outputs[format];
-  const checks = [
-    check(
-      `${format} phone gap`,
-      gap(exact, expected, deviations),
-      limits.gap,
-      "This phone's runtime computes something else: use another variant, and report phone and browser.",
-    ),
-    check(
-      `${format} phone raw gap`,
-      gap(raw, expected, deviations),
-      golden.lossy ? limits.raw_gap_lossy : limits.raw_gap,
-      "This browser decodes the samples to other numbers: try another browser, and report it.",
-    ),
-  ];
+  const checks = Object.entries(limits).map(([name, limit]) => {
+    const { samples, of, advice } = CHECKS[name];
+    const own = (list) => list?.filter((_, index) => of(golden.lossy[index] ?? false));
+    return check(`${format} ${name}`, gap(own(found[samples]), own(expected), deviations), limit, advice);
+  });
   if (changed !== null) {
     const advice = "The file on this phone is not the one that was exported: open the page again, or export again.";
     const value = changed ? "another file" : "as exported";

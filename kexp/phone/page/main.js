@@ -4,7 +4,7 @@ import { Answer } from "./answer.js";
 import { Check } from "./check.js";
 import { data, h, icon } from "./dom.js";
 import { KINDS } from "./kinds.js";
-import { keep } from "./offline.js";
+import { follow, keep, reuse } from "./offline.js";
 import * as runtime from "./runtime.js";
 import * as words from "./text.js";
 import { t } from "./text.js";
@@ -14,7 +14,11 @@ const $ = (id) => document.getElementById(id);
 main().catch((error) => fail(error));
 
 async function main() {
+  follow();
   words.begin();
+  words.onLanguage(() => {
+    $("language").lang = t("otherLanguage");
+  });
   $("language").addEventListener("click", words.change);
   const about = await (await fetched("model/about.json")).json();
   const models = new Models(about);
@@ -22,7 +26,8 @@ async function main() {
   const answer = new Answer($("answer"), about.spec);
   let selected = about.artifacts.find((artifact) => artifact.format === "tflite_int8") ?? about.artifacts[0];
   let latest = null; // the sample that is shown: another variant answers it at once
-  let current = null;
+  let current = null; // the opened variant that answers, or a promise of it
+  let turn = 0;
 
   async function predict(values) {
     latest = values;
@@ -31,23 +36,43 @@ async function main() {
     answer.show(outputs, ms);
   }
 
+  /** Let another variant answer; whether it does. Throws Error, and all stays as it was, where it cannot be opened. */
   async function select(artifact) {
+    const mine = ++turn;
+    let opened;
+    try {
+      opened = await models.open(artifact);
+      if (opened.changed) throw new Error(t("changed")); // not the one that about.json describes
+    } catch (error) {
+      await opened?.close();
+      if (mine !== turn) return false;
+      throw error;
+    }
+    if (mine !== turn) {
+      await opened.close(); // another was chosen meanwhile
+      return false;
+    }
     const before = current;
     selected = artifact;
-    current = models.open(artifact);
-    await current;
-    answer.restart();
-    await (await before)?.close();
+    current = opened;
+    answer.restart(artifact.path);
+    await (await before).close();
     if (latest) await predict(latest);
+    return true;
   }
 
   const variants = modelCard($("model"), about, selected, select);
   const expected = await (await fetched("golden/expected.json")).json();
   const page = { spec: about.spec, samples: expected.samples, input: $("input"), actions: $("actions"), predict };
+  answer.restart(selected.path);
+  await reuse();
   current = models.open(selected);
   const kind = await KINDS[about.kind].begin(page);
-  const device = deviceCard($("device"), about.kind);
-  const check = new Check($("check"), about, models, variants.times);
+  const device = deviceCard($("device"), about, expected.samples.length);
+  const check = new Check($("check"), about, models, (results) => {
+    variants.times(results);
+    answer.replayed(results);
+  });
   document.body.dataset.state = "shown";
   await runtime.start();
   await current;
@@ -121,7 +146,7 @@ function modelCard(place, about, selected, select) {
       name: "variant",
       value: artifact.path,
       checked: artifact === selected,
-      on: { change: () => select(artifact).catch(fail) },
+      on: { change: () => choose(artifact) },
     });
     const size = h("span", { class: "size" });
     const time = h("span", { class: "time" });
@@ -133,12 +158,25 @@ function modelCard(place, about, selected, select) {
       h("span", { class: "what" }, h("span", { class: "title", dir: "ltr" }, short), what),
       h("span", { class: "facts" }, size, time),
     );
-    return { artifact, size, time, node };
+    return { artifact, field, size, time, node };
   });
+  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  let chosen = selected;
+  async function choose(artifact) {
+    problem.hidden = true;
+    try {
+      if (await select(artifact)) chosen = artifact;
+    } catch (error) {
+      for (const row of rows) row.field.checked = row.artifact === chosen;
+      problem.textContent = t("notOpened", { why: error.message || String(error) });
+      problem.hidden = false;
+    }
+  }
   const facts = h("dl", { class: "facts" });
   place.append(
     h("h2", { t: "model" }),
     h("fieldset", { class: "variants" }, h("legend", { class: "unseen", t: "variants" }), ...rows.map((row) => row.node)),
+    problem,
     facts,
   );
   let results = [];
@@ -147,7 +185,7 @@ function modelCard(place, about, selected, select) {
     for (const row of rows) {
       row.size.textContent = words.bytes(row.artifact.bytes);
       const found = results.find((result) => result.artifact === row.artifact.path);
-      row.time.textContent = found ? words.milliseconds(found.p50_ms) : "";
+      row.time.textContent = found?.p50_ms === undefined ? "" : words.milliseconds(found.p50_ms);
     }
     const made = new Date(about.created);
     facts.replaceChildren(
@@ -169,11 +207,12 @@ function quality(found) {
   if (!found) return t("notEvaluated");
   const share = /accuracy/.test(found.metric);
   const [value, low, high] = [found.value, found.low, found.high].map(share ? words.percent : (each) => words.number(each));
-  return t("qualityOf", { metric: found.metric.replaceAll("_", " "), value, low, high, rows: words.whole(found.rows) });
+  const metric = words.has(found.metric) ? t(found.metric) : found.metric.replaceAll("_", " ");
+  return t("qualityOf", { metric, value, low, high, rows: words.whole(found.rows) });
 }
 
 /** Whether the connection is secure, what follows from that, and what to do where it is not. */
-function deviceCard(place, kind) {
+function deviceCard(place, { kind, results }, samples) {
   const secure = globalThis.isSecureContext;
   const camera = secure && Boolean(navigator.mediaDevices?.getUserMedia);
   const offline = h("dd", {}, h("span", { t: "no" }));
@@ -192,6 +231,14 @@ function deviceCard(place, kind) {
     place.append(h("p", { t: kind === "image" ? "insecure" : "insecureTable" }), h("ul", { class: "ways" }, ...list));
   }
   place.append(h("p", { class: "muted", t: "private" }));
+  if (!results) {
+    // No computer of the user's serves this page: it lies where others may open it.
+    const shared = h("p", { class: "muted" });
+    words.onLanguage(() => {
+      shared.textContent = t("shared", { count: words.whole(samples) });
+    });
+    place.append(shared);
+  }
 
   let state = null;
   words.onLanguage(() => {

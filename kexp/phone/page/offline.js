@@ -1,5 +1,36 @@
 // Use without network: the service worker, what it has kept, and a newer export that waits.
 
+const CONTENT = "kexp-content"; // as in sw.js
+const PATIENCE = 4000; // milliseconds; then what an earlier session kept is fetched again
+
+/** Open the page again when another worker takes over, in whichever tab that was wished: it has the files of another export. */
+export function follow() {
+  let controlled = Boolean(navigator.serviceWorker?.controller);
+  navigator.serviceWorker?.addEventListener("controllerchange", () => {
+    if (controlled) location.reload();
+    controlled = true; // the first worker brings the very files of this page
+  });
+}
+
+/**
+ * Where an earlier session, at another address of this computer, kept the runtime: wait for the worker, which hands it
+ * over. Otherwise the browser would fetch 9 MB again for each session.
+ */
+export async function reuse() {
+  if (!globalThis.isSecureContext || !navigator.serviceWorker || navigator.serviceWorker.controller) return;
+  try {
+    if (!(await caches.has(CONTENT))) return;
+    const controlled = new Promise((resolve) => {
+      navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true });
+      setTimeout(resolve, PATIENCE);
+    });
+    await navigator.serviceWorker.register("sw.js", { scope: "./", updateViaCache: "none" });
+    await controlled;
+  } catch {
+    // it is fetched, then; keep() says what is wrong
+  }
+}
+
 /**
  * Register the worker and let it keep what this page used. tell({state, why}) is called with "preparing", "ready" or
  * "failed"; newer(take) where a newer export waits: take() puts it in place and opens the page again.
@@ -54,10 +85,7 @@ function ask(worker, message) {
 function watch(registration, newer) {
   const offer = (worker) => {
     if (!worker || !navigator.serviceWorker.controller) return; // the first worker is no news
-    newer(() => {
-      navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
-      worker.postMessage({ take: true });
-    });
+    newer(() => worker.postMessage({ take: true })); // then the page is opened again, by follow()
   };
   const follow = (worker) =>
     worker?.addEventListener("statechange", () => {

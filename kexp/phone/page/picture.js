@@ -31,7 +31,8 @@ export function begin({ spec, samples, input, actions, predict }) {
   });
 
   const last = h("canvas");
-  let stream = null;
+  let stream = null; // of the camera while it is live
+  let drawn = null; // the stream of which `last` has a frame
   let facing = "environment";
   let asked = 0; // the latest picture asked for: an earlier one that is read later is not shown
 
@@ -54,17 +55,32 @@ export function begin({ spec, samples, input, actions, predict }) {
   async function show(blob) {
     halt();
     const mine = ++asked;
+    let picture;
     try {
-      const picture = await read(blob, spec.shape);
-      if (mine !== asked) return;
-      URL.revokeObjectURL(still.src);
-      still.src = URL.createObjectURL(blob);
-      still.hidden = false;
-      tell("");
-      draw(picture);
-      await predict(tensor(picture));
+      picture = await read(blob, spec.shape);
     } catch {
       if (mine === asked) tell(t("noPicture"));
+      return;
+    }
+    if (mine !== asked) return;
+    put(URL.createObjectURL(blob));
+    tell("");
+    draw(picture);
+    await ask(tensor(picture));
+  }
+
+  /** Show a picture that is not live. */
+  function put(url) {
+    URL.revokeObjectURL(still.src); // does nothing where it is no blob:
+    still.src = url;
+    still.hidden = false;
+  }
+
+  async function ask(values) {
+    try {
+      await predict(values);
+    } catch (error) {
+      tell(t("noAnswer", { why: error.message || String(error) }));
     }
   }
 
@@ -72,19 +88,25 @@ export function begin({ spec, samples, input, actions, predict }) {
 
   async function run() {
     const mine = ++asked;
+    let opened;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: { ideal: facing }, ...IDEAL } });
+      opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: { ideal: facing }, ...IDEAL } });
     } catch (error) {
+      if (mine !== asked) return;
+      halt();
       tell(error.name === "NotAllowedError" ? t("denied") : t("noCamera", { why: error.message || error.name }));
       return;
     }
     if (mine !== asked) {
-      stop(stream);
+      stop(opened); // something else was asked for meanwhile
       return;
     }
+    stop(stream);
+    stream = opened;
     video.srcObject = stream;
     video.dataset.mirrored = facing === "user";
     await video.play().catch(() => {});
+    if (stream !== opened) return; // it was stopped before its first frame
     video.hidden = false;
     still.hidden = true;
     tell("");
@@ -100,8 +122,9 @@ export function begin({ spec, samples, input, actions, predict }) {
         last.height = video.videoHeight;
         last.getContext("2d").drawImage(video, 0, 0); // what stays when the camera is frozen is what was answered
         const picture = frame(last, last.width, last.height, spec.shape);
+        drawn = mine;
         draw(picture);
-        await predict(tensor(picture));
+        await ask(tensor(picture));
       }
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
@@ -111,11 +134,11 @@ export function begin({ spec, samples, input, actions, predict }) {
     for (const track of which?.getTracks() ?? []) track.stop();
   }
 
-  /** Stop the camera; the last frame that was answered stays. */
+  /** Stop the camera; the last frame that was answered stays, or the picture before where there was none yet. */
   function halt() {
     asked++;
     if (!stream) return;
-    still.src = last.toDataURL("image/jpeg");
+    if (drawn === stream) put(last.toDataURL("image/jpeg"));
     still.hidden = false;
     video.hidden = true;
     stop(stream);
@@ -145,9 +168,19 @@ export function begin({ spec, samples, input, actions, predict }) {
   strip.append(...thumbnails);
 
   async function sample(index) {
+    const mine = ++asked;
+    let blob;
+    try {
+      const answer = await fetch(`golden/${encodeURIComponent(samples[index])}`);
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      blob = await answer.blob();
+    } catch (error) {
+      if (mine === asked) tell(t("noSample", { why: error.message || String(error) }));
+      return;
+    }
+    if (mine !== asked) return;
     chosen(thumbnails[index]);
-    const answer = await fetch(`golden/${encodeURIComponent(samples[index])}`);
-    await show(await answer.blob());
+    await show(blob);
   }
 
   function chosen(button) {

@@ -7,9 +7,12 @@ const LONGEST = 800; // ... or as many as these milliseconds allow
 
 let started;
 
-/** Load the WebAssembly, once. */
+/** Load the WebAssembly, once; after a failure, when asked again. */
 export function start() {
-  started ??= loadLiteRt(new URL("litert/", import.meta.url).href);
+  started ??= loadLiteRt(new URL("litert/", import.meta.url).href).catch((error) => {
+    started = undefined;
+    throw error;
+  });
   return started;
 }
 

@@ -5,9 +5,12 @@
 const WORDS = {
   en: {
     other: "العربية",
-    otherLabel: "Switch to Arabic",
+    otherLabel: "التبديل إلى العربية",
+    otherLanguage: "ar",
+    comma: ", ",
+    input: "Input",
     skip: "Skip to the answer",
-    taskBinary: "Yes or no",
+    taskBinary: "One of two classes",
     taskMulticlass: "One of {count} classes",
     taskMultilabel: "Any of {count} labels",
     taskRegression: "A number",
@@ -19,6 +22,7 @@ const WORDS = {
     again: "Try again",
     answer: "Answer",
     none: "none of the labels",
+    below: "< {value}",
     speed: "{p50} a run, 95 % within {p95}",
     typical: "training mean {mean}",
     picture: "Picture",
@@ -38,6 +42,8 @@ const WORDS = {
     previous: "Previous sample",
     next: "Next sample",
     noPicture: "This file is no picture that the browser can read.",
+    noSample: "This sample cannot be fetched: {why}",
+    noAnswer: "The model does not answer: {why}",
     noCamera: "The camera is not available: {why}",
     denied: "The camera is not allowed. Allow it in the settings of this site, then try again.",
     values: "Values",
@@ -56,15 +62,22 @@ const WORDS = {
     dynamic: "8-bit weights",
     int8: "8-bit, smallest and often fastest",
     int16x8: "16-bit values, 8-bit weights",
+    notOpened: "This variant cannot be used, the one before stays: {why}",
+    changed: "the file is not that of this export; open the page again",
     quality: "Quality",
     qualityOf: "{metric} {value}, {low} to {high} (95 %), on {rows} test rows",
+    accuracy: "accuracy",
+    balanced_accuracy: "balanced accuracy",
+    log_loss: "log loss",
+    rmse: "root mean squared error",
+    mae: "mean absolute error",
     notEvaluated: "not measured on test rows",
     file: "File",
     made: "Made",
     runtime: "Runtime",
     check: "Check",
     checkWaiting: "Known samples will be replayed here in a moment.",
-    checkRunning: "Replaying known samples …",
+    checkRunning: "Replaying known samples … {done} of {count}",
     checkPassed: "This phone answers as the computer did",
     checkFailed: "This phone does not answer as the computer did",
     checkError: "The check could not run: {why}",
@@ -78,6 +91,7 @@ const WORDS = {
     sending: "Sending to the computer …",
     sent: "Sent to the computer.",
     notSent: "Not sent, the computer does not answer.",
+    refused: "Not taken by the computer: {why}",
     device: "This phone",
     secure: "Secure connection",
     liveCamera: "Live camera",
@@ -95,34 +109,39 @@ const WORDS = {
     newer: "A newer export is there.",
     take: "Use it",
     private: "Pictures and values stay on this phone.",
+    shared: "The {count} samples are from the data: whoever opens this page gets them too.",
   },
   ar: {
     other: "English",
-    otherLabel: "التبديل إلى الإنجليزية",
+    otherLabel: "Switch to English",
+    otherLanguage: "en",
+    comma: "، ",
+    input: "المُدخل",
     skip: "انتقل إلى النتيجة",
-    taskBinary: "نعم أو لا",
+    taskBinary: "صنف واحد من اثنين",
     taskMulticlass: "صنف واحد من {count}",
-    taskMultilabel: "أي من {count} وسوم",
+    taskMultilabel: "وسم أو أكثر من أصل {count}",
     taskRegression: "عدد",
     kindImage: "من صورة",
     kindTable: "من صف قيم",
     starting: "جارٍ البدء",
-    startingLong: "جارٍ جلب المحرّك، نحو 9 ميغابايت، مرة واحدة",
+    startingLong: "جارٍ جلب المحرّك، نحو 9 ميغابايت، لمرة واحدة",
     failed: "تعذّر بدء الصفحة",
     again: "أعد المحاولة",
     answer: "النتيجة",
     none: "لا ينطبق أي وسم",
-    speed: "{p50} للتشغيل، 95٪ خلال {p95}",
-    typical: "متوسط التدريب {mean}",
+    below: "أقل من {value}",
+    speed: "{p50} لكل تشغيل، و95٪ منها خلال {p95}",
+    typical: "متوسط قيم التدريب {mean}",
     picture: "الصورة",
     camera: "الكاميرا",
     stop: "تجميد",
     turn: "تبديل",
     turnLabel: "التبديل بين الكاميرا الخلفية والأمامية",
     choose: "اختيار",
-    chooseLabel: "اختر صورة من هذا الهاتف",
+    chooseLabel: "اختيار صورة من هذا الهاتف",
     photo: "تصوير",
-    photoLabel: "التقط صورة",
+    photoLabel: "تصوير صورة جديدة",
     seen: "ما يراه النموذج",
     seenSize: "{width} × {height}",
     samples: "أمثلة",
@@ -131,6 +150,8 @@ const WORDS = {
     previous: "المثال السابق",
     next: "المثال التالي",
     noPicture: "هذا الملف ليس صورة يستطيع المتصفح قراءتها.",
+    noSample: "تعذّر جلب هذا المثال: {why}",
+    noAnswer: "لا يجيب النموذج: {why}",
     noCamera: "الكاميرا غير متاحة: {why}",
     denied: "الكاميرا غير مسموح بها. اسمح بها في إعدادات هذا الموقع ثم أعد المحاولة.",
     values: "القيم",
@@ -138,10 +159,10 @@ const WORDS = {
     otherChoice: "قيمة أخرى",
     between: "من {low} إلى {high} في التدريب",
     sliderOf: "{name}، شريط تمرير",
-    empty: "لا توجد قيمة، وكل صفوف التدريب كانت لها قيمة.",
-    outside: "خارج {low} إلى {high} حيث رأى النموذج بيانات: هذا تخمين.",
+    empty: "لا توجد قيمة هنا، وقد كان لكل صف في التدريب قيمة.",
+    outside: "خارج المدى من {low} إلى {high} الذي تدرّب عليه النموذج: النتيجة تخمين.",
     unseen: "لم تظهر في التدريب.",
-    unreadable: "لا يمكن قراءتها هنا، وتُعدّ غير معروفة.",
+    unreadable: "تتعذّر قراءة هذه القيمة، وتُعدّ غير معروفة.",
     model: "النموذج",
     variants: "النسخة",
     float32: "دقة كاملة",
@@ -149,15 +170,22 @@ const WORDS = {
     dynamic: "أوزان 8 بت",
     int8: "8 بت، الأصغر وغالبًا الأسرع",
     int16x8: "قيم 16 بت وأوزان 8 بت",
+    notOpened: "تعذّر استخدام هذه النسخة، وتبقى السابقة: {why}",
+    changed: "الملف ليس من هذا التصدير؛ افتح الصفحة من جديد",
     quality: "الجودة",
-    qualityOf: "{metric} {value}، من {low} إلى {high} (95٪)، على {rows} صف اختبار",
+    qualityOf: "{metric} {value}، بين {low} و{high} (95٪)، عدد صفوف الاختبار {rows}",
+    accuracy: "نسبة الصواب",
+    balanced_accuracy: "نسبة الصواب المتوازنة",
+    log_loss: "الخسارة اللوغاريتمية",
+    rmse: "جذر متوسط مربع الخطأ",
+    mae: "متوسط الخطأ المطلق",
     notEvaluated: "لم تُقَس على صفوف الاختبار",
     file: "الملف",
     made: "أُنشئ",
     runtime: "المحرّك",
     check: "الفحص",
-    checkWaiting: "ستُعاد هنا أمثلة معروفة بعد لحظات.",
-    checkRunning: "تُعاد أمثلة معروفة …",
+    checkWaiting: "سيُعاد تشغيل أمثلة معروفة هنا بعد لحظات.",
+    checkRunning: "جارٍ إعادة تشغيل أمثلة معروفة … {done} من {count}",
     checkPassed: "يجيب هذا الهاتف كما أجاب الحاسوب",
     checkFailed: "لا يجيب هذا الهاتف كما أجاب الحاسوب",
     checkError: "تعذّر إجراء الفحص: {why}",
@@ -169,25 +197,27 @@ const WORDS = {
     columnRaw: "أمثلة خام",
     columnTime: "الزمن",
     sending: "جارٍ الإرسال إلى الحاسوب …",
-    sent: "أُرسلت إلى الحاسوب.",
-    notSent: "لم تُرسل، الحاسوب لا يجيب.",
+    sent: "أُرسلت النتائج إلى الحاسوب.",
+    notSent: "لم تُرسل النتائج: الحاسوب لا يجيب.",
+    refused: "لم يقبل الحاسوب النتائج: {why}",
     device: "هذا الهاتف",
     secure: "اتصال آمن",
     liveCamera: "كاميرا مباشرة",
     offline: "بلا شبكة",
     yes: "نعم",
     no: "لا",
-    ready: "جاهز: تُفتح الصفحة بلا شبكة أيضًا",
-    preparing: "تُحفظ على هذا الهاتف …",
-    notKept: "لم تُحفظ: {why}",
-    insecureTable: "العمل بلا شبكة يحتاج إلى اتصال آمن. ثلاث طرق:",
-    insecure: "الكاميرا المباشرة والعمل بلا شبكة يحتاجان إلى اتصال آمن. الصور تعمل كما هي. ثلاث طرق:",
-    wayHttps: "على الحاسوب، بشهادة يثبّتها هذا الهاتف مرة واحدة",
-    wayAdb: "بكابل USB: يرى الهاتف الصفحة كأنها عليه",
-    wayExport: "ثم ضع المجلد phone على أي مضيف https",
+    ready: "جاهز: تعمل الصفحة بلا شبكة أيضًا",
+    preparing: "جارٍ حفظ الصفحة على هذا الهاتف …",
+    notKept: "لم تُحفظ الصفحة: {why}",
+    insecureTable: "يحتاج العمل بلا شبكة إلى اتصال آمن. ثلاث طرق:",
+    insecure: "تحتاج الكاميرا المباشرة والعمل بلا شبكة إلى اتصال آمن، أما الصور فتعمل من دونه. ثلاث طرق:",
+    wayHttps: "على الحاسوب، بشهادة تُثبَّت على هذا الهاتف مرة واحدة",
+    wayAdb: "بكابل USB: يرى الهاتف الصفحة كأنها على الهاتف نفسه",
+    wayExport: "ثم ضع المجلد phone على أي استضافة https",
     newer: "يوجد تصدير أحدث.",
     take: "استخدمه",
     private: "تبقى الصور والقيم على هذا الهاتف.",
+    shared: "الأمثلة هنا ({count}) من البيانات نفسها: يحصل عليها كل من يفتح هذه الصفحة.",
   },
 };
 
@@ -234,9 +264,10 @@ export function onLanguage(listener) {
   listener();
 }
 
-/** A phrase, with {name}s filled in. */
+/** A phrase, with {name}s filled in; in Arabic each keeps its own direction and does not disturb what is around it. */
 export function t(key, values = {}) {
-  return WORDS[language][key].replace(/\{(\w+)\}|\d/g, (found, name) => (name ? values[name] : whole(found)));
+  const put = language === "ar" ? (value) => `\u2068${value}\u2069` : (value) => value;
+  return WORDS[language][key].replace(/\{(\w+)\}|\d/g, (found, name) => (name ? put(values[name]) : whole(found)));
 }
 
 export const has = (key) => key in WORDS[language];
@@ -260,7 +291,10 @@ export function small(value) {
   return `\u2066${plain.format(value / 10 ** exponent)} × ${plain.format(10)}⁻${raised}\u2069`; // left to right, always
 }
 
+const SHORTEST = 0.01; // milliseconds: less would be written as 0.00
+
 export function milliseconds(value) {
+  if (value < SHORTEST) return t("below", { value: milliseconds(value === 0 ? 0.1 : SHORTEST) }); // 0: a step of the clock
   const digits = value < 1 ? 2 : value < 100 ? 1 : 0;
   const options = { style: "unit", unit: "millisecond", minimumFractionDigits: digits, maximumFractionDigits: digits };
   return formatter(options).format(value);
@@ -272,8 +306,10 @@ export function bytes(count) {
   return formatter({ style: "unit", unit, maximumFractionDigits: 1 }).format(value);
 }
 
-export const day = (moment) => new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(moment);
+// Gregorian, as a date field of the browser is: in Saudi Arabia it would be another calendar.
+const dates = (options) => new Intl.DateTimeFormat(locale, { dateStyle: "medium", calendar: "gregory", ...options });
+
+export const day = (moment) => dates({}).format(moment);
 
 /** The day that a date column's number means: days since 1970-01-01 (UTC). */
-export const dayNumber = (days) =>
-  new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" }).format(days * 86_400_000);
+export const dayNumber = (days) => dates({ timeZone: "UTC" }).format(days * 86_400_000);
