@@ -191,7 +191,8 @@ def bench(
     found, missing = benchmark.benchmark(folder, threads, progress)
     if store.exists(home, folder.name):
         with RunStore.open(home, folder.name) as run:
-            phones = [one for device in run.devices() for one in device["measurements"]]
+            now = {item["path"]: item["sha256"] for item in manifest(folder)[0]["artifacts"]}
+            phones = [one for device in run.devices(now) for one in device["measurements"]]
         found += [from_json(Measurement, one) for one in phones]
     return found, missing
 
