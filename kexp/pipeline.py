@@ -121,11 +121,8 @@ def runs(home: Path) -> list[dict[str, Any]]:
 def show(home: Path, name: str | None = None) -> dict[str, Any]:
     """The trials of a run, best first, and which is the best, as one JSON document."""
     name = name or store.latest(home)
-    folder, now = home / "exported" / name, None
-    if (folder / MANIFEST).is_file():
-        now = {item["path"]: item["sha256"] for item in manifest(folder)[0]["artifacts"]}
     with RunStore.open(home, name) as run:
-        return leaderboard.document(run, now)
+        return leaderboard.document(run, _present(home / "exported" / name))
 
 
 def evaluate(home: Path, name: str | None = None) -> dict[str, Any]:
@@ -191,8 +188,7 @@ def bench(
     found, missing = benchmark.benchmark(folder, threads, progress)
     if store.exists(home, folder.name):
         with RunStore.open(home, folder.name) as run:
-            now = {item["path"]: item["sha256"] for item in manifest(folder)[0]["artifacts"]}
-            phones = [one for device in run.devices(now) for one in device["measurements"]]
+            phones = [one for device in run.devices(_present(folder)) for one in device["measurements"]]
         found += [from_json(Measurement, one) for one in phones]
     return found, missing
 
@@ -239,6 +235,13 @@ def phone(
 def clean(home: Path, names: Sequence[str] = ()) -> int:
     """Remove weights and decoded pictures that nothing needs; the bytes freed."""
     return store.clean(home, names)
+
+
+def _present(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file that an export holds, by path; none where there is no export, or a damaged one."""
+    with contextlib.suppress(ExportError):
+        return {item["path"]: item["sha256"] for item in manifest(folder)[0]["artifacts"]}
+    return {}
 
 
 def _cores() -> int:
