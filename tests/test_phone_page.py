@@ -16,11 +16,11 @@ import small_models
 from chromium import Chromium, Served
 from PIL import Image, ImageDraw
 
+from kexp import formats
 from kexp.data.columns import encode_row
 from kexp.data.pictures import decode, fit
 from kexp.errors import ExportError
 from kexp.export import card, golden, graph
-from kexp.formats import FORMATS
 from kexp.phone.bundle import PAGE, RAW_LOSSY, bundle, worker
 from kexp.predict import run
 from kexp.records import Column, to_json
@@ -683,7 +683,7 @@ def test_jpegs_give_nearly_the_same_pixels(browser, tmp_path, subsampling):
 
 def allowed(format):
     """How far from Python's answers those on pictures that the browser decoded may be."""
-    return RAW_LOSSY["float" if FORMATS[format].exact else "quantised"]
+    return RAW_LOSSY["float" if formats.FORMATS[format].exact else "quantised"]
 
 
 def test_golden_jpegs_are_held_to_the_limit_of_jpegs(browser, tmp_path):
