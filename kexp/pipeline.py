@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kexp import benchmark, data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
+from kexp.benchmark import Progress
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, ExportError
 from kexp.export.card import MANIFEST, manifest
@@ -31,9 +32,6 @@ from kexp.store import RunStore
 if TYPE_CHECKING:
     from kexp.phone import Session, Way
     from kexp.release import Release
-
-
-Progress = Callable[[int, int, str], None]  # how many steps of how many are done, and what comes next
 
 
 class Initial(NamedTuple):
