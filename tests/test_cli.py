@@ -313,6 +313,17 @@ def text(thing, width=80):
     return stream.getvalue()
 
 
+def test_a_check_of_one_package_takes_no_column_from_the_others():
+    names = ["tflite_float32", "tflite_int8", "android"]
+    artifacts = [Artifact(format=name, path=f"model_{name}", bytes=1000, sha256="") for name in names]
+    checks = [Check(name=f"{name} gap", value=0.5, limit=1.0, ok=True) for name in names]
+    fine = Check(name="android golden answers", value=0.0, limit=0.02, ok=True)
+    assert "golden answers" not in text(screen.verdicts(artifacts, [*checks, fine], {}))
+    bad = Check(name="android golden answers", value=0.5, limit=0.02, ok=False, advice="Export again.")
+    shown = text(screen.verdicts(artifacts, [*checks, bad], {}))
+    assert "android golden answers" in shown and "Export again." in shown
+
+
 def trial(id, score=0.5, **options):
     return Trial(
         **{
