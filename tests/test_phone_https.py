@@ -438,9 +438,8 @@ def test_by_localhost_as_over_the_cable_a_browser_gives_all(tmp_path):
 def test_a_certificate_that_is_not_trusted_gives_no_offline_use_even_if_its_warning_is_passed_over(tmp_path):
     held = certificates.credentials(LAN, tmp_path / "ca")
     found = probed(tmp_path / "browser", host=LAN, context=held.context, anyway=True)
-    refused = found.pop("registered")
-    assert refused.startswith("SecurityError")
-    assert "SSL certificate error" in refused
+    # It ends "An SSL certificate error occurred ..." or, on a busy machine, "An unknown error occurred ...".
+    assert found.pop("registered").startswith("SecurityError: Failed to register a ServiceWorker")
     assert found == {"secure": True, "camera": True, "worker": True}
 
 
