@@ -209,7 +209,7 @@ class RunStore:
     def remember(self, experiment: Experiment, fingerprint: str) -> None:
         """Keep `experiment` and the `fingerprint` of its rows, both or neither."""
         rows = [("fingerprint", json.dumps(fingerprint)), ("experiment", json.dumps(to_json(experiment)))]
-        with self._transaction():
+        with self.at_once():
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     def check_same(self, experiment: Experiment, fingerprint: str) -> None:
@@ -281,7 +281,8 @@ class RunStore:
         return float(self._db.execute("SELECT COALESCE(MAX(seconds), 0) FROM events").fetchone()[0])
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def at_once(self) -> Iterator[None]:
+        """What is written to the journal meanwhile is written whole, or not at all where an exception passes."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -339,7 +340,7 @@ class RunStore:
             (f"device {entry['artifact']} {entry['device']}", json.dumps({**entry, "model": model}))
             for entry in entries
         ]
-        with self._transaction():
+        with self.at_once():
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
         return True
 

@@ -44,6 +44,10 @@ def trial(**options) -> Trial:
     return Trial(id=0, status="running", **{**defaults, **options})
 
 
+def run(trainer, trial, **options):
+    return trainer.run([trial], **options)[0]
+
+
 @pytest.mark.parametrize(
     ("task", "metric", "reached"),
     [
@@ -54,7 +58,7 @@ def trial(**options) -> Trial:
     ],
 )
 def test_it_learns(task, metric, reached):
-    done, fitted = Trainer(table(task), batch_size=16).run(trial())
+    done, fitted = run(Trainer(table(task), batch_size=16), trial())
     assert done.status == "completed", done.message
     assert done.metrics[metric] > reached
     assert done.parameters == sum(w.size for w in fitted.weights)
@@ -64,10 +68,10 @@ def test_it_learns(task, metric, reached):
 
 def test_the_same_seed_gives_the_same_network_whatever_was_trained_before():
     trainer = Trainer(table(), batch_size=16)
-    first, one = trainer.run(trial(epochs=3))
-    trainer.run(trial(epochs=2, seed=9, values={**VALUES, "units_0": 16}))
-    again, two = trainer.run(trial(epochs=3))
-    _, other = trainer.run(trial(epochs=3, seed=2))
+    first, one = run(trainer, trial(epochs=3))
+    run(trainer, trial(epochs=2, seed=9, values={**VALUES, "units_0": 16}))
+    again, two = run(trainer, trial(epochs=3))
+    _, other = run(trainer, trial(epochs=3, seed=2))
     assert first.metrics == again.metrics
     for a, b in zip(one.weights, two.weights, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -76,15 +80,15 @@ def test_the_same_seed_gives_the_same_network_whatever_was_trained_before():
 
 def test_it_goes_on_from_the_weights_of_its_parent():
     trainer = Trainer(table(), batch_size=16)
-    _, parent = trainer.run(trial(epochs=6))
-    _, child = trainer.run(trial(epochs=7), initial_epoch=6, weights=parent.weights)
-    _, fresh = trainer.run(trial(epochs=1))
+    _, parent = run(trainer, trial(epochs=6))
+    _, child = run(trainer, trial(epochs=7), initial_epoch=6, weights={0: parent.weights})
+    _, fresh = run(trainer, trial(epochs=1))
     assert [entry["epoch"] for entry in child.history] == [7.0]
     assert child.history[0]["loss"] < fresh.history[0]["loss"]
 
 
 def test_the_deadline_stops_it_with_what_it_has():
-    done, fitted = Trainer(table(), batch_size=16).run(trial(epochs=500), deadline=time.monotonic())
+    done, fitted = run(Trainer(table(), batch_size=16), trial(epochs=500), deadline=time.monotonic())
     assert done.status == "stopped"
     assert "1 epochs" in done.message
     assert fitted is not None
@@ -92,7 +96,7 @@ def test_the_deadline_stops_it_with_what_it_has():
 
 
 def test_divergence_fails_the_trial_and_says_where():
-    done, fitted = Trainer(table("regression"), batch_size=16).run(trial(values={**VALUES, "learning_rate": 1e30}))
+    done, fitted = run(Trainer(table("regression"), batch_size=16), trial(values={**VALUES, "learning_rate": 1e30}))
     assert done.status == "failed"
     assert fitted is None
     assert "diverged in epoch" in done.message
@@ -100,16 +104,17 @@ def test_divergence_fails_the_trial_and_says_where():
 
 
 def test_the_best_epoch_is_kept():
-    done, fitted = Trainer(table(rows=80), batch_size=16).run(trial(epochs=30, values={**VALUES, "learning_rate": 0.3}))
+    done, fitted = run(
+        Trainer(table(rows=80), batch_size=16), trial(epochs=30, values={**VALUES, "learning_rate": 0.3})
+    )
     best = max(entry["accuracy"] for entry in fitted.history)
     assert done.metrics["accuracy"] == best
 
 
 def test_every_epoch_is_reported():
     heard = []
-    Trainer(table(), batch_size=16).run(trial(epochs=4), on_epoch=lambda epoch, metrics: heard.append((epoch, metrics)))
-    assert [epoch for epoch, _ in heard] == [1, 2, 3, 4]
-    assert "accuracy" in heard[0][1]
+    run(Trainer(table(), batch_size=16), trial(epochs=4), on_epoch=heard.append)
+    assert heard == [1, 2, 3, 4]
 
 
 def pictures() -> Dataset:
@@ -125,8 +130,8 @@ def pictures() -> Dataset:
 
 
 def test_pictures_are_augmented_in_training_only():
-    done, _ = Trainer(pictures(), batch_size=16).run(
-        trial(factory="conv", values={"augmentation": "pose"}, epochs=6, seed=0)
+    done, _ = run(
+        Trainer(pictures(), batch_size=16), trial(factory="conv", values={"augmentation": "pose"}, epochs=6, seed=0)
     )
     assert done.metrics["accuracy"] > 0.95
 
@@ -134,9 +139,9 @@ def test_pictures_are_augmented_in_training_only():
 def test_pictures_give_the_same_network_under_the_same_seed_only():
     trainer = Trainer(pictures(), batch_size=16)
     values = {"augmentation": "flip", "stages": 1, "filters": 8}
-    _, one = trainer.run(trial(factory="conv", values=values, epochs=2))
-    _, two = trainer.run(trial(factory="conv", values=values, epochs=2))
-    _, other = trainer.run(trial(factory="conv", values=values, epochs=2, seed=2))
+    _, one = run(trainer, trial(factory="conv", values=values, epochs=2))
+    _, two = run(trainer, trial(factory="conv", values=values, epochs=2))
+    _, other = run(trainer, trial(factory="conv", values=values, epochs=2, seed=2))
     for a, b in zip(one.weights, two.weights, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
@@ -153,7 +158,7 @@ def test_rows_are_read_once_and_no_copy_is_kept_beside_the_samples():
 
     trainer = Trainer(Counted(**vars(pictures())), batch_size=16)
     for _ in range(2):
-        trainer.run(trial(factory="conv", values={"stages": 1, "filters": 8}, epochs=1))
+        run(trainer, trial(factory="conv", values={"stages": 1, "filters": 8}, epochs=1))
     assert len(taken) == 2
     assert [reference() for reference in taken] == [None, None]
     assert isinstance(trainer._samples["raw"][1].y, np.ndarray)
@@ -165,7 +170,7 @@ def test_two_encodings_of_a_table_are_kept_at_most(monkeypatch):
     for clip in (10.0, 5.0, 3.0):
         config = TableEncoder.get_config
         monkeypatch.setattr(TableEncoder, "get_config", lambda self, c=config, v=clip: {**c(self), "v": v})
-        done, _ = trainer.run(trial(epochs=1))
+        done, _ = run(trainer, trial(epochs=1))
         assert done.status == "completed", done.message
         seen.append(list(trainer._samples))
         monkeypatch.undo()

@@ -28,6 +28,7 @@ MARGIN = 1.15  # a training that is planned into a time must not just miss it
 class Budget:
     """What one search spends: passes over the training rows, batch size, and the shares of its stages."""
 
+    rows: int  # to train on
     epochs: int
     batch_size: int
     explore_share: float
@@ -43,6 +44,7 @@ def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
     epochs = min(max(round(EXPLORE_SAMPLES[spec.kind] / max(rows, 1)), low), high)
     batch = min(max(1 << max(0, round(rows / 100) - 1).bit_length(), 32), 128)
     return Budget(
+        rows=rows,
         epochs=experiment.epochs or epochs,
         batch_size=min(experiment.batch_size or batch, rows),
         explore_share=EXPLORE_SHARE[spec.kind],

@@ -1,8 +1,9 @@
 """The search: ask an oracle, run on workers, tell the oracle; then run the leading candidates again and choose.
 
 The same seed gives the same search on one worker or many: trial k is asked only after the trials up to k - window
-were told, in the order in which they were asked, whenever they may have finished. A killed search goes on by walking
-the same way again, with what the journal holds in the place of training.
+were told, in the order in which they were asked, whenever they may have finished. Candidates that can train together
+are asked in blocks, block b after block b - 2 was told. A killed search goes on by walking the same way again, with
+what the journal holds in the place of training.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from kexp.search.budget import Budget, Confirmation, confirmation
 from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
 from kexp.search.oracles import ORACLES, Proposal
+from kexp.search.together import Start, jobs
 from kexp.search.worker import Job
 from kexp.search.workers import AbstractWorkers, Outcome
 from kexp.store import RunStore
+from kexp.train import kind_of
+from kexp.train.stack import Kind
 
 SLOW = 3.0  # times the first trial's seconds, after which an explored one is stopped in a search with a time limit
 AHEAD = 1  # jobs that wait at the workers, so that none is idle while the next candidate is asked for and built
@@ -65,8 +69,12 @@ class Search:
         self._explore_until = begun + budget.explore_share * seconds
         self._known = {trial.id: trial for trial in store.trials()}
         self._asked = {e.trial.id: Proposal(**e.proposal) for e in store.events() if e.kind == "ask" and e.proposal}
-        self._pending: deque[Job] = deque()  # asked, waiting for a worker
-        self._running: dict[int, Trial] = {}
+        self._block, self._window = self._blocks()
+        self._kinds: dict[int, Kind | None] = {}  # of the networks that were built
+        self._starts: list[Start] = []  # asked, not yet made jobs
+        self._pending: deque[Job] = deque()  # waiting for a worker
+        self._jobs: list[Job] = []  # at the workers
+        self._running: dict[int, Trial] = {}  # the trials of these
         self._planned: int | None = None
         self._journal = [trial.id for trial in self._known.values() if trial.stage == "explore"]
         self._order: list[int] = []  # ids of the explored, as asked
@@ -91,7 +99,10 @@ class Search:
         self._planned = self.experiment.trials
         while True:
             # As many asks as may be, then one tell: trial k is asked when exactly those up to k - window are told.
-            if self._ask_one() or self._tell_one():
+            if self._ask_one():
+                continue
+            self._make_jobs()
+            if self._tell_one():
                 continue
             if len(self._told) == len(self._order):
                 break  # nothing is left to ask for
@@ -102,10 +113,13 @@ class Search:
                 break
             self._wait()
         self._pending.clear()
+        self._starts.clear()
         return [self._known[id] for id in self._order if self._known[id].status != "running"]
 
     def _ask_one(self) -> bool:
         """Ask for one candidate, if budget, window and oracle allow."""
+        if len(self._order) % self._block == 0:
+            self._make_jobs()  # of the block that is whole
         if self._idle or not self._may_ask(len(self._order), len(self._told), len(self._journal)):
             return False
         k = len(self._order)
@@ -133,24 +147,26 @@ class Search:
 
     def _may_ask(self, asked: int, told: int, journal: int) -> bool:
         """Whether budget, window and workers want one more proposal; `journal` were asked in an earlier call."""
-        row, limits = ORACLES[self.experiment.oracle], self.experiment
+        limits = self.experiment
         if self._oracle.exhausted or (limits.trials is not None and asked >= limits.trials):
             return False
-        window = limits.window or row.window or math.inf
-        if asked - told >= window:
+        within = asked % self._block
+        if asked - within - told > self._window - self._block:
             return False
         if asked < journal:
             return True  # walk the same way again
         if asked and time.monotonic() >= self._explore_until:
             return False
+        if within or ORACLES[limits.oracle].learns:
+            return True
         # Asking ahead gains nothing where the answer does not depend on what is told.
-        return row.learns or len(self._pending) + len(self._running) < self.workers.size + AHEAD
+        return len(self._pending) + len(self._jobs) < self.workers.size + AHEAD
 
     def _propose(self, id: int, proposal: Proposal) -> None:
         """Journal a proposal and start it, unless it, or its equal, ran already."""
         hp = HyperParameters(proposal.values, self.experiment.space)
-        models.build(self.spec, self.factory, hp)  # what its build reads is what it is
-        models.forget()
+        self._kinds[id] = kind_of(self.spec, models.build(self.spec, self.factory, hp))
+        models.forget()  # what its build reads is what it is
         epochs = proposal.epochs or self.budget.epochs
         values = dict(hp.read)
         parent = None if proposal.parent is None else source(self._known[proposal.parent])
@@ -182,7 +198,9 @@ class Search:
         copied = dataclasses.replace(
             self._known[trial.same_as], id=id, same_as=trial.same_as, seconds=0.0, message=message
         )
-        return self._finished(copied)
+        self._record(copied)
+        self._say("finished", copied.message, trial=copied)
+        return copied
 
     # confirm
 
@@ -211,6 +229,7 @@ class Search:
         self._say("notice", text + (f", {chosen.longer} times longer" if chosen.longer > 1 else ""))
         for leader, seed in wanted:
             self._confirm_one(leader, seed, leader.epochs * chosen.longer)
+        self._make_jobs()
         self._submit()
         while self._running and self._may_go_on():
             self._wait()
@@ -225,9 +244,11 @@ class Search:
 
     def _confirm_one(self, leader: Trial, seed: int, epochs: int) -> None:
         """Start the trial that repeats `leader` under `seed`, unless it is over."""
+        kind = self._kinds[leader.id]
         for trial in self._known.values():
             if (trial.stage, trial.parent, trial.seed, trial.epochs) == ("confirm", leader.id, seed, epochs):
                 if trial.status == "running":
+                    self._kinds[trial.id] = kind
                     self._start(trial)
                 return
         trial = Trial(
@@ -235,39 +256,58 @@ class Search:
             parent=leader.id, seed=seed, epochs=epochs,
         )  # fmt: skip
         self.store.record_ask(trial)
-        self._known[trial.id] = trial
+        self._known[trial.id], self._kinds[trial.id] = trial, kind
         self._start(trial)
 
     # workers
 
+    def _blocks(self) -> tuple[int, float]:
+        """How many candidates are asked at once, and how far ahead of what was told."""
+        row, default = ORACLES[self.experiment.oracle], HyperParameters({}, self.experiment.space)
+        alone = kind_of(self.spec, models.build(self.spec, self.factory, default)) is None
+        models.forget()
+        window = self.experiment.window or row.window or math.inf
+        if alone:
+            return 1, window
+        if not self.experiment.window:
+            window = max(window, 2 * row.block)
+        return int(max(1, min(row.block, window // 2))), window
+
     def _start(self, trial: Trial, *, initial_epoch: int = 0, parent: int | None = None) -> None:
         if parent is not None and not self.store.weights(parent).exists():
             parent, initial_epoch = None, 0  # they were cleaned away: it starts anew
-        self._pending.append(Job(trial, initial_epoch, parent))
+        self._starts.append(Start(trial, self._kinds.get(trial.id), initial_epoch, parent))
+
+    def _make_jobs(self) -> None:
+        """Everything that was started becomes jobs."""
+        self._pending.extend(jobs(self._starts, self.budget.rows))
+        self._starts.clear()
 
     def _submit(self) -> None:
         """Give the workers what they can take: what is not given can still be dropped when the time is up."""
-        while self._pending and len(self._running) < self.workers.size + self._ahead(self._pending[0]):
+        while self._pending and len(self._jobs) < self.workers.size + self._ahead(self._pending[0]):
             job = self._pending.popleft()
             job = job._replace(end=self._latest(job), seconds=self._most_seconds(job))
-            self._running[job.trial.id] = job.trial
+            self._jobs.append(job)
+            self._running |= {trial.id: trial for trial in job.trials}
             self.workers.submit(job)
-            self._say("started", trial=job.trial)
+            for trial in job.trials:
+                self._say("started", trial=trial)
 
     def _ahead(self, job: Job) -> int:
         """How many jobs may wait at the workers: none that would begin when exploring is nearly over.
 
         Such a one cannot be taken back, and would take the time of the leading candidates (trashnet: 2 of 10 minutes).
         """
-        if self.experiment.seconds is None or job.trial.stage != "explore":
+        if self.experiment.seconds is None or _stage(job) != "explore":
             return AHEAD
         done = [self._cost(t) for t in self._known.values() if t.stage == "explore" and t.status == "completed"]
-        typical = sorted(done)[len(done) // 2] if done else 0.0
+        typical = len(job.trials) * sorted(done)[len(done) // 2] if done else 0.0
         return AHEAD if time.monotonic() + typical < self._explore_until else 0
 
     def _latest(self, job: Job) -> float:
         """When a trial ends at the latest. Before anything has finished, whatever it is has the whole time."""
-        if self.experiment.seconds is None or job.trial.stage != "explore" or not self._anything_finished():
+        if self.experiment.seconds is None or _stage(job) != "explore" or not self._anything_finished():
             return self._end
         return min(self._end, self._explore_until + GRACE * self.experiment.seconds)
 
@@ -277,25 +317,32 @@ class Search:
         Without a time limit nothing depends on measured time.
         """
         first = next((t for t in self._known.values() if t.stage == "explore" and t.status == "completed"), None)
-        if self.experiment.seconds is None or first is None or job.trial.stage != "explore":
+        if self.experiment.seconds is None or first is None or _stage(job) != "explore":
             return math.inf
-        return SLOW * self._cost(first) / first.epochs * (job.trial.epochs - job.initial_epoch)
+        epochs = sum(trial.epochs - job.initial_epoch for trial in job.trials)
+        return SLOW * self._cost(first) / first.epochs * epochs
 
     def _wait(self) -> None:
         """Take in what the workers did in the next moment."""
-        for outcome in self.workers.poll(POLL_SECONDS):
-            if outcome.epoch is None:
-                self._running.pop(outcome.trial.id, None)
-                self._finished(outcome.trial)
-            else:
+        outcomes = self.workers.poll(POLL_SECONDS)
+        over = [outcome.trial for outcome in outcomes if outcome.epoch is None]
+        for trial in over:
+            self._running.pop(trial.id, None)
+        self._jobs = [job for job in self._jobs if any(trial.id in self._running for trial in job.trials)]
+        if over:
+            with self.store.at_once():  # a group is in the journal whole, or trains again
+                over = [self._record(trial) for trial in over]
+        for trial in over:
+            self._say("finished", trial.message, trial=trial)
+        for outcome in outcomes:
+            if outcome.epoch is not None:
                 self._say("epoch", _epoch_text(outcome), trial=outcome.trial)
 
-    def _finished(self, trial: Trial) -> Trial:
+    def _record(self, trial: Trial) -> Trial:
         if trial.score is not None and not math.isfinite(trial.score):
             trial = dataclasses.replace(trial, status="failed", score=None, message="its score is not a number")
         self.store.record_tell(trial)
         self._known[trial.id] = trial
-        self._say("finished", trial.message, trial=trial)
         return trial
 
     def _may_go_on(self) -> bool:
@@ -327,6 +374,10 @@ class Search:
                 seconds_left=left,
             )
         )
+
+
+def _stage(job: Job) -> str:
+    return job.trials[0].stage
 
 
 def _epoch_text(outcome: Outcome) -> str:

@@ -23,7 +23,7 @@ class OracleRow(NamedTuple):
     """How an oracle is made; whether what it asks depends on what it was told; one line for people.
 
     `window` is how far it may be asked ahead of what it was told, so that workers have work; None: no limit, it
-    waits by itself where it must.
+    waits by itself where it must. Networks that can train together are asked for `block` at a time.
 
     `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: all),
     trained for `epochs`, the better the higher ("max") or lower ("min") their score.
@@ -34,6 +34,7 @@ class OracleRow(NamedTuple):
     learns: bool
     doc: str
     window: int | None = None
+    block: int = 64
 
 
 class GridOracle(AbstractOracle):
@@ -116,8 +117,10 @@ def _hyperband(
 
 ORACLES: dict[str, OracleRow] = {
     "random": OracleRow(_random, learns=False, doc="candidates drawn evenly from the space"),
-    "bayesian": OracleRow(_bayesian, learns=True, doc="a Gaussian process over what was scored so far", window=16),
-    "evolution": OracleRow(_evolution, learns=True, doc="small changes to the best so far", window=6),
+    "bayesian": OracleRow(
+        _bayesian, learns=True, doc="a Gaussian process over what was scored so far", window=16, block=8
+    ),
+    "evolution": OracleRow(_evolution, learns=True, doc="small changes to the best so far", window=6, block=8),
     "hyperband": OracleRow(_hyperband, learns=True, doc="many short trainings, the best third goes on"),
     "grid": OracleRow(_grid, learns=False, doc="every combination, for small spaces"),
 }

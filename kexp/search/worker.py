@@ -1,4 +1,4 @@
-"""A worker process: takes trials from the driver, trains them on its one thread, sends back what came out.
+"""A worker process: takes jobs from the driver, trains their trials on its one thread, sends back what came out.
 
 The driver starts `main` with the inherited end of a socket pair (not with `python -m`: what is pickled must name this
 module). It holds no state that a search needs, so the driver can kill it at any moment. It ends when the driver does.
@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -33,23 +34,22 @@ class Setup:
 
 
 class Job(NamedTuple):
-    """A trial to train: for `seconds` at most from when it begins, and not beyond `end`.
+    """Trials to train together, of one seed: for `seconds` at most from when they begin, and not beyond `end`.
 
-    `initial_epoch` and the weights of trial `parent` are where it continues.
+    Each continues from `initial_epoch` with the weights of the trial that `parents` names for its id.
     """
 
-    trial: Trial
+    trials: tuple[Trial, ...]
     initial_epoch: int = 0
-    parent: int | None = None
+    parents: Mapping[int, int] = {}
     end: float = math.inf  # of time.monotonic, which all processes of a machine share
     seconds: float = math.inf
 
 
 class Report(NamedTuple):
-    """What a worker says. epoch: still at work; done: the trial is finished; bug, error: the search must stop."""
+    """What a worker says of its job. epoch: still at work; done: its trials; bug, error: the search must stop."""
 
     kind: str
-    trial: int
     payload: Any = None
 
 
@@ -62,27 +62,26 @@ def serve(connection: Connection) -> None:
     setup: Setup = connection.recv()
     store = RunStore.open(Path(setup.home), setup.run)
     trainer = Trainer(Dataset.open(store.data), batch_size=setup.batch_size, objective=setup.objective)
-    connection.send(Report("ready", -1))
+    connection.send(Report("ready"))
     while (job := connection.recv()) is not None:
-        trial = job.trial
         try:
-            weights = None if job.parent is None else store.load_weights(job.parent)
-            done, fitted = trainer.run(
-                trial,
+            finished = trainer.run(
+                job.trials,
                 initial_epoch=job.initial_epoch,
-                weights=weights,
+                weights={t.id: store.load_weights(job.parents[t.id]) for t in job.trials if t.id in job.parents},
                 deadline=min(job.end, time.monotonic() + job.seconds),
-                on_epoch=lambda epoch, metrics, id=trial.id: connection.send(Report("epoch", id, epoch)),  # type: ignore[misc]
+                on_epoch=lambda epoch: connection.send(Report("epoch", epoch)),
             )
-            if fitted is not None:
-                store.save_weights(trial.id, fitted.weights)
-            connection.send(Report("done", trial.id, done))
+            for trial, fitted in finished:
+                if fitted is not None:
+                    store.save_weights(trial.id, fitted.weights)
+            connection.send(Report("done", [trial for trial, _ in finished]))
         except KexpError as error:
-            connection.send(Report("error", trial.id, error))
+            connection.send(Report("error", error))
         except BrokenPipeError:
             return  # the driver is gone
         except Exception:  # noqa: BLE001 - a bug: its traceback goes to the driver, which stops the search with it
-            connection.send(Report("bug", trial.id, traceback.format_exc()))
+            connection.send(Report("bug", traceback.format_exc()))
 
 
 def _die_with(parent: int) -> None:

@@ -1,7 +1,7 @@
 """Where trials run: WORKERS. Stateless workers under one driver; a crashed or hung one is replaced.
 
-A trial whose worker died is tried once more, then failed with the reason. A bug (any exception that is not a matter
-of resources) stops the search with the worker's traceback.
+What a worker that died was at is tried once more, each trial alone, then failed with the reason. A bug (any exception
+that is not a matter of resources) stops the search with the worker's traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kexp.errors import SearchError
 from kexp.records import Trial
 from kexp.search.worker import Job, Report, Setup
 
-RECYCLE = 60  # trials after which a worker is replaced: TensorFlow gives little memory back
+RECYCLE = 60  # jobs after which a worker is replaced: TensorFlow gives little memory back
 SILENCE_SECONDS = 1800.0  # without a word (a word comes every epoch) a worker counts as hung
 TRIES = 2
 ONE_THREAD = {  # one trial per core beats two threads per trial; read before TensorFlow is imported
@@ -80,12 +80,12 @@ class _Process:
         self.connection.send(setup)
         self.job: Job | None = None
         self.heard = time.monotonic()
-        self.trials = 0
+        self.jobs = 0
         self.ready = False  # it has loaded TensorFlow and the data
 
     def start(self, job: Job) -> None:
         self.job, self.heard = job, time.monotonic()
-        self.trials += 1
+        self.jobs += 1
         self.connection.send(job)
 
     def kill(self) -> None:
@@ -151,21 +151,21 @@ class Processes(AbstractWorkers):
     def _heard(self, worker: _Process, report: Report) -> list[Outcome]:
         worker.heard = time.monotonic()
         if report.kind == "epoch" and worker.job is not None:
-            return [Outcome(worker.job.trial, report.payload)]
+            return [Outcome(trial, report.payload) for trial in worker.job.trials]
         if report.kind == "ready":
             worker.ready, self._starts = True, 0
         # What stops the search is raised by the next poll: what others finished in this one is taken in first.
         if report.kind == "error":
             self._fatal = report.payload
         if report.kind == "bug":
-            text = f"trial {report.trial} hit a bug; what had finished is kept.\n\n{report.payload}"
+            text = f"{_named(worker.job)} hit a bug; what had finished is kept.\n\n{report.payload}"
             self._fatal = RuntimeError(text)
         if report.kind != "done":
             return []
         worker.job = None
-        if worker.trials >= RECYCLE:
+        if worker.jobs >= RECYCLE:
             self._replace(worker, "")
-        return [Outcome(report.payload)]
+        return [Outcome(trial) for trial in report.payload]
 
     def _how_it_ended(self, worker: _Process) -> str:
         try:
@@ -186,12 +186,18 @@ class Processes(AbstractWorkers):
         self._pool[self._pool.index(worker)] = _Process(self._setup, self._log)
         if job is None:
             return
-        self._tries[job.trial.id] += 1
-        if self._tries[job.trial.id] < TRIES:
-            self._queue.appendleft(job)
-        else:
-            failed = dataclasses.replace(job.trial, status="failed", message=f"{reason} (tried {TRIES} times)")
-            self._lost.append(Outcome(failed))
+        for trial in reversed(job.trials):
+            self._tries[trial.id] += 1
+            if self._tries[trial.id] < TRIES:
+                self._queue.appendleft(job._replace(trials=(trial,)))
+            else:
+                failed = dataclasses.replace(trial, status="failed", message=f"{reason} (tried {TRIES} times)")
+                self._lost.append(Outcome(failed))
+
+
+def _named(job: Job | None) -> str:
+    ids = [] if job is None else [str(trial.id) for trial in job.trials]
+    return f"trial{'s' if len(ids) > 1 else ''} {', '.join(ids)}"
 
 
 WORKERS: dict[str, Callable[[Setup, int, Path], AbstractWorkers]] = {"processes": Processes}

@@ -1,4 +1,4 @@
-"""Training: one candidate from its values to its metrics and weights, on data that stay loaded."""
+"""Training: candidates from their values to their metrics and weights, on data that stay loaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import gc
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,67 +18,113 @@ from kexp import models
 from kexp.data.dataset import Dataset
 from kexp.errors import FailedTrial
 from kexp.metrics import objective
-from kexp.records import Trial
+from kexp.records import DatasetSpec, Trial
 from kexp.train.epoch import Fit, Samples, fit, samples
+from kexp.train.population import Member, Population
+from kexp.train.stack import Kind, layout, products
 
+Weights = list[NDArray[Any]]
+OnEpoch = Callable[[int], None]  # told the number of every epoch that ended, from 1
 ENCODINGS = 2  # of a table, kept in memory: piecewise and standard
 
 
+def kind_of(spec: DatasetSpec, network: models.Network) -> Kind | None:
+    """What `network` is to those that may train together with it; None where it trains alone."""
+    made = layout(network.core) if network.logits else None
+    return None if made is None else Kind(_features(spec, network), made)
+
+
 class Trainer:
-    """Trains candidates on one data set, one after the other; samples and features are kept between them."""
+    """Trains candidates on one data set; samples, features and graphs are kept between them."""
 
     def __init__(self, dataset: Dataset, *, batch_size: int, objective: str = "") -> None:
         self.spec = dataset.spec
         self._dataset = dataset
         self._batch_size = batch_size
         self._objective = objective
+        self._population = Population(dataset.spec)
         gc.collect()
         gc.freeze()  # the collection after every trial need not search the libraries: a quarter of a second
         self._samples: dict[str, tuple[Samples, Samples]] = {}  # by the front end's configuration
 
     def run(
         self,
-        trial: Trial,
+        trials: Sequence[Trial],
         *,
         initial_epoch: int = 0,
-        weights: list[NDArray[Any]] | None = None,
+        weights: Mapping[int, Weights] | None = None,
         deadline: float = math.inf,
-        on_epoch: Callable[[int, dict[str, float]], None] | None = None,
-    ) -> tuple[Trial, Fit | None]:
-        """The finished trial, and what training left; None where the trial failed, the reason in its message.
+        on_epoch: OnEpoch | None = None,
+    ) -> list[tuple[Trial, Fit | None]]:
+        """The finished trials, and what training left; None where one failed, the reason in its message.
 
-        `weights` are those of the parent that the trial continues from `initial_epoch`.
+        They share seed and epochs; those of one kind share a graph, and its seconds, by their arithmetic. `weights`
+        are those of the parent that a trial (by its id) continues from `initial_epoch`.
         """
-        start = time.monotonic()
-        keras.backend.clear_session(free_memory=False)  # the collection below has done that
-        keras.utils.set_random_seed(trial.seed)
-        fitted: Fit | None = None
-        message, parameters = "", None
-        try:
+        keras.backend.clear_session(free_memory=False)  # the collection below does that
+        groups: dict[object, list[tuple[Trial, models.Network, Kind | None]]] = {}
+        for trial in trials:
+            keras.utils.set_random_seed(trial.seed)
             network = models.build(self.spec, trial.factory, models.replay(trial.values))
-            parameters = int(network.core.count_params())
-            if weights is not None:
-                network.core.set_weights(weights)
+            if weights and trial.id in weights:
+                network.core.set_weights(weights[trial.id])
+            kind = kind_of(self.spec, network)
+            groups.setdefault(trial.id if kind is None else kind.key, []).append((trial, network, kind))
+        done = {}
+        for group in groups.values():
+            for trial, fitted in self._fit(group, initial_epoch, deadline, on_epoch):
+                done[trial.id] = (trial, fitted)
+        del groups, group, network
+        gc.collect()
+        return [done[trial.id] for trial in trials]
+
+    def _fit(
+        self,
+        group: list[tuple[Trial, models.Network, Kind | None]],
+        initial_epoch: int,
+        deadline: float,
+        on_epoch: OnEpoch | None,
+    ) -> list[tuple[Trial, Fit | None]]:
+        """Train those of one kind together, or one that has no kind."""
+        start = time.monotonic()
+        first, network, _ = group[0]
+        members = [Member(network, kind.layout) for _, network, kind in group if kind is not None]
+        fits: list[Fit | str]
+        try:
+            options: dict[str, Any] = {
+                "epochs": first.epochs, "initial_epoch": initial_epoch, "batch_size": self._batch_size,
+                "seed": first.seed, "objective": self._objective, "deadline": deadline, "on_epoch": on_epoch,
+            }  # fmt: skip
             train, validation = self._ready(network)
-            fitted = fit(
-                self.spec, network, train, validation,
-                epochs=trial.epochs, initial_epoch=initial_epoch, batch_size=self._batch_size, seed=trial.seed,
-                objective=self._objective, deadline=deadline, on_epoch=on_epoch,
-            )  # fmt: skip
+            if members:
+                fits = self._population.fit(members, train, validation, **options)
+            else:
+                fits = [fit(self.spec, network, train, validation, **options)]
         except FailedTrial as error:
-            message = str(error)
+            fits = [str(error)]
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            message = f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        finally:
-            network = None  # type: ignore[assignment]
-            gc.collect()
-        done = dataclasses.replace(trial, seconds=round(time.monotonic() - start, 3), parameters=parameters)
-        if fitted is None:
-            return dataclasses.replace(done, status="failed", message=message), None
+            if len(group) > 1:  # there may be room for each
+                return [done for one in group for done in self._fit([one], initial_epoch, deadline, on_epoch)]
+            fits = [f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}"]
+        seconds = time.monotonic() - start
+        work = [products(kind.layout.widths) if kind else 1 for _, _, kind in group]
+        shares = [seconds * one / sum(work) for one in work]
+        return [
+            self._finished(trial, network, fitted, share)
+            for (trial, network, _), fitted, share in zip(group, fits, shares, strict=True)
+        ]
+
+    def _finished(
+        self, trial: Trial, network: models.Network, fitted: Fit | str, seconds: float
+    ) -> tuple[Trial, Fit | None]:
+        parameters = int(network.core.count_params())
+        done = dataclasses.replace(trial, seconds=round(seconds, 3), parameters=parameters)
+        if isinstance(fitted, str):
+            return dataclasses.replace(done, status="failed", message=fitted), None
         name, _ = objective(self.spec.task, self._objective)
-        status = "stopped" if fitted.stopped else "completed"
         text = f"stopped by the time limit after {len(fitted.history)} epochs" if fitted.stopped else ""
         metrics = {key: float(value) for key, value in fitted.metrics.items()}
+        status = "stopped" if fitted.stopped else "completed"
         done = dataclasses.replace(done, status=status, metrics=metrics, score=metrics[name], message=text)  # type: ignore[arg-type]
         return done, fitted
 
@@ -87,13 +133,17 @@ class Trainer:
 
         The rows are read from the data set again for another front end, so that memory holds them once.
         """
-        frontend = network.frontend
-        same = "raw"
-        if frontend is not None and self.spec.kind != "image":
-            same = json.dumps(frontend.layers[-1].get_config(), sort_keys=True, default=str)
+        same = _features(self.spec, network)
         if same not in self._samples:
             while len(self._samples) >= ENCODINGS:
                 del self._samples[next(iter(self._samples))]
             train = samples(self.spec, network, *self._dataset.take("train"))
             self._samples[same] = (train, samples(self.spec, network, *self._dataset.take("validation")))
         return self._samples[same]
+
+
+def _features(spec: DatasetSpec, network: models.Network) -> str:
+    """What the rows of a table become before they are trained on: the front end's configuration."""
+    if network.frontend is None or spec.kind == "image":
+        return "raw"
+    return json.dumps(network.frontend.layers[-1].get_config(), sort_keys=True, default=str)

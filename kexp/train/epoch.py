@@ -77,7 +77,7 @@ def fit(
     objective: str = "",
     patience: int | None = None,
     deadline: float = math.inf,
-    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> Fit:
     """Train `network.core` from epoch `initial_epoch` to `epochs`; the best epoch's weights are kept.
 
@@ -93,21 +93,20 @@ def fit(
     optimizer.build(network.core.trainable_variables)
     run = _epoch_graph(spec, network, train, optimizer, batch=batch, steps=steps, total=total)
     forward = _forward_graph(spec, network)
-    patience = patience or max(8, (epochs - initial_epoch) // 3)
+    patience = patience or patience_of(epochs - initial_epoch)
     best: Fit | None = None
     history: list[dict[str, float]] = []
     for epoch in range(initial_epoch, epochs):
-        order = np.random.default_rng((seed, epoch)).permutation(n)[: steps * batch].reshape(steps, batch)
-        loss = float(run(tf.constant(order, tf.int32), tf.constant(steps * (epoch - initial_epoch), tf.float32)))
+        order = tf.constant(permutation(seed, epoch, n, steps, batch))
+        loss = float(run(order, tf.constant(steps * (epoch - initial_epoch), tf.float32)))
         if not math.isfinite(loss):
-            rate = network.learning_rate
-            raise FailedTrial(f"diverged in epoch {epoch + 1}: the loss is {loss} (learning_rate = {rate:.3g})")
+            raise FailedTrial(diverged(epoch, loss, network.learning_rate))
         now = metrics(spec.task, validation.y, answers(spec, forward, validation))
         history.append({"epoch": float(epoch + 1), "loss": loss, **now})
         if best is None or rank(spec.task, objective, now) > rank(spec.task, objective, best.metrics):
             best = Fit(metrics=now, weights=network.core.get_weights(), epochs=epoch + 1)
         if on_epoch is not None:
-            on_epoch(epoch + 1, now)
+            on_epoch(epoch + 1)
         if epoch + 1 - best.epochs >= patience:
             break
         if time.monotonic() > deadline and epoch + 1 < epochs:
@@ -127,7 +126,30 @@ def answers(spec: DatasetSpec, forward: Callable[[tf.Tensor], tf.Tensor], part: 
     return np.concatenate(chunks)
 
 
-def _prepare(spec: DatasetSpec, network: Network, features: tf.Tensor) -> tf.Tensor:
+def patience_of(epochs: int) -> int:
+    """Epochs without a better score after which a training of so many ends."""
+    return max(8, epochs // 3)
+
+
+def permutation(seed: int, epoch: int, n: int, steps: int, batch: int) -> NDArray[np.int32]:
+    """Which of `n` rows each step takes, (steps, batch): the same for all networks under one seed."""
+    order = np.random.default_rng((seed, epoch)).permutation(n)[: steps * batch]
+    return order.reshape(steps, batch).astype(np.int32)
+
+
+def diverged(epoch: int, loss: float, rate: float) -> str:
+    """What is said of a network whose mean loss in `epoch` (from 0) is no number."""
+    return f"diverged in epoch {epoch + 1}: the loss is {loss} (learning_rate = {rate:.3g})"
+
+
+def cycle(step: tf.Tensor, total: float | tf.Tensor) -> tf.Tensor:
+    """Share of the peak learning rate at `step` of `total`: a straight rise, then a cosine."""
+    warm = tf.maximum(1.0, WARM_UP * total)
+    falling = 0.5 * (1.0 + tf.cos(np.pi * (step - warm) / tf.maximum(1.0, total - warm)))
+    return tf.minimum(tf.where(step < warm, (step + 1.0) / warm, FLOOR + (1.0 - FLOOR) * falling), 1.0)
+
+
+def prepare(spec: DatasetSpec, network: Network, features: tf.Tensor) -> tf.Tensor:
     """What the core eats: pictures pass the front end here, batch by batch."""
     if spec.kind == "image":
         features = tf.cast(features, tf.float32)
@@ -146,27 +168,24 @@ def _epoch_graph(
     total: int,
 ) -> Callable[..., tf.Tensor]:
     """The graph of one epoch: (order (steps, batch), first step) -> mean loss."""
-    core, loss_of = network.core, _loss(spec, network.logits)
-    peak, warm = network.learning_rate, max(1.0, WARM_UP * total)
+    core, loss_of, peak = network.core, losses(spec, logits=network.logits), network.learning_rate
 
     @tf.function  # type: ignore[untyped-decorator]
     def run(order: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-        losses = tf.constant(0.0)
+        summed = tf.constant(0.0)
         for i in tf.range(steps):
             step = first + tf.cast(i, tf.float32)
-            falling = 0.5 * (1.0 + tf.cos(np.pi * (step - warm) / max(1.0, total - warm)))
-            share = tf.where(step < warm, (step + 1.0) / warm, FLOOR + (1.0 - FLOOR) * falling)
-            optimizer.learning_rate.assign(peak * tf.minimum(share, 1.0))
+            optimizer.learning_rate.assign(peak * cycle(step, float(total)))
             rows = order[i]
-            x = _prepare(spec, network, tf.gather(train.features, rows))
+            x = prepare(spec, network, tf.gather(train.features, rows))
             y = tf.gather(train.targets, rows)
             with tf.GradientTape() as tape:
-                loss = loss_of(y, core(x, training=True))
+                loss = tf.reduce_mean(loss_of(y, core(x, training=True)))
                 if core.losses:
                     loss += tf.add_n(core.losses)
             optimizer.apply(tape.gradient(loss, core.trainable_variables), core.trainable_variables)
-            losses += loss
-        return losses / tf.cast(steps, tf.float32)
+            summed += loss
+        return summed / tf.cast(steps, tf.float32)
 
     return run  # type: ignore[no-any-return]
 
@@ -177,24 +196,28 @@ def _forward_graph(spec: DatasetSpec, network: Network) -> Callable[[tf.Tensor],
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def forward(features: tf.Tensor) -> tf.Tensor:
-        out = network.core(_prepare(spec, network, features), training=False)
+        out = network.core(prepare(spec, network, features), training=False)
         return out if answer is None else answer(out)
 
     return forward  # type: ignore[no-any-return]
 
 
-def _loss(spec: DatasetSpec, logits: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The mean loss over a batch for a task: cross entropy, or squared error of the standardised target."""
+def losses(spec: DatasetSpec, *, logits: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The losses of a batch for a task: cross entropy, or squared errors of the standardised target.
+
+    (rows,) or (rows, outputs) targets and (..., rows, outputs) answers -> (..., rows), or one for each output.
+    """
     if spec.task == "multiclass":
         if logits:
-            return lambda y, out: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, out))
-        return lambda y, out: tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, out))
+            sparse = tf.nn.sparse_softmax_cross_entropy_with_logits
+            return lambda y, out: sparse(tf.broadcast_to(y, tf.shape(out)[:-1]), out)
+        return lambda y, out: keras.losses.sparse_categorical_crossentropy(y, out)
     if spec.task in ("binary", "multilabel"):
         if logits:
-            return lambda y, out: tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, out))
-        return lambda y, out: tf.reduce_mean(keras.losses.binary_crossentropy(y, out))
+            return lambda y, out: tf.nn.sigmoid_cross_entropy_with_logits(tf.broadcast_to(y, tf.shape(out)), out)
+        return lambda y, out: keras.losses.binary_crossentropy(y, out)
     if logits:
-        return lambda y, out: tf.reduce_mean(tf.square(y - out))
+        return lambda y, out: tf.square(y - out)
     # A user's own model answers in the target's units; the loss is scaled so that learning rates mean the same.
     scale = tf.constant(spec.target_std, tf.float32)
-    return lambda y, out: tf.reduce_mean(tf.square((y - out) / scale))
+    return lambda y, out: tf.square((y - out) / scale)

@@ -1,0 +1,44 @@
+"""Which trials become one job: those that train together, whatever the number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kexp.records import Trial
+from kexp.search.worker import Job
+from kexp.train.stack import Kind, together
+
+
+class Start(NamedTuple):
+    """A trial that is to begin: what its network is to others, and where it continues."""
+
+    trial: Trial
+    kind: Kind | None = None  # None: it trains alone
+    initial_epoch: int = 0
+    parent: int | None = None
+
+
+def jobs(starts: Sequence[Start], rows: int) -> list[Job]:
+    """`starts` as jobs, on `rows` training rows; those of one kind, seed and length may share one.
+
+    Depends on nothing but `starts`, so that the same search makes the same groups on any machine.
+    """
+    alike: dict[tuple[int, int, int], list[Start]] = {}
+    made: list[Job] = []
+    for start in starts:
+        if start.kind is None:
+            made.append(_job([start]))
+        else:
+            alike.setdefault((start.trial.seed, start.initial_epoch, start.trial.epochs), []).append(start)
+    for (_, begun, epochs), some in alike.items():
+        by_id = {start.trial.id: start for start in some}
+        kinds = {id: start.kind for id, start in by_id.items() if start.kind is not None}
+        for group in together(kinds, rows * (epochs - begun)):
+            made.append(_job([by_id[id] for id in sorted(group)]))
+    return made
+
+
+def _job(starts: Sequence[Start]) -> Job:
+    parents = {start.trial.id: start.parent for start in starts if start.parent is not None}
+    return Job(tuple(start.trial for start in starts), starts[0].initial_epoch, parents)

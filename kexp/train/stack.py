@@ -1,0 +1,143 @@
+"""Which networks can train together: what a core is made of, and who shares a graph with whom.
+
+A core that is a chain of dense layers (each with or without batch normalisation, an activation, dropout) can be
+stacked with others of its depth: narrower layers are filled up with zeros, which stay zero while they train.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+
+# Activations with f(0) = 0: what fills up a narrower layer then puts out nothing, and learns nothing.
+STACKABLE = frozenset({"elu", "gelu", "leaky_relu", "linear", "relu", "relu6", "selu", "silu", "softsign", "tanh"})
+# What one more graph costs (trace and compile), and the floating-point operations a second of one that runs, on one
+# core of the machine in benchmarks/README.md. They decide who trains with whom: constants, so that it is the same
+# everywhere.
+GRAPH_SECONDS = 2.0
+RATE = 45e9
+# Networks in one graph: with more, weights and their moments leave the cache (32 of three layers of 64 units pass
+# 867k examples a second on one core, 128 of them 616k).
+MOST = 32
+
+
+class Layout(NamedTuple):
+    """A chain of dense layers. The tuples of what follows a hidden layer have one entry for each of them."""
+
+    widths: tuple[int, ...]  # inputs, hidden layers, outputs
+    biases: tuple[bool, ...]  # of each dense layer, the last one included
+    norms: tuple[tuple[float, float] | None, ...]  # (momentum, epsilon) of a batch normalisation
+    activations: tuple[str, ...]
+    dropouts: tuple[float, ...]  # rates; 0: none
+
+    @property
+    def topology(self) -> tuple[object, ...]:
+        """What networks that train together have in common."""
+        return (len(self.widths), self.widths[0], self.widths[-1], self.biases, self.norms)
+
+
+class Kind(NamedTuple):
+    """What a network is to others: the features that it eats, and its layers."""
+
+    features: str
+    layout: Layout
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for networks that can train together."""
+        return (self.features, self.layout.topology)
+
+
+def layout(core: keras.Model) -> Layout | None:
+    """What `core` is made of; None where it is no such chain, and trains alone."""
+    layers = list(core.layers)
+    if any(a.output is not b.input for a, b in itertools.pairwise(layers)):
+        return None
+    layers = [layer for layer in layers if type(layer) not in (keras.layers.InputLayer, keras.layers.Flatten)]
+    widths, biases = [], []
+    norms: list[tuple[float, float] | None] = []
+    activations: list[str] = []
+    dropouts: list[float] = []
+    rest = layers[:]
+    while rest and (dense := _plain(rest.pop(0), keras.layers.Dense)):
+        kernel = dense["layer"].kernel
+        widths.append(int(kernel.shape[0]))
+        biases.append(bool(dense["use_bias"]))
+        if not rest:
+            outputs = int(kernel.shape[1])
+            if dense["activation"] != "linear":
+                return None
+            return Layout((*widths, outputs), tuple(biases), tuple(norms), tuple(activations), tuple(dropouts))
+        norm = rest and _plain(rest[0], keras.layers.BatchNormalization)
+        if norm and dense["activation"] == "linear" and norm["center"] and norm["scale"] and not norm["renorm"]:
+            norms.append((float(norm["momentum"]), float(norm["epsilon"])))
+            rest.pop(0)
+        else:
+            norms.append(None)
+        name = dense["activation"]
+        if name == "linear" and rest and (activation := _plain(rest[0], keras.layers.Activation)):
+            name = activation["activation"]
+            rest.pop(0)
+        dropout = rest and _plain(rest[0], keras.layers.Dropout)
+        if dropout and dropout["noise_shape"] is None and dropout["seed"] is None:
+            rest.pop(0)
+        dropouts.append(float(dropout["rate"]) if dropout else 0.0)
+        activations.append(name)
+        if name not in STACKABLE:
+            return None
+    return None
+
+
+def _plain(layer: Any, kind: type[keras.layers.Layer]) -> dict[str, Any] | None:
+    """The configuration of a layer of just this kind that trains, unregularised, in float32; None for all others."""
+    if not isinstance(layer, kind) or type(layer) is not kind:
+        return None
+    if not layer.trainable or layer.dtype_policy.name != "float32":
+        return None
+    config: dict[str, Any] = layer.get_config()
+    if any(value is not None for key, value in config.items() if key.endswith(("_regularizer", "_constraint"))):
+        return None
+    if config.get("quantization_config") is not None or config.get("axis", -1) not in (-1, [-1]):
+        return None
+    return {**config, "layer": layer}
+
+
+def products(widths: Sequence[int]) -> int:
+    """Multiplications of one example on its way through layers of these widths."""
+    return sum(a * b for a, b in itertools.pairwise(widths))
+
+
+def together(kinds: Mapping[int, Kind], examples: int) -> list[list[int]]:
+    """Groups of ids: those that cost least when each group is one graph, filled up to its widest layers.
+
+    `examples` pass each network in training (rows times epochs). Groups are merged, two at a time, as long as the
+    graph that is saved costs more than the zeros that fill up the narrower ones.
+    """
+    groups: list[list[int]] = []
+    for key in dict.fromkeys(kind.key for kind in kinds.values()):
+        ids = [id for id, kind in kinds.items() if kind.key == key]
+        groups += _merged([[id] for id in ids], {id: kinds[id].layout for id in ids}, examples)
+    return groups
+
+
+def seconds(layouts: Sequence[Layout], examples: int) -> float:
+    """What the training of a group takes, its graph aside, about: all are filled up to the widest."""
+    widest = [max(widths) for widths in zip(*(one.widths for one in layouts), strict=True)]
+    # Forward, and twice as much backward: each multiplication with its addition.
+    return len(layouts) * examples * 6 * products(widest) / RATE
+
+
+def _merged(groups: list[list[int]], layouts: Mapping[int, Layout], examples: int) -> list[list[int]]:
+    def cost(group: list[int]) -> float:
+        return GRAPH_SECONDS + seconds([layouts[id] for id in group], examples)
+
+    while True:
+        pairs = [(a, b) for a, b in itertools.combinations(groups, 2) if len(a) + len(b) <= MOST]
+        saved = [cost(a) + cost(b) - cost(a + b) for a, b in pairs]
+        if not saved or max(saved) <= 0:
+            return groups
+        a, b = pairs[saved.index(max(saved))]
+        groups = [a + b if group is a else group for group in groups if group is not b]
