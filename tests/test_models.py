@@ -290,7 +290,7 @@ def test_a_build_function_written_for_keras_tuner(tmp_path, monkeypatch):
     assert {d.name for d in found} == {"units", "wide", "hidden_behind", "rate"}
     network = models.build(table("binary"), "mine:build", HyperParameters({"units": 8, "rate": 0.05}))
     assert network.learning_rate == pytest.approx(0.05)
-    assert not network.logits
+    assert network.answer is None
     with pytest.raises(ExperimentError, match="these data need"):
         models.build(table("binary"), "mine:wrong", HyperParameters())
 
@@ -312,3 +312,17 @@ def test_a_schedule_of_ones_own_is_refused(tmp_path, monkeypatch, rate):
         return
     with pytest.raises(ExperimentError, match="kexp makes its own schedule"):
         models.build(table("binary"), f"{module}:build", HyperParameters())
+
+
+def test_the_factories_that_are_known_without_tensorflow_are_those_that_there_are():
+    from kexp.search import FACTORY_NAMES
+
+    assert tuple(models.FACTORIES) == FACTORY_NAMES
+
+
+def test_a_sketch_is_the_network_but_for_its_weights():
+    values = {"hidden_layers": 2, "units_0": 32, "batch_normalization": True}
+    asked, built = HyperParameters(values), HyperParameters(values)
+    sketch, network = models.sketch(table("binary"), "dense", asked), models.build(table("binary"), "dense", built)
+    assert asked.read == built.read
+    assert sketch.core.count_params() == network.core.count_params()

@@ -18,6 +18,7 @@ from kexp.errors import ExperimentError, RunError, SearchError
 from kexp.records import Column, DatasetSpec, Experiment
 from kexp.search import keep_best, search
 from kexp.search.events import Event
+from kexp.search.oracles import ORACLES
 from kexp.store import RunStore
 
 # Drives a search in a process of its own, which can be killed: argv = home, name, workers.
@@ -72,10 +73,10 @@ def results(trials):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("oracle", ["random", "bayesian", "hyperband", "grid"])
+@pytest.mark.parametrize("oracle", ["random", "bayesian", "evolution", "hyperband", "grid"])
 def test_the_same_seed_searches_the_same_points_on_one_worker_and_on_two(tmp_path, oracle):
     space = {"learning_rate": [1e-3, 1e-2], "weight_decay": 1e-4, "dropout": 0.0} if oracle == "grid" else {}
-    options = {"oracle": oracle, "trials": 7, "space": space, "window": 3 if oracle == "bayesian" else None}
+    options = {"oracle": oracle, "trials": 7, "space": space, "window": 4 if ORACLES[oracle].learns else None}
     best_1, trials_1, _ = searched(tmp_path, "one", workers=1, **options)
     best_2, trials_2, _ = searched(tmp_path, "two", workers=2, **options)
     assert results(trials_1) == results(trials_2)

@@ -65,10 +65,10 @@ class FakeWorkers(AbstractWorkers):
         pass
 
 
-def search(home, name, oracle, *, size=1, seed=0, last=None, trials=14, space=None):
+def search(home, name, oracle, *, size=1, seed=0, last=None, trials=14, space=None, window=5):
     space = {"learning_rate": [1e-3, 1e-2], "weight_decay": 1e-4, "dropout": 0.0} if oracle == "grid" else space or {}
     question = Experiment(
-        name=name, data="d", oracle=oracle, trials=trials, space=space, finalists=2, seeds=2, window=5
+        name=name, data="d", oracle=oracle, trials=trials, space=space, finalists=2, seeds=2, window=window
     )
     run = RunStore.open(home, name) if (home / "runs" / name).exists() else RunStore.create(home, name, question)
     with run, run.lock():
@@ -90,6 +90,23 @@ def test_who_finishes_first_does_not_matter(tmp_path, oracle):
     for size, seed in ((3, 2),):
         together, _ = search(tmp_path, f"together{size}", oracle, size=size, seed=seed)
         assert told(together) == told(alone)
+
+
+@pytest.mark.parametrize("oracle", ["random", "evolution", "hyperband"])
+def test_who_trains_with_whom_does_not_depend_on_the_workers(tmp_path, monkeypatch, oracle):
+    made = []
+    submit = FakeWorkers.submit
+
+    def noted(self, job):
+        made[-1].append(tuple(trial.id for trial in job.trials))
+        submit(self, job)
+
+    monkeypatch.setattr(FakeWorkers, "submit", noted)
+    for size in (1, 3):
+        made.append([])
+        search(tmp_path, f"{size}", oracle, size=size, seed=size, window=None)
+    assert set(made[0]) == set(made[1])
+    assert max(map(len, made[0])) > 1
 
 
 @pytest.mark.parametrize("oracle", ORACLES)

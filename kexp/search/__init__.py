@@ -13,14 +13,16 @@ from kexp.search.worker import Setup
 from kexp.search.workers import WORKERS
 from kexp.store import RunStore
 
+FACTORY_NAMES = ("dense", "conv")  # rows of models.FACTORIES
+
 
 def check(experiment: Experiment, spec: DatasetSpec) -> None:
     """Raise ExperimentError for an oracle, objective or factory that cannot be."""
     if experiment.oracle not in ORACLES:
         raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
     objective(spec.task, experiment.objective)
-    if experiment.factory:
-        from kexp import models
+    if experiment.factory not in ("", *FACTORY_NAMES):
+        from kexp import models  # brings TensorFlow: seconds
 
         models.check_factory(experiment.factory)
 

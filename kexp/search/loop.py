@@ -165,7 +165,7 @@ class Search:
     def _propose(self, id: int, proposal: Proposal) -> None:
         """Journal a proposal and start it, unless it, or its equal, ran already."""
         hp = HyperParameters(proposal.values, self.experiment.space)
-        self._kinds[id] = kind_of(self.spec, models.build(self.spec, self.factory, hp))
+        self._kinds[id] = kind_of(self.spec, models.sketch(self.spec, self.factory, hp))
         models.forget()  # what its build reads is what it is
         epochs = proposal.epochs or self.budget.epochs
         values = dict(hp.read)
@@ -264,7 +264,7 @@ class Search:
     def _blocks(self) -> tuple[int, float]:
         """How many candidates are asked at once, and how far ahead of what was told."""
         row, default = ORACLES[self.experiment.oracle], HyperParameters({}, self.experiment.space)
-        alone = kind_of(self.spec, models.build(self.spec, self.factory, default)) is None
+        alone = kind_of(self.spec, models.sketch(self.spec, self.factory, default)) is None
         models.forget()
         window = self.experiment.window or row.window or math.inf
         if alone:

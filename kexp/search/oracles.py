@@ -34,7 +34,7 @@ class OracleRow(NamedTuple):
     learns: bool
     doc: str
     window: int | None = None
-    block: int = 64
+    block: int = 256
 
 
 class GridOracle(AbstractOracle):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from kexp.records import Trial
 from kexp.search.worker import Job
-from kexp.train.stack import Kind, together
+from kexp.train.stack import Kind, seconds, together
 
 
 class Start(NamedTuple):
@@ -20,23 +20,23 @@ class Start(NamedTuple):
 
 
 def jobs(starts: Sequence[Start], rows: int) -> list[Job]:
-    """`starts` as jobs, on `rows` training rows; those of one kind, seed and length may share one.
+    """`starts` as jobs, on `rows` training rows; those of one kind, seed and length may share one, longest first.
 
     Depends on nothing but `starts`, so that the same search makes the same groups on any machine.
     """
+    alone = [_job([start]) for start in starts if start.kind is None]
     alike: dict[tuple[int, int, int], list[Start]] = {}
-    made: list[Job] = []
+    made: list[tuple[float, Job]] = []
     for start in starts:
-        if start.kind is None:
-            made.append(_job([start]))
-        else:
+        if start.kind is not None:
             alike.setdefault((start.trial.seed, start.initial_epoch, start.trial.epochs), []).append(start)
     for (_, begun, epochs), some in alike.items():
         by_id = {start.trial.id: start for start in some}
         kinds = {id: start.kind for id, start in by_id.items() if start.kind is not None}
         for group in together(kinds, rows * (epochs - begun)):
-            made.append(_job([by_id[id] for id in sorted(group)]))
-    return made
+            work = seconds([kinds[id].layout for id in group], rows * (epochs - begun))
+            made.append((work, _job([by_id[id] for id in sorted(group)])))
+    return alone + [job for _, job in sorted(made, key=lambda one: -one[0])]
 
 
 def _job(starts: Sequence[Start]) -> Job:

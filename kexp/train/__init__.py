@@ -30,7 +30,7 @@ ENCODINGS = 2  # of a table, kept in memory: piecewise and standard
 
 def kind_of(spec: DatasetSpec, network: models.Network) -> Kind | None:
     """What `network` is to those that may train together with it; None where it trains alone."""
-    made = layout(network.core) if network.logits else None
+    made = None if network.answer is None else layout(network.core)
     return None if made is None else Kind(_features(spec, network), made)
 
 

@@ -57,7 +57,7 @@ def samples(spec: DatasetSpec, network: Network, x: Array, y: Array) -> Samples:
         chunks = [network.frontend(x[i : i + 8192], training=False) for i in range(0, len(x), 8192)]
         features = tf.concat(chunks, axis=0)
     target = y
-    if spec.task == "regression" and network.logits:
+    if spec.task == "regression" and network.answer is not None:
         target = (y - np.array(spec.target_mean)) / np.array(spec.target_std)
     if spec.task != "multiclass":
         target = np.asarray(target, np.float32).reshape(len(y), spec.outputs)
@@ -168,7 +168,7 @@ def _epoch_graph(
     total: int,
 ) -> Callable[..., tf.Tensor]:
     """The graph of one epoch: (order (steps, batch), first step) -> mean loss."""
-    core, loss_of, peak = network.core, losses(spec, logits=network.logits), network.learning_rate
+    core, loss_of, peak = network.core, losses(spec, logits=network.answer is not None), network.learning_rate
 
     @tf.function  # type: ignore[untyped-decorator]
     def run(order: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
@@ -192,7 +192,7 @@ def _epoch_graph(
 
 def _forward_graph(spec: DatasetSpec, network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
     """The graph from features to answers."""
-    answer = network.model.layers[-1] if network.logits else None
+    answer = network.answer
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def forward(features: tf.Tensor) -> tf.Tensor:

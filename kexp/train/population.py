@@ -106,6 +106,7 @@ class Population:
             if _seconds(members, inside, left) > _seconds(members, alive, left) + stack.GRAPH_SECONDS:
                 state = state.without([inside.index(i) for i in inside if i not in alive])
                 inside = alive[:]
+                run = self._graph(state.members, left)
         return [failures.get(i) or _some(fit) for i, fit in enumerate(fits)]
 
     def _graph(self, members: Sequence[Member], examples: int) -> Callable[..., Any]:

@@ -1,0 +1,176 @@
+"""Trials per hour: kexp against plain keras-tuner, whole processes in turn, same space, epochs, batches and rows.
+
+    python benchmarks/search_speed.py --data DIR [--set adult fashion_mnist] [--seeds 5]
+
+The space is kexp's own factory (dense for adult, conv for fashion_mnist), drawn from at random by both. keras-tuner is
+installed in a virtual environment of its own in benchmarks/results/peers. Each measurement is kept in
+benchmarks/results/search_speed.json and counts while kexp's search code is unchanged; an interrupted call goes on.
+Ends in one JSON line; "ratio" is kexp's trials per hour over keras-tuner's, of the first set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from acceptance import RESULTS, ROOT, SEARCH, digest
+
+FILE = RESULTS / "search_speed.json"
+PEER = "tensorflow==2.21.* keras==3.15.* keras-tuner==1.4.* tensorboard scikit-learn"
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set, what both search, and over how many trials each rate is measured."""
+
+    factory: str
+    epochs: int
+    batch_size: int
+    trials: int
+    peer_trials: int
+    space: Mapping[str, list[Any]]
+    data: str = ""  # the folder, where it is not the case's name
+
+
+SMALL = {
+    "hidden_layers": [1, 2, 3],
+    **{f"units_{i}": [16, 32, 64, 128] for i in range(3)},
+    "activation": ["relu", "elu", "tanh"],
+}
+CASES = {
+    # Keras's own batch size. Encoded once for both: standardised numbers, one-hot categories, 108 inputs.
+    "adult": Case("dense", 5, 32, 256, 24, SMALL),
+    "adult_wide": Case("dense", 5, 32, 256, 24, {}, "adult"),  # kexp's whole default space: 0 to 4 layers of 16 to 256
+    "fashion_mnist": Case("conv", 2, 64, 24, 12, {}),
+}
+
+
+def main() -> None:
+    """Measure what is missing, print the table, end in one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="data", help="the folder that holds the data sets by name")
+    parser.add_argument("--set", nargs="*", choices=CASES, default=["adult"], help="these data sets")
+    parser.add_argument("--seeds", type=int, default=1, help="so many searches each")
+    arguments = parser.parse_args()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    known: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
+    code = digest(*SEARCH)
+    for name in arguments.set:
+        for seed in range(arguments.seeds):  # in turn, so that a slow hour of the machine hits both
+            for who in ("kexp", "keras-tuner"):
+                key = f"{name} {who} {seed}"
+                if known.get(key, {}).get("code") != code:
+                    print(f"{key} ...", file=sys.stderr, flush=True)
+                    run = ours if who == "kexp" else theirs
+                    known[key] = {
+                        **run(Path(arguments.data) / (CASES[name].data or name), CASES[name], seed),
+                        "code": code,
+                    }
+                    FILE.write_text(json.dumps(known, indent=1))
+    print(f"{'data':16}{'':14}{'trials':>8}{'seconds':>9}{'per hour':>10}{'best validation':>24}")
+    ratios = {}
+    for name in arguments.set:
+        rate = {}
+        for who in ("kexp", "keras-tuner"):
+            runs = [known[f"{name} {who} {seed}"] for seed in range(arguments.seeds)]
+            rate[who] = statistics.median(3600 * run["trials"] / run["seconds"] for run in runs)
+            seconds = statistics.median(run["seconds"] for run in runs)
+            best = [run["best"] for run in runs]
+            spread = f"{statistics.mean(best):.4f} ({min(best):.4f}-{max(best):.4f})"
+            print(f"{name:16}{who:14}{runs[0]['trials']:>8}{seconds:>9.1f}{rate[who]:>10.0f}{spread:>24}")
+        ratios[name] = rate["kexp"] / rate["keras-tuner"]
+        print(f"{name:16}{'ratio':14}{'':17}{ratios[name]:>10.1f}")
+    print(json.dumps({"code": code, "ratio": ratios[arguments.set[0]], "ratios": ratios, "runs": known}))
+
+
+def ours(data: Path, case: Case, seed: int) -> dict[str, Any]:
+    """One `kexp search` of its own home, from start to exit."""
+    with tempfile.TemporaryDirectory() as home:
+        toml = Path(home) / "speed.toml"
+        space = "".join(f"{name} = {json.dumps(values)}\n" for name, values in case.space.items())
+        space += 'numeric_encoding = "standard"\n' if case.factory == "dense" else ""
+        toml.write_text(
+            f'data = "{data.resolve()}"\nfactory = "{case.factory}"\noracle = "random"\ntrials = {case.trials}\n'
+            f"epochs = {case.epochs}\nbatch_size = {case.batch_size}\nfinalists = 0\nseed = {seed}\n[space]\n{space}"
+        )
+        start = time.monotonic()
+        command = [sys.executable, "-m", "kexp", "search", str(toml), "--json"]
+        environment = {**os.environ, "KEXP_HOME": home, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, text=True, check=True)
+        seconds = time.monotonic() - start
+    trials = [t for t in json.loads(done.stdout.splitlines()[-1])["trials"] if t["status"] == "completed"]
+    return {"trials": len(trials), "seconds": round(seconds, 1), "best": max(t["score"] for t in trials)}
+
+
+def theirs(data: Path, case: Case, seed: int) -> dict[str, Any]:
+    """One search by plain keras-tuner, from start to exit, the rows ready as arrays."""
+    python = peer("keras-tuner", PEER)
+    with tempfile.TemporaryDirectory() as folder:
+        rows, asked = Path(folder) / "rows.npz", Path(folder) / "space.json"
+        document = arrays(data, rows) | {
+            "factory": case.factory, "trials": case.peer_trials, "epochs": case.epochs, "seed": seed,
+            "batch_size": case.batch_size, "space": dict(case.space),
+        }  # fmt: skip
+        asked.write_text(json.dumps(document))
+        script = str(ROOT / "benchmarks" / "peers" / "keras_tuner_search.py")
+        start = time.monotonic()
+        done = subprocess.run(
+            [str(python), script, str(rows), str(asked), folder],
+            stdout=subprocess.PIPE, env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}, text=True, check=True,
+        )  # fmt: skip
+        seconds = time.monotonic() - start
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {"trials": found["trials"], "seconds": round(seconds, 1), "best": found["best"]}
+
+
+def peer(name: str, packages: str) -> Path:
+    """The Python of a virtual environment with `packages`, made where it is not there."""
+    folder = RESULTS / "peers" / name
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        print(f"installing {packages} ...", file=sys.stderr, flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages.split()], check=True)
+        (folder / "ready").write_text(packages)
+    return python
+
+
+def arrays(data: Path, file: Path) -> dict[str, Any]:
+    """Write the rows that kexp trains on, encoded as it encodes them; what keras-tuner must know beside."""
+    script = (
+        "import sys, json, numpy as np\n"
+        "from pathlib import Path\n"
+        "from kexp import data, experiment, models, store\n"
+        "dataset = data.load(experiment.from_data(sys.argv[1]), base=Path(), cache=Path(sys.argv[2]).parent)\n"
+        "spec = dataset.spec\n"
+        "hp = models.replay({'numeric_encoding': 'standard'})\n"
+        "encode = (lambda x: x) if spec.kind == 'image' else (lambda x: models.front_end(spec, hp)(x).numpy())\n"
+        "(x, y), (vx, vy) = dataset.take('train'), dataset.take('validation')\n"
+        "np.savez(sys.argv[2], x=encode(x), y=y, vx=encode(vx), vy=vy)\n"
+        "many = lambda values: values[0] if values else 0\n"
+        "print(json.dumps({'outputs': spec.outputs, 'mean': many(spec.mean), 'std': many(spec.std)}))\n"
+    )
+    command = [sys.executable, "-c", script, str(data.resolve()), str(file)]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}, text=True, check=True
+    )
+    with np.load(file) as rows:
+        assert len(rows["x"]) == len(rows["y"])
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()
