@@ -102,7 +102,8 @@ class SearchView:
         best = f", best {number(event.best.score)} (trial {event.best.id})" if event.best else ""
         left = f", {clock(event.seconds_left)} left" if event.seconds_left is not None else ""
         head = f"{event.done}{planned}  trial {trial.id} {trial.factory}"
-        return f"{head} {told} in {trial.seconds:.0f} s{best}{left}"
+        digits = 0 if trial.seconds >= 10 else 1  # of networks that train together each has a part of a second
+        return f"{head} {told} in {trial.seconds:.{digits}f} s{best}{left}"
 
     def _picture(self) -> RenderableType:
         event = self._event

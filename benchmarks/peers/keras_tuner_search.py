@@ -3,28 +3,32 @@
     python keras_tuner_search.py ROWS.npz SPACE.json FOLDER
 
 Run by search_speed.py in a virtual environment with tensorflow and keras-tuner. ROWS holds x, y (training) and vx, vy
-(validation); SPACE names factory, trials, epochs, batch_size, seed and outputs. Ends in one JSON line.
+(validation); SPACE names factory, trials, epochs, batch_size, seed and outputs. A JSON line after every trial says the
+seconds since the start, the trials that are over, and the best validation accuracy of any epoch so far.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-import keras
-import keras_tuner
-import numpy as np
+START = time.monotonic()
 
-from kexp.models.conv import conv
-from kexp.models.dense import dense
+import keras  # noqa: E402 - its loading counts
+import keras_tuner  # noqa: E402
+import numpy as np  # noqa: E402
+
+from kexp.models.conv import conv  # noqa: E402
+from kexp.models.dense import dense  # noqa: E402
 
 FACTORIES = {"dense": dense, "conv": conv}
 
 
 def main() -> None:
-    """Search, and say the best validation accuracy."""
+    """Search, and say how far it has come."""
     rows, asked = np.load(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text("utf-8"))
     x, y, vx, vy = (rows[name] for name in ("x", "y", "vx", "vy"))
 
@@ -45,13 +49,18 @@ def main() -> None:
         model.compile(keras.optimizers.AdamW(rate, weight_decay=decay), loss(from_logits=True), metrics=[right])
         return model
 
-    tuner = keras_tuner.RandomSearch(
+    class Told(keras_tuner.RandomSearch):  # type: ignore[misc]
+        def on_trial_end(self, trial: Any) -> None:
+            super().on_trial_end(trial)
+            scores = [one.score for one in self.oracle.trials.values() if one.score is not None]
+            told = {"seconds": time.monotonic() - START, "trials": len(scores), "best": max(scores)}
+            print(json.dumps(told), flush=True)
+
+    tuner = Told(
         build, objective="val_accuracy", max_trials=asked["trials"], seed=asked["seed"] + 1, directory=sys.argv[3],
         project_name="search", overwrite=True,
     )  # fmt: skip
     tuner.search(x, y, validation_data=(vx, vy), epochs=asked["epochs"], batch_size=asked["batch_size"], verbose=0)
-    scores = [trial.score for trial in tuner.oracle.trials.values() if trial.score is not None]
-    print(json.dumps({"trials": len(scores), "best": max(scores)}))
 
 
 if __name__ == "__main__":

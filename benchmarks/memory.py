@@ -1,0 +1,83 @@
+"""Memory of a long search: resident bytes of driver and workers from trial 50 to the last.
+
+    python benchmarks/memory.py [--set digits] [--trials 500]
+
+Searches at random, one short epoch a trial, and reads /proc twice a second (Linux). Ends in one JSON line; "growth" is
+the largest median of 25 trials over that of the first 25 after trial 50.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SETS = {"digits": ("sklearn:digits", "conv"), "breast_cancer": ("sklearn:breast_cancer", "dense")}
+STEP = 25
+
+
+def main() -> None:
+    """Search, watch, print the table, end in one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=SETS, default="digits", help="digits by convolutions, breast_cancer by rows")
+    parser.add_argument("--trials", type=int, default=500)
+    arguments = parser.parse_args()
+    source, factory = SETS[arguments.set]
+    with tempfile.TemporaryDirectory() as home:
+        toml = Path(home) / "memory.toml"
+        toml.write_text(
+            f'data = "{source}"\nfactory = "{factory}"\noracle = "random"\ntrials = {arguments.trials}\n'
+            "epochs = 1\nfinalists = 0\nwindow = 16\n"
+        )
+        command = [sys.executable, "-m", "kexp", "search", str(toml), "--workers", "2"]
+        environment = {**os.environ, "KEXP_HOME": home, "PYTHONPATH": str(ROOT)}
+        log = (Path(home) / "log").open("w+")
+        start = time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment)
+        seen: list[tuple[int, int]] = []  # trials that were over, bytes
+        while process.poll() is None:
+            over = sum("  trial " in line for line in Path(log.name).read_text().splitlines())
+            seen.append((over, tree(process.pid)))
+            time.sleep(0.5)
+        seconds = time.monotonic() - start
+        if process.returncode:
+            sys.exit(f"the search ended with {process.returncode}:\n{Path(log.name).read_text()[-2000:]}")
+    parts = {at: [size for over, size in seen if at <= over < at + STEP] for at in range(50, arguments.trials, STEP)}
+    medians = {at: statistics.median(sizes) for at, sizes in parts.items() if sizes}
+    print(f"{'trials':>12}{'MB':>8}")
+    for at, size in medians.items():
+        print(f"{f'{at}-{at + STEP - 1}':>12}{size / 1e6:>8.0f}")
+    growth = max(medians.values()) / next(iter(medians.values()))
+    print(json.dumps({"set": arguments.set, "trials": arguments.trials, "seconds": round(seconds), "growth": growth,
+                      "megabytes": {at: round(size / 1e6) for at, size in medians.items()}}))  # fmt: skip
+
+
+def tree(root: int) -> int:
+    """Resident bytes of a process and all below it; what they share is counted for each."""
+    parents: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        parents.setdefault(int(fields[1]), []).append(int(status.parent.name))
+    total, waiting = 0, [root]
+    while waiting:
+        process = waiting.pop()
+        waiting += parents.get(process, [])
+        try:
+            total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:
+            continue
+    return total
+
+
+if __name__ == "__main__":
+    main()
