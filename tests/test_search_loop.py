@@ -109,6 +109,24 @@ def test_who_trains_with_whom_does_not_depend_on_the_workers(tmp_path, monkeypat
     assert max(map(len, made[0])) > 1
 
 
+def test_a_group_is_in_the_journal_whole_or_not_at_all(tmp_path, monkeypatch):
+    told = RunStore.record_tell
+
+    def killed(self, trial):
+        if trial.id == 3:
+            raise Killed
+        told(self, trial)
+
+    monkeypatch.setattr(RunStore, "record_tell", killed)
+    trials, _ = search(tmp_path, "t", "random", window=None)
+    monkeypatch.undo()
+    known = {t.id for t in trials if t.score is not None}
+    again, now = search(tmp_path, "t", "random", window=None)
+    assert 3 in now
+    assert not known & set(now)  # what was told is not trained again ...
+    assert {t.id for t in again if t.stage == "explore" and t.score is None} == set()  # ... and all else is
+
+
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_a_search_killed_again_and_again_is_the_search_that_was_not(tmp_path, oracle):
     straight, _ = search(tmp_path, "straight", oracle)

@@ -86,7 +86,7 @@ def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
 
 
 def sketch(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
-    """`build`, to be looked at alone: the weights of kexp's own factories are left unmade, which takes a third."""
+    """`build`, to be looked at alone: the weights of kexp's own factories are left unmade: three times faster."""
     if factory not in FACTORIES:
         return build(spec, factory, hp)
     with keras.StatelessScope(initialize_variables=False):

@@ -61,13 +61,15 @@ class Confirmation:
 
 
 def confirmation(
-    experiment: Experiment, spec: DatasetSpec, *, seconds: float | None, costs: Sequence[float], workers: int
-) -> Confirmation | None:
+    experiment: Experiment, spec: DatasetSpec, *, seconds: float | None, costs: Sequence[float], workers: int,
+    together: bool = False,
+) -> Confirmation | None:  # fmt: skip
     """The longest, then the largest, confirmation that fits `seconds` of `workers` workers.
 
     `costs` are the seconds that the leaders took to explore, best first; one that is too slow to train for longer
     leaves its place to the next. Without a time limit nothing depends on measured time, so that the same seed gives
-    the same search. None where the experiment wants none, or not one run fits.
+    the same search. Where networks train `together`, those of one seed may be one job of one worker. None where the
+    experiment wants none, or not one run fits.
     """
     most, seeds = min(experiment.finalists, len(costs)), experiment.seeds
     if not most or not seeds:
@@ -83,11 +85,12 @@ def confirmation(
         for candidates, repeats in sizes:
             chosen = fitting[:candidates]
             work = repeats * longer * MARGIN * sum(costs[i] for i in chosen)
-            if len(chosen) == candidates and _rounds_fit(work, len(chosen) * repeats, workers, seconds):
+            jobs = repeats if together else len(chosen) * repeats
+            if len(chosen) == candidates and _rounds_fit(work, jobs, workers, seconds):
                 return Confirmation(candidates=tuple(chosen), seeds=repeats, longer=longer)
     return None
 
 
-def _rounds_fit(work: float, runs: int, workers: int, seconds: float) -> bool:
-    """Whether `runs` runs of `work` seconds together end in time; a worker that has no run is idle."""
-    return -(-runs // workers) * work / runs <= seconds
+def _rounds_fit(work: float, jobs: int, workers: int, seconds: float) -> bool:
+    """Whether `jobs` jobs of `work` seconds together end in time; a worker that has no job is idle."""
+    return -(-jobs // workers) * work / jobs <= seconds

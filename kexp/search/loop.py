@@ -33,6 +33,8 @@ from kexp.train.stack import Kind
 
 SLOW = 3.0  # times the first trial's seconds, after which an explored one is stopped in a search with a time limit
 AHEAD = 1  # jobs that wait at the workers, so that none is idle while the next candidate is asked for and built
+GRAPH_SECONDS = 10.0  # allowed on top: a graph is traced and compiled however little the network has to learn
+TIMED_BLOCK = 32
 GRACE = 0.05  # of a time budget: for so long what is being explored may go on after exploring is over
 SPARE_LEADERS = 3  # beyond the finalists, for those that are too slow to be trained for longer
 POLL_SECONDS = 0.5
@@ -198,9 +200,7 @@ class Search:
         copied = dataclasses.replace(
             self._known[trial.same_as], id=id, same_as=trial.same_as, seconds=0.0, message=message
         )
-        self._record(copied)
-        self._say("finished", copied.message, trial=copied)
-        return copied
+        return self._finished(self._tell_journal(copied))
 
     # confirm
 
@@ -213,7 +213,9 @@ class Search:
         if plan is None or plan["budget"] != budget:
             left = None if limits.seconds is None else self._end - time.monotonic()
             costs = [self._cost(trial) for trial in leaders]
-            chosen = confirmation(limits, self.spec, seconds=left, costs=costs, workers=self.workers.size)
+            chosen = confirmation(
+                limits, self.spec, seconds=left, costs=costs, workers=self.workers.size, together=self._block > 1
+            )
             plan = {"budget": budget, "plan": to_json(chosen), "leaders": [t.id for t in leaders]}
             self.store.set("confirmation", plan)
         if plan["plan"] is None:
@@ -269,9 +271,11 @@ class Search:
         window = self.experiment.window or row.window or math.inf
         if alone:
             return 1, window
-        if not self.experiment.window:
-            window = max(window, 2 * row.block)
-        return int(max(1, min(row.block, window // 2))), window
+        # Under a time limit not much more than can be trained is asked for: what is left would only be looked through.
+        block = row.block if self.experiment.seconds is None else min(row.block, TIMED_BLOCK)
+        if self.experiment.window is None:
+            return block, max(window, 2 * block)
+        return max(1, min(block, self.experiment.window // 2)), window
 
     def _start(self, trial: Trial, *, initial_epoch: int = 0, parent: int | None = None) -> None:
         if parent is not None and not self.store.weights(parent).exists():
@@ -320,7 +324,7 @@ class Search:
         if self.experiment.seconds is None or first is None or _stage(job) != "explore":
             return math.inf
         epochs = sum(trial.epochs - job.initial_epoch for trial in job.trials)
-        return SLOW * self._cost(first) / first.epochs * epochs
+        return GRAPH_SECONDS + SLOW * self._cost(first) / first.epochs * epochs
 
     def _wait(self) -> None:
         """Take in what the workers did in the next moment."""
@@ -331,18 +335,22 @@ class Search:
         self._jobs = [job for job in self._jobs if any(trial.id in self._running for trial in job.trials)]
         if over:
             with self.store.at_once():  # a group is in the journal whole, or trains again
-                over = [self._record(trial) for trial in over]
+                over = [self._tell_journal(trial) for trial in over]
         for trial in over:
-            self._say("finished", trial.message, trial=trial)
+            self._finished(trial)
         for outcome in outcomes:
             if outcome.epoch is not None:
                 self._say("epoch", _epoch_text(outcome), trial=outcome.trial)
 
-    def _record(self, trial: Trial) -> Trial:
+    def _tell_journal(self, trial: Trial) -> Trial:
         if trial.score is not None and not math.isfinite(trial.score):
             trial = dataclasses.replace(trial, status="failed", score=None, message="its score is not a number")
         self.store.record_tell(trial)
+        return trial
+
+    def _finished(self, trial: Trial) -> Trial:
         self._known[trial.id] = trial
+        self._say("finished", trial.message, trial=trial)
         return trial
 
     def _may_go_on(self) -> bool:

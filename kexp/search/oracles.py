@@ -23,7 +23,8 @@ class OracleRow(NamedTuple):
     """How an oracle is made; whether what it asks depends on what it was told; one line for people.
 
     `window` is how far it may be asked ahead of what it was told, so that workers have work; None: no limit, it
-    waits by itself where it must. Networks that can train together are asked for `block` at a time.
+    waits by itself where it must. Networks that can train together are asked for `block` at a time, block b after
+    block b - 2 was told.
 
     `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: all),
     trained for `epochs`, the better the higher ("max") or lower ("min") their score.

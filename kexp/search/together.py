@@ -20,8 +20,9 @@ class Start(NamedTuple):
 
 
 def jobs(starts: Sequence[Start], rows: int) -> list[Job]:
-    """`starts` as jobs, on `rows` training rows; those of one kind, seed and length may share one, longest first.
+    """`starts` as jobs, on `rows` training rows; those of one kind, seed and length may share one.
 
+    Those that train alone come first, then the longest job.
     Depends on nothing but `starts`, so that the same search makes the same groups on any machine.
     """
     alone = [_job([start]) for start in starts if start.kind is None]

@@ -153,7 +153,7 @@ class Processes(AbstractWorkers):
     def _heard(self, worker: _Process, report: Report) -> list[Outcome]:
         worker.heard = time.monotonic()
         if report.kind == "epoch" and worker.job is not None:
-            return [Outcome(trial, report.payload) for trial in worker.job.trials]
+            return [Outcome(worker.job.trials[0], report.payload)]  # all of them are at that epoch
         if report.kind == "ready":
             worker.ready, self._starts = True, 0
         # What stops the search is raised by the next poll: what others finished in this one is taken in first.

@@ -25,6 +25,7 @@ from kexp.train.stack import Kind, layout, products
 
 Weights = list[NDArray[Any]]
 OnEpoch = Callable[[int], None]  # told the number of every epoch that ended, from 1
+OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 ENCODINGS = 2  # of a table, kept in memory: piecewise and standard
 
 
@@ -63,18 +64,23 @@ class Trainer:
         """
         keras.backend.clear_session(free_memory=False)  # the collection below does that
         groups: dict[object, list[tuple[Trial, models.Network, Kind | None]]] = {}
+        done: dict[int, tuple[Trial, Fit | None]] = {}
         for trial in trials:
             keras.utils.set_random_seed(trial.seed)
-            network = models.build(self.spec, trial.factory, models.replay(trial.values))
+            try:
+                network = models.build(self.spec, trial.factory, models.replay(trial.values))
+            except OUT_OF_MEMORY as error:
+                done[trial.id] = (dataclasses.replace(trial, status="failed", message=_too_large(error)), None)
+                continue
             if weights and trial.id in weights:
                 network.core.set_weights(weights[trial.id])
             kind = kind_of(self.spec, network)
             groups.setdefault(trial.id if kind is None else kind.key, []).append((trial, network, kind))
-        done = {}
         for group in groups.values():
             for trial, fitted in self._fit(group, initial_epoch, deadline, on_epoch):
                 done[trial.id] = (trial, fitted)
-        del groups, group, network
+        groups.clear()
+        group, network = [], None  # type: ignore[assignment]
         gc.collect()
         return [done[trial.id] for trial in trials]
 
@@ -101,11 +107,11 @@ class Trainer:
             else:
                 fits = [fit(self.spec, network, train, validation, **options)]
         except FailedTrial as error:
-            fits = [str(error)]
-        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            fits = [str(error)]  # of the one that trained alone: a population says which of its members failed
+        except OUT_OF_MEMORY as error:
             if len(group) > 1:  # there may be room for each
                 return [done for one in group for done in self._fit([one], initial_epoch, deadline, on_epoch)]
-            fits = [f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}"]
+            fits = [_too_large(error)]
         seconds = time.monotonic() - start
         work = [products(kind.layout.widths) if kind else 1 for _, _, kind in group]
         shares = [seconds * one / sum(work) for one in work]
@@ -140,6 +146,10 @@ class Trainer:
             train = samples(self.spec, network, *self._dataset.take("train"))
             self._samples[same] = (train, samples(self.spec, network, *self._dataset.take("validation")))
         return self._samples[same]
+
+
+def _too_large(error: Exception) -> str:
+    return f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
 
 
 def _features(spec: DatasetSpec, network: models.Network) -> str:

@@ -8,6 +8,7 @@ order of sums.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -115,11 +116,22 @@ class Population:
         names = tuple(sorted({name for member in members for name in member.layout.activations}))
         noisy = any(any(member.layout.dropouts) for member in members)
         work = 6.0 * examples * sum(stack.products(member.layout.widths) for member in members)
-        kind = (layout.topology, names, noisy, work >= COMPILE_FROM)
+        compiled = work >= COMPILE_FROM and _can_compile()
+        kind = (layout.topology, names, noisy, compiled)
         if kind not in self._graphs:
             step = _epoch(self._spec, members[0].network, layout, names, noisy)
-            self._graphs[kind] = tf.function(step, jit_compile=work >= COMPILE_FROM, autograph=False)
+            self._graphs[kind] = tf.function(step, jit_compile=compiled, autograph=False)
         return self._graphs[kind]
+
+
+@functools.cache
+def _can_compile() -> bool:
+    """Whether this TensorFlow has XLA for what it runs on; some builds have not."""
+    try:
+        tf.function(lambda x: x + 1.0, jit_compile=True)(tf.constant(1.0))
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError):
+        return False
+    return True
 
 
 class _State:

@@ -22,6 +22,10 @@ RATE = 42e9
 # Networks in one graph: with more, weights and their moments leave the cache (32 of three layers of 64 units pass
 # 867k examples a second on one core, 128 of them 616k).
 MOST = 32
+# A group takes no longer than this, as far as RATE tells, so that a search is not one job on one of many cores and a
+# time limit loses little; and has no more weights, which its moments, gradients and copies multiply by six.
+MOST_SECONDS = 30.0
+MOST_WEIGHTS = 8_000_000
 
 
 class Layout(NamedTuple):
@@ -56,13 +60,17 @@ def layout(core: keras.Model) -> Layout | None:
     layers = list(core.layers)
     if any(a.output is not b.input for a, b in itertools.pairwise(layers)):
         return None
-    layers = [layer for layer in layers if type(layer) not in (keras.layers.InputLayer, keras.layers.Flatten)]
+    layers = layers[1:]  # the input
+    if layers and type(layers[0]) is keras.layers.Flatten and layers[0].data_format == "channels_last":
+        layers = layers[1:]
+    if not layers or len(layers[-1].output.shape) != 2:
+        return None
     widths, biases = [], []
     norms: list[tuple[float, float] | None] = []
     activations: list[str] = []
     dropouts: list[float] = []
     rest = layers[:]
-    while rest and (dense := _plain(rest.pop(0), keras.layers.Dense)):
+    while rest and (dense := _plain(rest.pop(0), keras.layers.Dense)) and len(dense["layer"].output.shape) == 2:
         kernel = dense["layer"].kernel
         widths.append(int(kernel.shape[0]))
         biases.append(bool(dense["use_bias"]))
@@ -86,7 +94,7 @@ def layout(core: keras.Model) -> Layout | None:
             rest.pop(0)
         dropouts.append(float(dropout["rate"]) if dropout else 0.0)
         activations.append(name)
-        if name not in STACKABLE:
+        if not isinstance(name, str) or name not in STACKABLE:  # a user's own function is written down as a dict
             return None
     return None
 
@@ -124,18 +132,27 @@ def together(kinds: Mapping[int, Kind], examples: int) -> list[list[int]]:
 
 
 def seconds(layouts: Sequence[Layout], examples: int) -> float:
-    """What the training of a group takes, its graph aside, about: all are filled up to the widest."""
-    widest = [max(widths) for widths in zip(*(one.widths for one in layouts), strict=True)]
+    """What the training of a group takes, its graph aside, about."""
     # Forward, and twice as much backward: each multiplication with its addition.
-    return len(layouts) * examples * 6 * products(widest) / RATE
+    return examples * 6 * _weights(layouts) / RATE
+
+
+def _weights(layouts: Sequence[Layout]) -> int:
+    """Numbers in the kernels of a group: all are filled up to the widest."""
+    widest = [max(widths) for widths in zip(*(one.widths for one in layouts), strict=True)]
+    return len(layouts) * products(widest)
 
 
 def _merged(groups: list[list[int]], layouts: Mapping[int, Layout], examples: int) -> list[list[int]]:
     def cost(group: list[int]) -> float:
         return GRAPH_SECONDS + seconds([layouts[id] for id in group], examples)
 
+    def fits(group: list[int]) -> bool:
+        some = [layouts[id] for id in group]
+        return len(group) <= MOST and seconds(some, examples) <= MOST_SECONDS and _weights(some) <= MOST_WEIGHTS
+
     while True:
-        pairs = [(a, b) for a, b in itertools.combinations(groups, 2) if len(a) + len(b) <= MOST]
+        pairs = [(a, b) for a, b in itertools.combinations(groups, 2) if fits(a + b)]
         saved = [cost(a) + cost(b) - cost(a + b) for a, b in pairs]
         if not saved or max(saved) <= 0:
             return groups
