@@ -23,8 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from acceptance import RESULTS, ROOT, SEARCH, digest
-from search_speed import CASES, FILE, theirs
+from acceptance import RESULTS, ROOT
+from search_speed import CASES, FILE, theirs, version
 
 KEPT = RESULTS / "time_to_quality.json"
 MOST_SECONDS = 600
@@ -40,14 +40,14 @@ def main() -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     peers: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
     known: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    code, ratios = digest(*SEARCH), {}
+    code, ratios = version(), {}
     print(f"{'data':16}{'seed':>6}{'score':>9}{'keras-tuner':>13}{'kexp':>8}{'ratio':>8}")
     for name in arguments.set:
         case = CASES[name]
         folder = Path(arguments.data) / (case.data or name)
         for seed in range(arguments.seeds):
             key = f"{name} keras-tuner {seed}"
-            if "told" not in peers.get(key, {}):
+            if peers.get(key, {}).get("code") != code:
                 peers[key] = {**theirs(folder, case, seed), "code": code}
                 FILE.write_text(json.dumps(peers, indent=1))
             told = peers[key]["told"]
@@ -58,19 +58,22 @@ def main() -> None:
                 known[f"{name} {seed}"] = {"score": score, "kexp": seconds, "keras-tuner": theirs_at, "code": code}
                 KEPT.write_text(json.dumps(known, indent=1))
             row = known[f"{name} {seed}"]
-            ratio = row["keras-tuner"] / row["kexp"]
-            print(
-                f"{name:16}{seed:>6}{score:>9.4f}{row['keras-tuner']:>13.1f}{row['kexp']:>8.1f}{ratio:>8.1f}",
-                flush=True,
-            )
+            took = f"{row['kexp']:.1f}" if row["kexp"] else "never"
+            line = f"{name:16}{seed:>6}{score:>9.4f}{row['keras-tuner']:>13.1f}{took:>8}{ratio(row):>8.1f}"
+            print(line, flush=True)
         rows = [known[f"{name} {seed}"] for seed in range(arguments.seeds)]
-        ratios[name] = statistics.median(row["keras-tuner"] / row["kexp"] for row in rows)
+        ratios[name] = statistics.median(map(ratio, rows))
         print(f"{name:16}{'median':>6}{'':>30}{ratios[name]:>8.1f}")
     print(json.dumps({"code": code, "ratio": ratios[arguments.set[0]], "ratios": ratios, "runs": known}))
 
 
-def ours(data: Path, score: float, seed: int) -> float:
-    """Seconds until `kexp search` says that its best is at least `score`; infinite where it never does."""
+def ratio(row: dict[str, Any]) -> float:
+    """keras-tuner's seconds over kexp's; 0 where kexp never came there."""
+    return float(row["keras-tuner"] / row["kexp"]) if row["kexp"] else 0.0
+
+
+def ours(data: Path, score: float, seed: int) -> float | None:
+    """Seconds until `kexp search` says that its best is at least `score`; None where it never does."""
     with tempfile.TemporaryDirectory() as home:
         toml = Path(home) / "quality.toml"
         toml.write_text(f'data = "{data.resolve()}"\nseed = {seed}\ntime = "{MOST_SECONDS}s"\n')
@@ -89,7 +92,7 @@ def ours(data: Path, score: float, seed: int) -> float:
                 process.wait()
                 return time.monotonic() - start
         process.wait()
-    return math.inf
+    return None
 
 
 if __name__ == "__main__":

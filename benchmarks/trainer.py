@@ -99,9 +99,9 @@ def measure(kind: str, size: int) -> dict[str, float]:
     heard = {"on_epoch": lambda epoch: ends.append(time.perf_counter())}
     if size:
         members = [Member(network, made) for network in networks if (made := layout(network.core))]
-        Population(spec).fit(members, data, few, epochs=4, batch_size=batch, seed=0, **heard)
+        Population(spec).fit(members, data, few, epochs=3, batch_size=batch, seed=0, **heard)
     else:
-        fit(spec, networks[0], data, few, epochs=4, batch_size=batch, seed=0, **heard)
+        fit(spec, networks[0], data, few, epochs=3, batch_size=batch, seed=0, **heard)
     seconds = min(b - a for a, b in itertools.pairwise(ends[1:]))  # the first epoch compiles
     return {"rate": len(x) * max(1, size) / seconds, "flop": 6 * multiplications(networks[0].core)}
 
