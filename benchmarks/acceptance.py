@@ -59,11 +59,16 @@ def digest(*entries: str) -> str:
     return total.hexdigest()[:16]
 
 
+def environment(home: Path) -> dict[str, str]:
+    """Of a kexp command that runs this repository's code, with its runs in `home`."""
+    return {**os.environ, "KEXP_HOME": str(home), "PYTHONPATH": str(ROOT)}
+
+
 def kexp(home: Path, *arguments: str) -> tuple[int, dict[str, Any], float]:
     """Exit status, the JSON document, and seconds of one kexp command."""
     start = time.monotonic()
     command = [sys.executable, "-m", "kexp", *arguments, "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, env={**os.environ, "KEXP_HOME": str(home)}, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment(home), text=True)
     lines = done.stdout.strip().splitlines()
     return done.returncode, json.loads(lines[-1]) if lines else {}, time.monotonic() - start
 

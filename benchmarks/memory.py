@@ -3,8 +3,8 @@
     python benchmarks/memory.py [--set digits] [--trials 500]
 
 Searches at random, one short epoch a trial (breast_cancer: 400, so that its populations are compiled), and reads /proc
-twice a second (Linux). Ends in one JSON line; "growth" is
-the largest median of 25 trials over that of the first 25 after trial 50.
+twice a second (Linux). Ends in one JSON line; "growth" is the largest median of 25 trials over that of the first 25
+after trial 50.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from acceptance import environment
+
 SETS = {"digits": ("sklearn:digits", "conv", 1), "breast_cancer": ("sklearn:breast_cancer", "dense", 400)}
 STEP = 25
 
@@ -38,10 +39,9 @@ def main() -> None:
             f"epochs = {epochs}\nfinalists = 0\nwindow = 16\n"
         )
         command = [sys.executable, "-m", "kexp", "search", str(toml), "--workers", "2"]
-        environment = {**os.environ, "KEXP_HOME": home, "PYTHONPATH": str(ROOT)}
         log = (Path(home) / "log").open("w+")
         start = time.monotonic()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment(Path(home)))
         seen: list[tuple[int, int]] = []  # trials that were over, bytes
         while process.poll() is None:
             over = sum("  trial " in line for line in Path(log.name).read_text().splitlines())

@@ -22,13 +22,12 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from acceptance import RESULTS, ROOT, SEARCH, digest
+from acceptance import RESULTS, ROOT, SEARCH, digest, kexp
 
 FILE = RESULTS / "search_speed.json"
 PEER = "tensorflow==2.21.* keras==3.15.* keras-tuner==1.4.* tensorboard scikit-learn"
@@ -63,26 +62,13 @@ CASES = {
 
 def main() -> None:
     """Measure what is missing, print the table, end in one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="data", help="the folder that holds the data sets by name")
-    parser.add_argument("--set", nargs="*", choices=CASES, default=["adult"], help="these data sets")
-    parser.add_argument("--seeds", type=int, default=1, help="so many searches each")
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    known: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
-    code = version()
+    arguments = asked(__doc__, seeds=1)
+    code, known = version(), {}
     for name in arguments.set:
         for seed in range(arguments.seeds):  # in turn, so that a slow hour of the machine hits both
-            for who in ("kexp", "keras-tuner"):
+            for who, run in (("kexp", ours), ("keras-tuner", theirs)):
                 key = f"{name} {who} {seed}"
-                if known.get(key, {}).get("code") != code:
-                    print(f"{key} ...", file=sys.stderr, flush=True)
-                    run = ours if who == "kexp" else theirs
-                    known[key] = {
-                        **run(Path(arguments.data) / (CASES[name].data or name), CASES[name], seed),
-                        "code": code,
-                    }
-                    FILE.write_text(json.dumps(known, indent=1))
+                known[key] = kept(FILE, key, code, run, arguments.data, name, seed)
     print(f"{'data':16}{'':14}{'trials':>8}{'seconds':>9}{'per hour':>10}{'best validation':>24}")
     ratios = {}
     for name in arguments.set:
@@ -99,22 +85,46 @@ def main() -> None:
     print(json.dumps({"code": code, "ratio": ratios[arguments.set[0]], "ratios": ratios, "runs": known}))
 
 
-def ours(data: Path, case: Case, seed: int) -> dict[str, Any]:
+def asked(doc: str | None, *, seeds: int) -> argparse.Namespace:
+    """What the command line says: data (a path), set, seeds."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that holds the data sets by name")
+    parser.add_argument("--set", nargs="*", choices=CASES, default=["adult"], help="these data sets")
+    parser.add_argument("--seeds", type=int, default=seeds, help="so many searches each")
+    return parser.parse_args()
+
+
+def kept(file: Path, key: str, code: str, measure: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """What `file` holds under `key` where it is by this `code`; otherwise what is measured now, and kept there."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    if known.get(key, {}).get("code") != code:
+        print(f"{key} ...", file=sys.stderr, flush=True)
+        known[key] = {**measure(*arguments), "code": code}
+        file.write_text(json.dumps(known, indent=1))
+    return dict(known[key])
+
+
+def folder(data: Path, name: str) -> Path:
+    """Where the rows of a case are."""
+    return (data / (CASES[name].data or name)).resolve()
+
+
+def ours(data: Path, name: str, seed: int) -> dict[str, Any]:
     """One `kexp search` of its own home, from start to exit."""
+    case = CASES[name]
     with tempfile.TemporaryDirectory() as home:
         toml = Path(home) / "speed.toml"
         space = "".join(f"{name} = {json.dumps(values)}\n" for name, values in case.space.items())
         space += 'numeric_encoding = "standard"\n' if case.factory == "dense" else ""
         toml.write_text(
-            f'data = "{data.resolve()}"\nfactory = "{case.factory}"\noracle = "random"\ntrials = {case.trials}\n'
+            f'data = "{folder(data, name)}"\nfactory = "{case.factory}"\noracle = "random"\ntrials = {case.trials}\n'
             f"epochs = {case.epochs}\nbatch_size = {case.batch_size}\nfinalists = 0\nseed = {seed}\n[space]\n{space}"
         )
-        start = time.monotonic()
-        command = [sys.executable, "-m", "kexp", "search", str(toml), "--json"]
-        environment = {**os.environ, "KEXP_HOME": home, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, text=True, check=True)
-        seconds = time.monotonic() - start
-    trials = [t for t in json.loads(done.stdout.splitlines()[-1])["trials"] if t["status"] == "completed"]
+        status, document, seconds = kexp(Path(home), "search", str(toml))
+    if status:
+        sys.exit(f"kexp search ended with {status}")
+    trials = [trial for trial in document["trials"] if trial["status"] == "completed"]
     scores = {trial["id"]: trial["score"] for trial in trials}
     as_many = [scores[id] for id in sorted(scores)][: case.peer_trials]
     return {
@@ -122,20 +132,20 @@ def ours(data: Path, case: Case, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def theirs(data: Path, case: Case, seed: int) -> dict[str, Any]:
+def theirs(data: Path, name: str, seed: int) -> dict[str, Any]:
     """One search by plain keras-tuner, from start to exit, the rows ready as arrays."""
-    python = peer("keras-tuner", PEER)
-    with tempfile.TemporaryDirectory() as folder:
-        rows, asked = Path(folder) / "rows.npz", Path(folder) / "space.json"
-        document = arrays(data, rows, seed) | {
+    case, python = CASES[name], peer("keras-tuner", PEER)
+    with tempfile.TemporaryDirectory() as place:
+        rows, space = Path(place) / "rows.npz", Path(place) / "space.json"
+        document = arrays(folder(data, name), rows, seed) | {
             "factory": case.factory, "trials": case.peer_trials, "epochs": case.epochs, "seed": seed,
             "batch_size": case.batch_size, "space": dict(case.space),
         }  # fmt: skip
-        asked.write_text(json.dumps(document))
+        space.write_text(json.dumps(document))
         script = str(ROOT / "benchmarks" / "peers" / "keras_tuner_search.py")
         start = time.monotonic()
         done = subprocess.run(
-            [str(python), script, str(rows), str(asked), folder],
+            [str(python), script, str(rows), str(space), place],
             stdout=subprocess.PIPE, env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}, text=True, check=True,
         )  # fmt: skip
         seconds = time.monotonic() - start
@@ -177,12 +187,10 @@ def arrays(data: Path, file: Path, seed: int) -> dict[str, Any]:
         "many = lambda values: values[0] if values else 0\n"
         "print(json.dumps({'outputs': spec.outputs, 'mean': many(spec.mean), 'std': many(spec.std)}))\n"
     )
-    command = [sys.executable, "-c", script, str(data.resolve()), str(file), str(seed)]
+    command = [sys.executable, "-c", script, str(data), str(file), str(seed)]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}, text=True, check=True
     )
-    with np.load(file) as rows:
-        assert len(rows["x"]) == len(rows["y"])
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

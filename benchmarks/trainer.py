@@ -22,18 +22,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 
 from acceptance import ROOT
-from keras_fit import SHAPES, THREADS, VALUES, rows
+from keras_fit import SHAPES, VALUES, rows
 from search_speed import PEER, peer
+
+from kexp.search.workers import ENVIRONMENT
 
 BACKENDS = {
     "tensorflow": PEER,
     "torch": "torch==2.13.* keras==3.15.* scikit-learn",
     "jax": "jax keras==3.15.* scikit-learn",
 }
-ENVIRONMENT = {
-    **dict.fromkeys(THREADS, "1"), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3",
-    "XLA_FLAGS": "--xla_backend_optimization_level=1",
-}  # fmt: skip
 
 
 def main() -> None:
@@ -63,9 +61,9 @@ def main() -> None:
 
 
 def run(command: list[str], more: dict[str, str]) -> dict[str, Any]:
-    """The JSON line of a process on one thread."""
-    environment = {**os.environ, **ENVIRONMENT, **more, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, env=environment, text=True)
+    """The JSON line of a process on one thread, as a worker of a search is."""
+    alone = {**os.environ, **ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1", **more, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, env=alone, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))

@@ -2,21 +2,17 @@
 
     python keras_fit.py dense|conv
 
-Run by trainer.py. Ends in one JSON line.
+Run by trainer.py, which sets the threads. Ends in one JSON line.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from typing import Any
 
 import numpy as np
-
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-os.environ |= dict.fromkeys(THREADS, "1") | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 SHAPES = {"dense": ((108,), 27_676, 32), "conv": ((28, 28, 1), 6_000, 64)}  # one sample, rows, batch
 VALUES = {
