@@ -129,6 +129,35 @@ def test_every_activation_is_quantised_well(tmp_path, activation):
         assert np.abs(open_runtime(tmp_path / "m.tflite").predict(x) - expected).max() < limit
 
 
+@pytest.mark.parametrize(
+    ("name", "limit"), [("float16", 1e-3), ("dynamic", 0.05), ("int8", 0.05), ("uint8", 0.05), ("int16x8", 0.01)]
+)
+def test_a_large_network_keeps_its_weights(tmp_path, name, limit):
+    """From 256 KB of constants on the quantizer writes them behind the flatbuffer."""
+    import keras
+
+    from kexp.export import tflite
+    from kexp.export.source import Source
+
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1)).astype(np.float32)
+    layers = [
+        keras.Input((8, 8, 1), name="input"),
+        keras.layers.Rescaling(1 / 128, offset=-1),
+        keras.layers.Flatten(),
+        keras.layers.Dense(600, activation="relu"),
+        keras.layers.Dense(600, activation="relu"),
+        keras.layers.Dense(4, activation="softmax"),
+    ]
+    model = keras.Sequential(layers)
+    model.save(tmp_path / "m.keras")
+    spec = DatasetSpec(name="a", kind="image", task="multiclass", shape=(8, 8, 1), outputs=4, labels=tuple("abcd"))
+    source = Source(path=tmp_path / "m.keras", spec=spec, calibration=x, scratch=tmp_path)
+    getattr(tflite, name)(source, tmp_path / "m.tflite")
+    made = open_runtime(tmp_path / "m.tflite").predict(x)
+    assert np.abs(made - model.predict(x, verbose=0)).max() < limit
+
+
 # -- the child process ---------------------------------------------------------------------------
 
 

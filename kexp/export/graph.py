@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from kexp.runtime.litert import schema
 
 # Operators that hold trained weights; what comes before the first of them is the front end.
@@ -37,8 +39,17 @@ class Parts(NamedTuple):
 
 
 def read(content: bytes) -> Any:
-    """The mutable model (schema.ModelT) in a .tflite's bytes."""
-    return schema().ModelT.InitFromPackedBuf(content, 0)
+    """The mutable model (schema.ModelT) in a .tflite's bytes, with all its constants inside.
+
+    The quantizer may put them behind the flatbuffer, where `offset` and `size` say: written again without them, a
+    file would load, and lack its weights when it runs.
+    """
+    model = schema().ModelT.InitFromPackedBuf(content, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 1 is the placeholder of a writer that has not settled it
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def write(model: Any) -> bytes:
