@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import pytest
 
 from kexp.records import Column, DatasetSpec, Experiment
-from kexp.search.budget import LONGER, MARGIN, UNTIMED, budget, confirmation
+from kexp.search.budget import (
+    CANDIDATES,
+    FACTOR,
+    MARGIN,
+    MOST_SAMPLES,
+    UNTIMED,
+    Budget,
+    affordable,
+    budget,
+    confirmation,
+)
 
 QUESTION = Experiment(name="q", data="d")
 IMAGE = DatasetSpec(name="i", kind="image", task="binary", shape=(8, 8, 1), outputs=1, labels=("a", "b"))
@@ -25,8 +38,11 @@ TABLE = DatasetSpec(
     (TABLE, 27_677, 36, 128), (TABLE, 300, 100, 32), (TABLE, 5_000_000, 10, 128), (TABLE, 20, 100, 20),
 ])  # fmt: skip
 def test_epochs_and_batches_follow_the_rows(spec, rows, epochs, batch):
-    found = budget(QUESTION, spec, rows)
-    assert (found.epochs, found.batch_size) == (epochs, batch)
+    found = budget(dataclasses.replace(QUESTION, oracle="random"), spec, rows)
+    assert (found.epochs, found.batch_size, found.rungs) == (epochs, batch, 1)
+    climbing = budget(QUESTION, spec, rows)
+    assert climbing.rungs > 1
+    assert climbing.epochs == (epochs if spec is IMAGE else math.ceil(epochs / FACTOR))
 
 
 def test_what_the_experiment_says_holds():
@@ -34,40 +50,80 @@ def test_what_the_experiment_says_holds():
     assert (found.epochs, found.batch_size) == (7, 64)
 
 
-def plan(seconds, costs, spec=IMAGE, workers=2, **options):
-    return confirmation(Experiment(name="q", data="d", **options), spec, seconds=seconds, costs=costs, workers=workers)
+EXPLORED = Budget(rows=54_000, epochs=2, batch_size=128, explore_share=0.5, rungs=8)
+
+
+def plan(seconds, costs, spec=IMAGE, workers=2, explored=None, **options):
+    question = Experiment(name="q", data="d", **options)
+    explored = explored or [2] * len(costs)
+    return confirmation(question, spec, EXPLORED, seconds=seconds, costs=costs, explored=explored, workers=workers)
 
 
 def test_without_a_time_limit_the_plan_does_not_depend_on_measured_time():
     assert plan(None, [1.0, 50.0, 3.0]) == plan(None, [9.0, 1.0, 1.0], workers=7)
-    assert plan(None, [1.0] * 3).longer == UNTIMED["image"]
+    assert plan(None, [1.0] * 3).epochs == 2 * UNTIMED["image"]
 
 
 def test_much_time_gives_all_finalists_the_longest_training():
-    found = plan(10_000.0, [60.0, 60.0, 60.0])
-    assert (found.candidates, found.seeds, found.longer) == ((0, 1, 2), 2, max(LONGER["image"]))
+    found = plan(100_000.0, [30.0, 30.0, 30.0])
+    assert (found.candidates, found.seeds) == ((0, 1, 2), 2)
+    assert MOST_SAMPLES / 1.5 < found.epochs * EXPLORED.rows <= MOST_SAMPLES
 
 
 def test_a_slow_leader_leaves_its_place_to_one_that_fits():
-    found = plan(300.0, [200.0, 60.0, 60.0])
+    found = plan(300.0, [100.0, 15.0, 15.0])
     assert found.candidates == (1, 2)
-    assert found.longer == 4
+    assert found.epochs > 10
+
+
+def test_a_run_is_not_shorter_than_the_one_that_it_repeats():
+    assert plan(1000.0, [10.0, 10.0], explored=[18, 6]).epochs >= 18
+    assert plan(150.0, [10.0, 10.0], explored=[18, 6]).candidates == (1,)
+    assert plan(150.0, [10.0, 10.0], explored=[18, 18]) is None
 
 
 @pytest.mark.parametrize("seconds", [15, 60, 100, 250, 500, 1000, 3000])
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_what_is_planned_fits(seconds, workers):
-    costs = [40.0, 55.0, 30.0]
+    costs = [20.0, 27.5, 15.0]
     found = plan(float(seconds), costs, workers=workers)
     if found is None:
         assert seconds < min(costs) * MARGIN * 2
         return
     runs = len(found.candidates) * found.seeds
     mean = sum(costs[i] for i in found.candidates) / len(found.candidates)
-    assert -(-runs // workers) * mean * found.longer <= seconds
+    assert -(-runs // workers) * mean * found.epochs <= seconds
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_no_worker_is_left_without_a_run_where_all_can_have_one(workers):
+    found = plan(500.0, [5.0] * 3, workers=workers)
+    assert len(found.candidates) * found.seeds >= max(2, workers)
 
 
 def test_none_where_none_is_wanted_or_nothing_fits():
     assert plan(100.0, [10.0], finalists=0) is None
     assert plan(100.0, [10.0], seeds=0) is None
     assert plan(5.0, [10.0]) is None
+
+
+def test_a_search_climbs_as_far_as_there_is_time_for_candidates():
+    assert affordable(EXPLORED, 10.0, 6.0, 2) == 1
+    for seconds in (300.0, 1500.0, 10_000.0):
+        count = affordable(EXPLORED, seconds, 6.0, 2)
+        assert 2 * seconds / count >= CANDIDATES * 6.0 * 2 * FACTOR ** (count - 1)
+        assert 2 * seconds / (count + 1) < CANDIDATES * 6.0 * 2 * FACTOR**count
+    assert affordable(EXPLORED, 300.0, 6.0, 8) > affordable(EXPLORED, 300.0, 6.0, 1)
+    assert affordable(dataclasses.replace(EXPLORED, rungs=2), 1e6, 6.0, 2) == 2
+
+
+@pytest.mark.parametrize("options", [{"epochs": 3}, {"trials": 12}, {"oracle": "bayesian"}, {"oracle": "hyperband"}])
+def test_who_says_how_long_or_asks_for_few_trials_gets_one_rung(options):
+    assert budget(Experiment(name="q", data="d", **options), IMAGE, 54_000).rungs == 1
+    assert budget(Experiment(name="q", data="d", **options), TABLE, 27_677).epochs == options.get("epochs", 36)
+
+
+def test_rows_are_confirmed_for_as_long_as_on_the_second_rung():
+    climbing = budget(Experiment(name="q", data="d", seconds=60.0), TABLE, 27_677)
+    found = confirmation(QUESTION, TABLE, climbing, seconds=60.0, costs=[0.1], explored=[12], workers=2)
+    assert found.epochs == 36

@@ -187,3 +187,76 @@ def test_what_is_explored_ends_with_its_stage_and_leaves_the_rest_to_the_leaders
     assert later and all(job.end == 1000.0 + 100.0 + 10.0 for job in later)
     confirmed = [job for _, job in jobs if job.trials[0].stage == "confirm"]
     assert confirmed and all(job.end == 1200.0 for job in confirmed)
+
+
+def climbing(home, monkeypatch, kills=()):
+    """A search of 2,000 s of a clock of its own, by one worker; an epoch takes a second. Trials, and who was killed."""
+    now = [1000.0]
+    monkeypatch.setattr("kexp.search.loop.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("kexp.store.time.monotonic", lambda: now[0])
+
+    class Timed(FakeWorkers):
+        def poll(self, timeout):
+            job, *self.jobs = self.jobs
+            waiting, self.jobs = self.jobs, [job]
+            seconds = float(sum(trial.epochs for trial in job.trials))
+            now[0] += seconds
+            outcomes = super().poll(timeout)
+            self.jobs = waiting
+            return [Outcome(dataclasses.replace(o.trial, seconds=seconds / len(job.trials))) for o in outcomes]
+
+    spec = DatasetSpec(
+        name="p", kind="image", task="binary", shape=(8, 8, 1), outputs=1, labels=("a", "b"), mean=(0.0,), std=(1.0,)
+    )
+    question = Experiment(name="t", data="d", seconds=2000.0, finalists=2, seeds=1)
+    budget = Budget(rows=64, epochs=2, batch_size=8, explore_share=0.5, rungs=8)
+    for last in (*kills, None):
+        known = (home / "runs" / "t").exists()
+        run = RunStore.open(home, "t") if known else RunStore.create(home, "t", question)
+        with run, run.lock(), contextlib.suppress(Killed):
+            workers = Timed(run, 1, 0, last)
+            Search(question, spec, models.space(spec, question), run, workers, budget, 100, ignore).run()
+        with RunStore.open(home, "t") as run:
+            trials = run.trials()
+    return trials
+
+
+def test_pictures_climb_to_longer_trainings_with_the_best_so_far(tmp_path, monkeypatch):
+    explored = [t for t in climbing(tmp_path, monkeypatch) if t.stage == "explore"]
+    by_epochs = {epochs: [t for t in explored if t.epochs == epochs] for epochs in (2, 6, 18)}
+    assert sum(map(len, by_epochs.values())) == len(explored)
+    assert all(len(some) >= 8 for some in by_epochs.values())
+    spent = [sum(t.epochs for t in some) for some in by_epochs.values()]
+    assert max(spent) < 1.5 * min(spent)  # each rung has an equal share of the time
+    assert [t.epochs for t in explored] == sorted(t.epochs for t in explored)
+    for below, above in ((2, 6), (6, 18)):
+        best = sorted(by_epochs[below], key=lambda t: (-t.score, t.id))
+        again = [t.values for t in by_epochs[above][:4]]
+        assert best[0].values in again
+        assert all(values in [t.values for t in by_epochs[below]] for values in again)
+        assert by_epochs[above][4].values not in [t.values for t in by_epochs[below]]  # then their offspring
+
+
+@pytest.mark.parametrize("window", [None, 1])
+def test_of_a_number_of_trials_the_last_are_on_the_second_rung_whoever_is_first(tmp_path, monkeypatch, window):
+    budget = dataclasses.replace(BUDGET, epochs=3, rungs=2)
+    monkeypatch.setattr("test_search_loop.BUDGET", budget)
+    alone, _ = search(tmp_path, "alone", "evolution", trials=40, window=window)
+    explored = [t for t in alone if t.stage == "explore"]
+    epochs = [t.epochs for t in explored]
+    assert epochs == [3] * 24 + [9] * 16
+    best = sorted(explored[:24], key=lambda t: (-t.score, t.id))[:4]
+    promoted = [t.values for t in explored[24:]]
+    assert [t.id for t in best if t.values in promoted] == [t.id for t in best]  # those told late as well
+    for size, seed in ((3, 2), (2, 5)):
+        other, _ = search(tmp_path, f"together{size}", "evolution", size=size, seed=seed, trials=40, window=window)
+        assert told(other) == told(alone)
+
+
+def test_a_climb_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):
+    trials = climbing(tmp_path, monkeypatch, kills=(30, 60, 5))
+    explored = [t for t in trials if t.stage == "explore"]
+    assert {t.epochs for t in explored} == {2, 6, 18}
+    assert [t.epochs for t in explored] == sorted(t.epochs for t in explored)
+    assert len({(t.epochs, repr(sorted(t.values.items()))) for t in explored}) == len(explored)
+    assert all(t.epochs >= 18 for t in trials if t.stage == "confirm")

@@ -112,7 +112,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, x: Any, training: bool = False) -> Any:
         """(n, h, w, c) -> the same shape."""
-        if not training:
+        if not training or not (self.flip or self.shift or self.rotate or self.zoom):
             return x
         import tensorflow as tf  # the only backend that trains here
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kexp.records import DatasetSpec, Experiment
+from kexp.search.oracles import ORACLES
 
 # Samples that one explored candidate trains on. On one core a small convolutional network passes some 3,000 pictures
 # a second, a dense one some 150,000 rows: 40 and 7 seconds a candidate.
@@ -17,10 +18,18 @@ EXPLORE_SAMPLES = {"image": 120_000, "table": 1_000_000}
 EXPLORE_EPOCHS = {"image": (2, 20), "table": (10, 100)}
 # Share of a time budget that explores; the rest confirms. Pictures gain from long training, rows from many candidates.
 EXPLORE_SHARE = {"image": 0.45, "table": 0.7}
-# How many times longer than an explored candidate a finalist may train, longest first; and without a time budget.
-# Twice as long made adult's finalists worse (log loss .294 to .301): rows are few, and a candidate overfits.
-LONGER = {"image": (8, 7, 6, 5, 4, 3, 2, 1), "table": (1,)}
+# A search climbs rungs: the best candidates, and their offspring, are trained FACTOR times as long as those before.
+# What wins a short training need not win a long one (augmentation, dropout, deep networks). At most so many rungs; rows
+# reach EXPLORE_SAMPLES on the second, pictures go on as long as there is time for CANDIDATES on a rung.
+RUNGS = {"image": 8, "table": 2}
+FACTOR = 3
+CANDIDATES = 8
+FIRST_RUNG = 0.6  # share of a number of trials that is explored on the first rung; the rest is on the second
+# How many times longer than on the first rung a finalist may train, longest first; and without a time budget.
+# Twice as long as EXPLORE_SAMPLES made adult's finalists worse (log loss .294 to .301): rows are few, and it overfits.
+LONGER = {"image": (64, 48, 36, 28, 22, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1), "table": (FACTOR, 1)}
 UNTIMED = {"image": 4, "table": 1}
+MOST_SAMPLES = 4_000_000  # that one finalist trains on: 75 epochs of 54,000 pictures
 MARGIN = 1.15  # a training that is planned into a time must not just miss it
 
 
@@ -32,6 +41,7 @@ class Budget:
     epochs: int
     batch_size: int
     explore_share: float
+    rungs: int = 1  # each trains FACTOR times as long as the one below; `epochs` is of the first
 
 
 def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
@@ -43,54 +53,86 @@ def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
     low, high = EXPLORE_EPOCHS[spec.kind]
     epochs = min(max(round(EXPLORE_SAMPLES[spec.kind] / max(rows, 1)), low), high)
     batch = min(max(1 << max(0, round(rows / 100) - 1).bit_length(), 32), 128)
+    few = experiment.trials is not None and experiment.trials * (1 - FIRST_RUNG) < CANDIDATES
+    climbs = ORACLES[experiment.oracle].climbs and experiment.epochs is None and not few
+    if climbs and spec.kind == "table":
+        epochs = -(-epochs // FACTOR)
     return Budget(
         rows=rows,
         epochs=experiment.epochs or epochs,
         batch_size=min(experiment.batch_size or batch, rows),
         explore_share=EXPLORE_SHARE[spec.kind],
+        rungs=RUNGS[spec.kind] if climbs else 1,
     )
+
+
+def affordable(budget: Budget, seconds: float, cost: float, workers: int) -> int:
+    """How many rungs a search climbs in `seconds`, each in an equal share: on the last there is time for CANDIDATES.
+
+    `cost` is what an epoch of a typical candidate takes in seconds.
+    """
+    count = 1
+    while count < budget.rungs:
+        last = cost * budget.epochs * FACTOR**count
+        if workers * seconds / (count + 1) < CANDIDATES * last:
+            break
+        count += 1
+    return count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """How leading candidates are run again: which, under how many other seeds, how many times longer."""
+    """How leading candidates are run again: which, under how many other seeds, for how many epochs."""
 
     candidates: tuple[int, ...]  # positions among the leaders, best first
     seeds: int
-    longer: int
+    epochs: int
 
 
 def confirmation(
-    experiment: Experiment, spec: DatasetSpec, *, seconds: float | None, costs: Sequence[float], workers: int,
-    together: bool = False,
+    experiment: Experiment, spec: DatasetSpec, budget: Budget, *, seconds: float | None,
+    costs: Sequence[float], explored: Sequence[int], workers: int, together: bool = False,
 ) -> Confirmation | None:  # fmt: skip
     """The longest, then the largest, confirmation that fits `seconds` of `workers` workers.
 
-    `costs` are the seconds that the leaders took to explore, best first; one that is too slow to train for longer
-    leaves its place to the next. Without a time limit nothing depends on measured time, so that the same seed gives
-    the same search. Where networks train `together`, those of one seed may be one job of one worker. None where the
-    experiment wants none, or not one run fits.
+    `costs` are the seconds that an epoch of each leader took, best first, `explored` the epochs that it was explored
+    for; one that is too slow to train for longer leaves its place to the next. Without a time limit nothing depends on
+    measured time, so that the same seed gives the same search. Where networks train `together`, those of one seed may
+    be one job of one worker. None where the experiment wants none, or not one run fits.
     """
     most, seeds = min(experiment.finalists, len(costs)), experiment.seeds
     if not most or not seeds:
         return None
     if seconds is None:
-        return Confirmation(candidates=tuple(range(most)), seeds=seeds, longer=UNTIMED[spec.kind])
+        epochs = max(budget.epochs * UNTIMED[spec.kind], *explored)
+        return Confirmation(candidates=tuple(range(most)), seeds=seeds, epochs=epochs)
     sizes = sorted(
         {(c, s) for c in range(1, most + 1) for s in range(1, seeds + 1)},
         key=lambda cs: (-cs[0] * cs[1], -cs[0]),
     )
-    for longer in LONGER[spec.kind]:
-        fitting = [i for i, cost in enumerate(costs) if cost * longer * MARGIN <= seconds]
-        for candidates, repeats in sizes:
-            chosen = fitting[:candidates]
-            work = repeats * longer * MARGIN * sum(costs[i] for i in chosen)
-            jobs = repeats if together else len(chosen) * repeats
-            if len(chosen) == candidates and _rounds_fit(work, jobs, workers, seconds):
-                return Confirmation(candidates=tuple(chosen), seeds=repeats, longer=longer)
+    busy = min(max(2, workers), most * seeds)  # runs: one would be luck, and a worker without a run would be idle
+    for least in (busy, 1):
+        for longer in LONGER[spec.kind] if budget.rungs > 1 or spec.kind == "image" else (1,):
+            epochs = max(longer * budget.epochs, min(explored))
+            if longer > 1 and epochs * budget.rows > MOST_SAMPLES:
+                continue
+            fitting = [
+                i for i, (cost, begun) in enumerate(zip(costs, explored, strict=True))
+                if begun <= epochs and cost * epochs * MARGIN <= seconds
+            ]  # fmt: skip
+            for candidates, repeats in sizes:
+                chosen = fitting[:candidates]
+                work = repeats * epochs * MARGIN * sum(costs[i] for i in chosen)
+                jobs = repeats if together else len(chosen) * repeats
+                if (
+                    len(chosen) == candidates
+                    and jobs >= (1 if together else least)
+                    and _fits(work, jobs, workers, seconds)
+                ):
+                    return Confirmation(candidates=tuple(chosen), seeds=repeats, epochs=epochs)
     return None
 
 
-def _rounds_fit(work: float, jobs: int, workers: int, seconds: float) -> bool:
+def _fits(work: float, jobs: int, workers: int, seconds: float) -> bool:
     """Whether `jobs` jobs of `work` seconds together end in time; a worker that has no job is idle."""
     return -(-jobs // workers) * work / jobs <= seconds

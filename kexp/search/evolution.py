@@ -34,6 +34,8 @@ class EvolutionOracle(AbstractOracle):
         self._sign = 1.0 if direction == "max" else -1.0
         self._limit = min(self._space.size, math.inf if trials is None else trials)
         self._asked: dict[int, dict[str, Code]] = {}  # id -> code, in the order asked
+        self._epochs: list[int | None] = [None]  # of a training, by rung: the longer ones prove more
+        self._rungs: dict[int, int] = {}  # of each that was asked
         self._scores: dict[int, float] = {}  # of those that did not fail; higher is better
         self._told: set[int] = set()
         self._seen: set[tuple[Code, ...]] = set()
@@ -44,11 +46,11 @@ class EvolutionOracle(AbstractOracle):
         if self.exhausted:
             return None
         random = np.random.default_rng((self._seed, len(self._asked)))
-        codes = self._space.default if not self._asked else self._offspring(random)
+        codes = self._space.default if not self._asked else self._promoted() or self._offspring(random)
         if codes is None:
             self._used_up = True
             return None
-        return self.replay(id, Proposal(self._space.decode(codes)))
+        return self.replay(id, Proposal(self._space.decode(codes), self._epochs[-1]))
 
     @property
     def exhausted(self) -> bool:
@@ -63,16 +65,38 @@ class EvolutionOracle(AbstractOracle):
         if score is not None and math.isfinite(score):
             self._scores[id] = self._sign * score
 
+    def climb(self, epochs: int) -> None:
+        """The next rung: the best of the one below are trained again, for `epochs`, and their offspring."""
+        self._epochs.append(epochs)
+
     def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Note `proposal`."""
+        if proposal.epochs is not None and proposal.epochs != self._epochs[-1]:
+            self.climb(proposal.epochs)
         codes = self._space.encode(proposal.values)
-        self._asked[id] = codes
+        self._asked[id], self._rungs[id] = codes, len(self._epochs) - 1
         self._seen.add(tuple(codes.values()))
         return proposal
 
+    def _best(self, highest: int) -> list[int]:
+        """The best up to rung `highest`: those on the highest that has any, then those below."""
+        known = [id for id in self._scores if self._rungs[id] <= highest]
+        return sorted(known, key=lambda id: (-self._rungs[id], -self._scores[id], id))[:PARENTS]
+
+    def _promoted(self) -> dict[str, Code] | None:
+        """One of the best on the rung below that was not yet asked for on this one.
+
+        As many are told late as workers are at work, and take their place then: asynchronous successive halving (Li et
+        al. 2020, "A System for Massively Parallel Hyperparameter Tuning").
+        """
+        top = len(self._epochs) - 1
+        here = [self._asked[id] for id in self._asked if self._rungs[id] == top]
+        best = (self._asked[id] for id in self._best(top - 1) if self._rungs[id] == top - 1)
+        return next((codes for codes in best if codes not in here), None)
+
     def _offspring(self, random: np.random.Generator) -> dict[str, Code] | None:
         """A candidate that was not proposed before."""
-        best = sorted(self._scores, key=lambda id: (-self._scores[id], id))[:PARENTS]
+        best = self._best(len(self._epochs) - 1)
         for draw in range(REDRAWS):
             parent = self._asked[best[random.integers(len(best))]] if best else self._space.default
             # Where the neighbours are used up, only strangers are left.

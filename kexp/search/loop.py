@@ -20,7 +20,7 @@ from kexp.errors import RunError, SearchError
 from kexp.metrics import objective
 from kexp.models.space import HyperParameters, key
 from kexp.records import DatasetSpec, Dimension, Experiment, Trial, to_json
-from kexp.search.budget import Budget, Confirmation, confirmation
+from kexp.search.budget import FACTOR, FIRST_RUNG, Budget, Confirmation, affordable, confirmation
 from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
 from kexp.search.oracles import ORACLES, Proposal
@@ -65,10 +65,11 @@ class Search:
             trials=experiment.trials,
             epochs=budget.epochs,
         )
-        begun = time.monotonic() - store.seconds_used
+        self._begun = time.monotonic() - store.seconds_used
         seconds = math.inf if experiment.seconds is None else experiment.seconds
-        self._end = begun + seconds
-        self._explore_until = begun + budget.explore_share * seconds
+        self._end = self._begun + seconds
+        self._explore_until = self._begun + budget.explore_share * seconds
+        self._epochs = budget.epochs  # that a candidate trains for, unless the oracle says so
         self._known = {trial.id: trial for trial in store.trials()}
         self._asked = {e.trial.id: Proposal(**e.proposal) for e in store.events() if e.kind == "ask" and e.proposal}
         self._block, self._window = self._blocks()
@@ -127,6 +128,8 @@ class Search:
         k = len(self._order)
         id = self._journal[k] if k < len(self._journal) else max(self._known, default=-1) + 1
         recorded = self._asked.get(id)
+        if recorded is None:
+            self._climb()
         proposal = self._oracle.ask(id) if recorded is None else self._oracle.replay(id, recorded)
         if proposal is None:
             self._idle = True  # until more is told
@@ -134,6 +137,23 @@ class Search:
         self._order.append(id)
         self._propose(id, proposal)
         return True
+
+    def _climb(self) -> None:
+        """Train what is asked for from now on for longer, where this rung has had its share of trials or time."""
+        rung = round(math.log(self._epochs / self.budget.epochs, FACTOR))
+        if rung + 1 >= self.budget.rungs or len(self._order) % self._block:
+            return
+        enough = (
+            self.experiment.trials is not None and not rung and len(self._order) >= FIRST_RUNG * self.experiment.trials
+        )
+        if not enough and self.experiment.seconds is not None and (cost := self._typical()) is not None:
+            seconds = self._explore_until - self._begun
+            count = affordable(self.budget, seconds, cost, self.workers.size)
+            enough = rung + 1 < count and time.monotonic() >= self._begun + seconds * (rung + 1) / count
+        if enough:
+            self._epochs *= FACTOR
+            self._oracle.climb(self._epochs)
+            self._say("notice", f"the best so far, and their offspring, {self._epochs} epochs each")
 
     def _tell_one(self) -> bool:
         """Tell the oracle of the next trial, in the order in which they were asked, if it is over."""
@@ -170,6 +190,8 @@ class Search:
         self._kinds[id] = kind_of(self.spec, models.sketch(self.spec, self.factory, hp))
         models.forget()  # what its build reads is what it is
         epochs = proposal.epochs or self.budget.epochs
+        if self.budget.rungs > 1:
+            self._epochs = max(self._epochs, epochs)
         values = dict(hp.read)
         parent = None if proposal.parent is None else source(self._known[proposal.parent])
         twin = self._first.setdefault((key(values), epochs, parent), id)
@@ -212,10 +234,10 @@ class Search:
         plan = self.store.get("confirmation")
         if plan is None or plan["budget"] != budget:
             left = None if limits.seconds is None else self._end - time.monotonic()
-            costs = [self._cost(trial) for trial in leaders]
             chosen = confirmation(
-                limits, self.spec, seconds=left, costs=costs, workers=self.workers.size, together=self._block > 1
-            )
+                limits, self.spec, self.budget, seconds=left, costs=[self._cost(trial) for trial in leaders],
+                explored=[trial.epochs for trial in leaders], workers=self.workers.size, together=self._block > 1,
+            )  # fmt: skip
             plan = {"budget": budget, "plan": to_json(chosen), "leaders": [t.id for t in leaders]}
             self.store.set("confirmation", plan)
         if plan["plan"] is None:
@@ -228,9 +250,9 @@ class Search:
         ]
         self._planned = len(wanted)
         text = f"{len(chosen.candidates)} leading candidate(s) again, {chosen.seeds} seed(s) each"
-        self._say("notice", text + (f", {chosen.longer} times longer" if chosen.longer > 1 else ""))
+        self._say("notice", f"{text}, {chosen.epochs} epochs")
         for leader, seed in wanted:
-            self._confirm_one(leader, seed, leader.epochs * chosen.longer)
+            self._confirm_one(leader, seed, chosen.epochs)
         self._make_jobs()
         self._submit()
         while self._running and self._may_go_on():
@@ -239,10 +261,15 @@ class Search:
                 self._submit()
 
     def _cost(self, trial: Trial) -> float:
-        """Seconds that the whole training of a candidate took, parents included."""
+        """Seconds that an epoch of a candidate took."""
         trial = self._known[source(trial)]
-        begun = self._known[trial.parent].epochs if trial.parent is not None else 0
-        return trial.seconds * trial.epochs / max(1, trial.epochs - begun)
+        begun = self._known[trial.parent].epochs if trial.parent is not None and trial.stage == "explore" else 0
+        return trial.seconds / max(1, trial.epochs - begun)
+
+    def _typical(self) -> float | None:
+        """The median of what an epoch of an explored candidate took; None before the first."""
+        done = [self._cost(t) for t in self._known.values() if t.stage == "explore" and t.status == "completed"]
+        return sorted(done)[len(done) // 2] if done else None
 
     def _confirm_one(self, leader: Trial, seed: int, epochs: int) -> None:
         """Start the trial that repeats `leader` under `seed`, unless it is over."""
@@ -305,8 +332,8 @@ class Search:
         """
         if self.experiment.seconds is None or _stage(job) != "explore":
             return AHEAD
-        done = [self._cost(t) for t in self._known.values() if t.stage == "explore" and t.status == "completed"]
-        typical = len(job.trials) * sorted(done)[len(done) // 2] if done else 0.0
+        epochs = sum(trial.epochs - job.initial_epoch for trial in job.trials)
+        typical = epochs * (self._typical() or 0.0)
         return AHEAD if time.monotonic() + typical < self._explore_until else 0
 
     def _latest(self, job: Job) -> float:
@@ -324,7 +351,7 @@ class Search:
         if self.experiment.seconds is None or first is None or _stage(job) != "explore":
             return math.inf
         epochs = sum(trial.epochs - job.initial_epoch for trial in job.trials)
-        return GRAPH_SECONDS + SLOW * self._cost(first) / first.epochs * epochs
+        return GRAPH_SECONDS + SLOW * self._cost(first) * epochs
 
     def _wait(self) -> None:
         """Take in what the workers did in the next moment."""

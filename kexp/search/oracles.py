@@ -36,6 +36,7 @@ class OracleRow(NamedTuple):
     doc: str
     window: int | None = None
     block: int = 256
+    climbs: bool = False  # it begins with short trainings, and takes the best of them on to longer ones
 
 
 class GridOracle(AbstractOracle):
@@ -121,7 +122,9 @@ ORACLES: dict[str, OracleRow] = {
     "bayesian": OracleRow(
         _bayesian, learns=True, doc="a Gaussian process over what was scored so far", window=16, block=8
     ),
-    "evolution": OracleRow(_evolution, learns=True, doc="small changes to the best so far", window=6, block=8),
+    "evolution": OracleRow(
+        _evolution, learns=True, doc="small changes to the best so far", window=6, block=8, climbs=True
+    ),
     "hyperband": OracleRow(_hyperband, learns=True, doc="many short trainings, the best third goes on"),
     "grid": OracleRow(_grid, learns=False, doc="every combination, for small spaces"),
 }

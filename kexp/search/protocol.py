@@ -50,6 +50,13 @@ class AbstractOracle(ABC):
     def tell(self, id: int, score: float | None) -> None:
         """Trial `id` reached `score`; None, or not a finite number: it failed, or was infeasible."""
 
+    def climb(self, epochs: int) -> None:
+        """Propose candidates for trainings of `epochs` from now on, the best so far among the first.
+
+        Asked of oracles whose row in ORACLES says that they climb.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """What `ask(id)` returns now, if it once returned `proposal`: that, or None until more is told.

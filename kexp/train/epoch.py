@@ -22,11 +22,12 @@ from kexp.errors import FailedTrial
 from kexp.metrics import metrics, rank
 from kexp.models import Network
 from kexp.records import DatasetSpec
+from kexp.train.arithmetic import in_training, precision
 
 Array = NDArray[Any]
 WARM_UP = 0.1  # share of the steps over which the learning rate rises; then a cosine down to FLOOR of it
 FLOOR = 0.01  # Loshchilov and Hutter 2017, "SGDR", with one cycle
-FORWARD_BYTES = 64 << 20  # largest batch of features in a forward pass
+FORWARD_ROWS = 64  # in one forward pass of validation: what lies between two layers then stays in the cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,6 @@ def fit(
     batch_size: int,
     seed: int,
     objective: str = "",
-    patience: int | None = None,
     deadline: float = math.inf,
     on_epoch: Callable[[int], None] | None = None,
 ) -> Fit:
@@ -92,16 +92,17 @@ def fit(
     optimizer = network.optimizer or keras.optimizers.AdamW(network.learning_rate, weight_decay=network.weight_decay)
     optimizer.build(network.core.trainable_variables)
     run = _epoch_graph(spec, network, train, optimizer, batch=batch, steps=steps, total=total)
-    forward = _forward_graph(spec, network)
-    patience = patience or patience_of(epochs - initial_epoch)
+    forward = _forward_graph(spec, network, validation)
+    patience = patience_of(epochs - initial_epoch)
     best: Fit | None = None
     history: list[dict[str, float]] = []
     for epoch in range(initial_epoch, epochs):
         order = tf.constant(permutation(seed, epoch, n, steps, batch))
-        loss = float(run(order, tf.constant(steps * (epoch - initial_epoch), tf.float32)))
+        with precision(spec, network.core):
+            loss = float(run(order, tf.constant(steps * (epoch - initial_epoch), tf.float32)))
         if not math.isfinite(loss):
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
-        now = metrics(spec.task, validation.y, answers(spec, forward, validation))
+        now = metrics(spec.task, validation.y, forward().numpy()[: len(validation.y)])
         history.append({"epoch": float(epoch + 1), "loss": loss, **now})
         if best is None or rank(spec.task, objective, now) > rank(spec.task, objective, best.metrics):
             best = Fit(metrics=now, weights=network.core.get_weights(), epochs=epoch + 1)
@@ -117,13 +118,6 @@ def fit(
     network.core.set_weights(best.weights)
     best.history = history
     return best
-
-
-def answers(spec: DatasetSpec, forward: Callable[[tf.Tensor], tf.Tensor], part: Samples) -> Array:
-    """Outputs (n, outputs) in the task's own terms: probabilities, or values in the target's units."""
-    size = max(1, FORWARD_BYTES // max(1, 4 * int(np.prod(part.features.shape[1:])) * 16))
-    chunks = [forward(part.features[i : i + size]).numpy() for i in range(0, len(part.y), size)]
-    return np.concatenate(chunks)
 
 
 def patience_of(epochs: int) -> int:
@@ -168,7 +162,8 @@ def _epoch_graph(
     total: int,
 ) -> Callable[..., tf.Tensor]:
     """The graph of one epoch: (order (steps, batch), first step) -> mean loss."""
-    core, loss_of, peak = network.core, losses(spec, logits=network.answer is not None), network.learning_rate
+    core, peak = in_training(network.core), network.learning_rate
+    loss_of, weights = losses(spec, logits=network.answer is not None), network.core.trainable_variables
 
     @tf.function  # type: ignore[untyped-decorator]
     def run(order: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
@@ -183,23 +178,36 @@ def _epoch_graph(
                 loss = tf.reduce_mean(loss_of(y, core(x, training=True)))
                 if core.losses:
                     loss += tf.add_n(core.losses)
-            optimizer.apply(tape.gradient(loss, core.trainable_variables), core.trainable_variables)
+            optimizer.apply(tape.gradient(loss, weights), weights)
             summed += loss
         return summed / tf.cast(steps, tf.float32)
 
     return run  # type: ignore[no-any-return]
 
 
-def _forward_graph(spec: DatasetSpec, network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The graph from features to answers."""
-    answer = network.answer
+def _forward_graph(spec: DatasetSpec, network: Network, part: Samples) -> Callable[[], tf.Tensor]:
+    """The graph from the rows of `part` to answers (n or a little more, outputs) in the task's own terms."""
+    answer, held = network.answer, chunks(part.features, FORWARD_ROWS)
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def forward(features: tf.Tensor) -> tf.Tensor:
-        out = network.core(prepare(spec, network, features), training=False)
+    def answers(rows: tf.Tensor) -> tf.Tensor:
+        out = network.core(prepare(spec, network, rows), training=False)
         return out if answer is None else answer(out)
 
+    @tf.function  # type: ignore[untyped-decorator]
+    def forward() -> tf.Tensor:
+        found = tf.map_fn(answers, held, fn_output_signature=tf.float32)
+        return tf.reshape(found, [-1, spec.outputs])
+
     return forward  # type: ignore[no-any-return]
+
+
+def chunks(features: tf.Tensor, size: int) -> tf.Tensor:
+    """Rows (n, ...) as (chunks, size or fewer, ...), the last one filled up with zeros."""
+    n = int(features.shape[0])
+    count = -(-n // size)
+    size = -(-n // count)
+    filled = tf.pad(features, [[0, count * size - n], *[[0, 0]] * (len(features.shape) - 1)])
+    return tf.reshape(filled, [count, size, *features.shape[1:]])
 
 
 def losses(spec: DatasetSpec, *, logits: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

@@ -23,7 +23,7 @@ from kexp.metrics import metrics, rank
 from kexp.models import Network, answer_layer
 from kexp.records import DatasetSpec
 from kexp.train import stack
-from kexp.train.epoch import Fit, Samples, cycle, diverged, losses, patience_of, permutation, prepare
+from kexp.train.epoch import Fit, Samples, chunks, cycle, diverged, losses, patience_of, permutation, prepare
 from kexp.train.stack import Layout
 
 Array = NDArray[Any]
@@ -336,14 +336,9 @@ def _mixed(x: tf.Tensor) -> tf.Tensor:
 
 
 def _chunks(validation: Samples, members: Sequence[Member]) -> tf.Tensor:
-    """Validation rows as (chunks, rows, ...), the last one filled up with zeros."""
-    features = validation.features
-    n = int(features.shape[0])
+    """Validation rows as (chunks, rows, ...): the activations of one are VALIDATION_BYTES at most."""
     widest = max(max(member.layout.widths) for member in members)
-    size = min(n, max(64, VALIDATION_BYTES // (16 * widest * len(members))))
-    count = -(-n // size)
-    filled = tf.pad(features, [[0, count * size - n], *[[0, 0]] * (len(features.shape) - 1)])
-    return tf.reshape(filled, [count, size, *features.shape[1:]])
+    return chunks(validation.features, max(64, VALIDATION_BYTES // (16 * widest * len(members))))
 
 
 def _seconds(members: Sequence[Member], which: Sequence[int], examples: int) -> float:

@@ -70,7 +70,7 @@ def layout(core: keras.Model) -> Layout | None:
     activations: list[str] = []
     dropouts: list[float] = []
     rest = layers[:]
-    while rest and (dense := _plain(rest.pop(0), keras.layers.Dense)) and len(dense["layer"].output.shape) == 2:
+    while rest and (dense := plain(rest.pop(0), keras.layers.Dense)) and len(dense["layer"].output.shape) == 2:
         kernel = dense["layer"].kernel
         widths.append(int(kernel.shape[0]))
         biases.append(bool(dense["use_bias"]))
@@ -79,17 +79,17 @@ def layout(core: keras.Model) -> Layout | None:
             if dense["activation"] != "linear":
                 return None
             return Layout((*widths, outputs), tuple(biases), tuple(norms), tuple(activations), tuple(dropouts))
-        norm = rest and _plain(rest[0], keras.layers.BatchNormalization)
+        norm = rest and plain(rest[0], keras.layers.BatchNormalization)
         if norm and dense["activation"] == "linear" and norm["center"] and norm["scale"] and not norm["renorm"]:
             norms.append((float(norm["momentum"]), float(norm["epsilon"])))
             rest.pop(0)
         else:
             norms.append(None)
         name = dense["activation"]
-        if name == "linear" and rest and (activation := _plain(rest[0], keras.layers.Activation)):
+        if name == "linear" and rest and (activation := plain(rest[0], keras.layers.Activation)):
             name = activation["activation"]
             rest.pop(0)
-        dropout = rest and _plain(rest[0], keras.layers.Dropout)
+        dropout = rest and plain(rest[0], keras.layers.Dropout)
         if dropout and dropout["noise_shape"] is None and dropout["seed"] is None:
             rest.pop(0)
         dropouts.append(float(dropout["rate"]) if dropout else 0.0)
@@ -99,7 +99,7 @@ def layout(core: keras.Model) -> Layout | None:
     return None
 
 
-def _plain(layer: Any, kind: type[keras.layers.Layer]) -> dict[str, Any] | None:
+def plain(layer: Any, kind: type[keras.layers.Layer]) -> dict[str, Any] | None:
     """The configuration of a layer of just this kind that trains, unregularised, in float32; None for all others."""
     if not isinstance(layer, kind) or type(layer) is not kind:
         return None
