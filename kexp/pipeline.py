@@ -27,6 +27,7 @@ from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
 from kexp.search.events import Event, Listener, ignore
+from kexp.search.workers import WORKERS, AbstractWorkers
 from kexp.store import RunStore
 
 if TYPE_CHECKING:
@@ -77,23 +78,30 @@ def search(
     nothing was finished.
     """
     listener(Event(kind="data", text=question.data))
-    dataset = data.load(
-        question, base=base, cache=store.cache(home),
-        progress=lambda done, total: listener(Event(kind="data", text="reading", done=done, planned=total)),
-    )  # fmt: skip
-    check(question, dataset.spec)
-    formats(dataset.spec.kind, [*question.formats, *question.tolerances])  # a slip shows now, not after the search
-    if fresh:
-        store.fresh(home, question.name)
+    with contextlib.closing(WORKERS["processes"]()) as pool:  # they load TensorFlow while the data are read
+        dataset = data.load(
+            question, base=base, cache=store.cache(home),
+            progress=lambda done, total: listener(Event(kind="data", text="reading", done=done, planned=total)),
+        )  # fmt: skip
+        check(question, dataset.spec)
+        formats(dataset.spec.kind, [*question.formats, *question.tolerances])  # a slip shows now, not afterwards
+        if fresh:
+            store.fresh(home, question.name)
+        return _search(question, dataset, home, pool, workers or _cores(), listener)
+
+
+def _search(
+    question: Experiment, dataset: Dataset, home: Path, pool: AbstractWorkers, workers: int, listener: Listener
+) -> bool:
     with RunStore.open_or_create(home, question) as run, run.lock():
         take_up(run, question, dataset)
         for notice in dataset.notices:
             listener(Event(kind="notice", text=notice))
-        ended, workers = True, workers or _cores()
+        ended = True
         text = f"{workers} worker{'s' if workers > 1 else ''} starting: TensorFlow takes some seconds to load"
         listener(Event(kind="notice", text=text))
         try:
-            search_trials(question, dataset, run, workers=workers, listener=listener)
+            search_trials(question, dataset, run, workers=workers, pool=pool, listener=listener)
         except KeyboardInterrupt:
             if not run.best_first():
                 raise

@@ -105,6 +105,12 @@ def children(pid: int) -> list[int]:
     return [int(line) for line in listed.stdout.split()]
 
 
+def workers_of(driver: int) -> list[int]:
+    """The process that starts workers, then these."""
+    first = children(driver)[0]
+    return [first, *children(first)]
+
+
 @pytest.mark.slow
 def test_kill_9_of_the_driver_loses_nothing_and_runs_nothing_twice(tmp_path):
     options = {"trials": 8, "epochs": 12}
@@ -116,7 +122,7 @@ def test_kill_9_of_the_driver_loses_nothing_and_runs_nothing_twice(tmp_path):
         finished += json.loads(line)[0] == "finished"
         if finished == 3:
             break
-    workers = children(driver.pid)
+    workers = workers_of(driver.pid)
     driver.kill()
     driver.wait()
     with RunStore.open(tmp_path, "killed") as run:
@@ -144,14 +150,15 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_kill_9_of_a_worker_costs_nothing_but_time(tmp_path):
+@pytest.mark.parametrize("who", [0, 1])
+def test_kill_9_of_a_worker_or_of_who_starts_them_costs_nothing_but_time(tmp_path, who):
     options = {"trials": 5, "epochs": 12}
     searched(tmp_path, "straight", workers=1, **options)
     prepared(tmp_path, "hurt", **options).close()
     driver = drive(tmp_path, "hurt", 1)
     for line in driver.stdout:
         if json.loads(line)[0] == "finished":
-            os.kill(children(driver.pid)[0], signal.SIGKILL)
+            os.kill(workers_of(driver.pid)[who], signal.SIGKILL)
             break
     out, err = driver.communicate(timeout=240)
     assert '"best"' in out, err
@@ -188,7 +195,7 @@ def test_ctrl_c_ends_driver_and_workers_and_the_same_command_goes_on(tmp_path):
     )
     for line in search.stderr:
         if "trial" in line and "best" in line:
-            workers = children(search.pid)
+            workers = workers_of(search.pid)
             os.killpg(search.pid, signal.SIGINT)
             break
     out, err = search.communicate(timeout=120)

@@ -10,7 +10,7 @@ from kexp.search.budget import budget
 from kexp.search.events import Event, Listener, ignore
 from kexp.search.oracles import ORACLES
 from kexp.search.worker import Setup
-from kexp.search.workers import WORKERS
+from kexp.search.workers import WORKERS, AbstractWorkers
 from kexp.store import RunStore
 
 FACTORY_NAMES = ("dense", "conv")  # rows of models.FACTORIES
@@ -33,11 +33,12 @@ def search(
     store: RunStore,
     *,
     workers: int,
-    where: str = "processes",
+    pool: AbstractWorkers | None = None,
     listener: Listener = ignore,
 ) -> None:
     """Search on the saved data set of `store`, whose lock the caller holds; `keep_best` then chooses.
 
+    `pool` is where it runs, a row of WORKERS; it is closed at the end.
     What has finished is in the journal at any moment; KeyboardInterrupt and bugs pass through after the workers ended.
     Raises ExperimentError for an oracle, factory, space or objective that cannot be, SearchError when nothing finished.
     """
@@ -52,8 +53,9 @@ def search(
         batch_size=plan.batch_size,
         objective=experiment.objective,
     )
-    pool = WORKERS[where](setup, workers, store.root / "workers.log")  # they start while the space is declared
+    pool = pool or WORKERS["processes"]()
     try:
+        pool.begin(setup, workers, store.root / "workers.log")
         # Networks bring TensorFlow: only a search pays for it, not whoever wants ORACLES or an Event.
         from kexp import models
         from kexp.search.loop import Search

@@ -1,7 +1,6 @@
 """A worker process: takes jobs from the driver, trains their trials on its one thread, sends back what came out.
 
-The driver starts `main` with the inherited end of a socket pair (not with `python -m`: what is pickled must name this
-module). It holds no state that a search needs, so the driver can kill it at any moment. It ends when the driver does.
+It holds no state that a search needs, so the driver can have it ended at any moment. It ends when the driver does.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -91,11 +89,11 @@ def _die_with(parent: int) -> None:
     os._exit(0)
 
 
-def main() -> None:
-    """Entry of the process."""
+def main(connection: int) -> None:
+    """A worker's life, once it is a process of its own; `connection` is its end of the socket pair with the driver."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
     try:
-        serve(Connection(int(sys.argv[1])))
+        serve(Connection(connection))
     except (EOFError, ConnectionResetError, BrokenPipeError):
         return  # the driver is gone

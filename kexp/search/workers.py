@@ -7,21 +7,20 @@ that is not a matter of resources) stops the search with the worker's traceback.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
 from kexp.errors import SearchError
 from kexp.records import Trial
+from kexp.search.forks import Forks
 from kexp.search.worker import Job, Report, Setup
 
 RECYCLE = 60  # jobs after which a worker is replaced: TensorFlow gives little memory back
@@ -46,9 +45,13 @@ class Outcome(NamedTuple):
 
 
 class AbstractWorkers(ABC):
-    """Runs jobs somewhere; `size` of them at the same time."""
+    """Runs jobs somewhere. Made as soon as it is sure that there will be some: what they need loads meanwhile."""
 
-    size: int
+    size: int  # so many at the same time
+
+    @abstractmethod
+    def begin(self, setup: Setup, size: int, log: Path) -> None:
+        """Have `size` workers on the saved data of a run; what they print goes to `log`."""
 
     @abstractmethod
     def submit(self, job: Job) -> None:
@@ -60,54 +63,59 @@ class AbstractWorkers(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End all workers at once; jobs that are not over are lost."""
+        """End all workers at once; jobs that are not over are lost. Closing again does nothing."""
 
 
 class _Process:
     """One worker process and the job that it is at."""
 
-    def __init__(self, setup: Setup, log: Path) -> None:
-        ours, theirs = socket.socketpair()
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", "from kexp.search.worker import main; main()", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, **ENVIRONMENT, **_asked("XLA_FLAGS")},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-            )
-        theirs.close()
-        self.connection = Connection(ours.detach())
-        self.connection.send(setup)
+    def __init__(self, forks: Forks, setup: Setup, log: Path) -> None:
+        self._forks, self._log = forks, log
+        self._number, self.connection = forks.fork(log)
+        with contextlib.suppress(OSError):  # it is gone already: whoever listens hears of it
+            self.connection.send(setup)
         self.job: Job | None = None
         self.heard = time.monotonic()
         self.jobs = 0
-        self.ready = False  # it has loaded TensorFlow and the data
+        self.ready = False  # it has opened the data
 
     def start(self, job: Job) -> None:
         self.job, self.heard = job, time.monotonic()
         self.jobs += 1
         self.connection.send(job)
 
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+    def end(self, patience: float = 0.0) -> int | None:
         self.connection.close()
+        return self._forks.end(self._number, self._log, patience)
 
 
 class Processes(AbstractWorkers):
     """Local processes, each pinned to one thread."""
 
-    def __init__(self, setup: Setup, size: int, log: Path) -> None:
+    def __init__(self) -> None:
+        self._forks = self._new_forks()
+        self._pool: list[_Process] = []
+
+    def begin(self, setup: Setup, size: int, log: Path) -> None:
+        """See AbstractWorkers."""
         self.size = size
         self._setup, self._log = setup, log
         self._queue: collections.deque[Job] = collections.deque()
         self._tries: collections.Counter[int] = collections.Counter()
-        self._pool = [_Process(setup, log) for _ in range(size)]
+        self._pool = [self._new() for _ in range(size)]
         self._lost: list[Outcome] = []
         self._fatal: Exception | None = None
         self._starts = 0  # of workers that died before they were ready, in a row
+
+    def _new(self) -> _Process:
+        if not self._forks.alive:
+            self._forks.close()
+            self._forks = self._new_forks()
+        return _Process(self._forks, self._setup, self._log)
+
+    @staticmethod
+    def _new_forks() -> Forks:
+        return Forks({**ENVIRONMENT, **_asked("XLA_FLAGS")})
 
     def submit(self, job: Job) -> None:
         """See AbstractWorkers."""
@@ -129,6 +137,7 @@ class Processes(AbstractWorkers):
                 except (EOFError, OSError):
                     self._replace(worker, self._how_it_ended(worker))
             elif worker.job is not None and time.monotonic() - worker.heard > SILENCE_SECONDS:
+                worker.end()
                 self._replace(worker, f"the worker said nothing for {SILENCE_SECONDS:.0f} s and was ended")
         self._feed()
         outcomes += self._lost
@@ -138,8 +147,9 @@ class Processes(AbstractWorkers):
     def close(self) -> None:
         """See AbstractWorkers."""
         for worker in self._pool:
-            worker.kill()
+            worker.connection.close()
         self._pool.clear()
+        self._forks.close()
 
     def _feed(self) -> None:
         for worker in self._pool:
@@ -166,26 +176,25 @@ class Processes(AbstractWorkers):
             return []
         worker.job = None
         if worker.jobs >= RECYCLE:
+            worker.end()
             self._replace(worker, "")
         return [Outcome(trial) for trial in report.payload]
 
     def _how_it_ended(self, worker: _Process) -> str:
-        try:
-            code = worker.process.wait(5)
-        except subprocess.TimeoutExpired:
-            return f"the worker process left, and was ended; see {self._log}"
+        code = worker.end(5.0)
+        if code is None:
+            return f"the process that starts workers ended; see {self._log}"
         why = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return f"the worker process ended ({why}); see {self._log}"
 
     def _replace(self, worker: _Process, reason: str) -> None:
-        """Put a new process in the place of `worker`; its job is tried again, or failed."""
-        worker.kill()
+        """Put a new process in the place of `worker`, which has ended; its job is tried again, or failed."""
         job = worker.job
         if not worker.ready and reason:
             self._starts += 1
             if self._starts > len(self._pool):
                 raise SearchError(f"Workers cannot start: {reason}. Expected a working TensorFlow; the log tells why.")
-        self._pool[self._pool.index(worker)] = _Process(self._setup, self._log)
+        self._pool[self._pool.index(worker)] = self._new()
         if job is None:
             return
         for trial in reversed(job.trials):
@@ -207,4 +216,4 @@ def _named(job: Job | None) -> str:
     return f"trial{'s' if len(ids) > 1 else ''} {', '.join(ids)}"
 
 
-WORKERS: dict[str, Callable[[Setup, int, Path], AbstractWorkers]] = {"processes": Processes}
+WORKERS: dict[str, Callable[[], AbstractWorkers]] = {"processes": Processes}
