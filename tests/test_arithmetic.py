@@ -25,7 +25,7 @@ def test_a_training_is_what_keras_fit_makes_of_it(monkeypatch, values):
     """The same rows in the same order, the same rate in every step: the weights of `fit` to float tolerance."""
     monkeypatch.setattr(arithmetic, "has_bfloat16", lambda: False)
     dataset, ours, theirs = pictures(), network(values), network(values)
-    rows = [epoch.samples(dataset.spec, ours, *dataset.take(part)) for part in ("train", "validation")]
+    rows = [epoch.samples(dataset.spec, ours, dataset, part) for part in ("train", "validation")]
     fitted = epoch.fit(dataset.spec, ours, *rows, epochs=2, batch_size=16, seed=3)
     steps = len(rows[0].y) // 16
     total = float(2 * steps)
@@ -130,7 +130,7 @@ def test_rows_in_chunks_are_all_there():
 
 def test_validation_is_of_every_row_in_its_order():
     dataset, built = pictures(), network({})
-    part = epoch.samples(dataset.spec, built, *dataset.take("validation"))
+    part = epoch.samples(dataset.spec, built, dataset, "validation")
     expected = built.model.predict(dataset.take("validation")[0].astype(np.float32), verbose=0)
-    found = epoch._forward_graph(dataset.spec, built, part)().numpy()[: len(part.y)]
+    found = epoch._answers(dataset.spec, built, part)()[: len(part.y)]
     np.testing.assert_allclose(found, expected, atol=1e-5)

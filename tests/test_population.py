@@ -35,7 +35,7 @@ def member(built):
 
 
 def data(dataset, built):
-    return [epoch.samples(dataset.spec, built, *dataset.take(part)) for part in ("train", "validation")]
+    return [epoch.samples(dataset.spec, built, dataset, part) for part in ("train", "validation")]
 
 
 def together(dataset, candidates, epochs=3, **more):

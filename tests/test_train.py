@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-import weakref
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from kexp.data.dataset import Dataset
 from kexp.models.layers import TableEncoder
 from kexp.records import Column, DatasetSpec, Trial
-from kexp.train import Trainer
+from kexp.train import Trainer, epoch
 
 VALUES = {"hidden_layers": 1, "units_0": 32, "learning_rate": 0.01, "dropout": 0.0}
 
@@ -147,21 +147,35 @@ def test_pictures_give_the_same_network_under_the_same_seed_only():
     assert not all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
 
 
-def test_rows_are_read_once_and_no_copy_is_kept_beside_the_samples():
-    taken = []
-
-    class Counted(Dataset):
-        def take(self, part):
-            x, y = super().take(part)
-            taken.append(weakref.ref(x))
-            return x, y
-
-    trainer = Trainer(Counted(**vars(pictures())), batch_size=16)
+def test_rows_are_read_once_for_all_trials(monkeypatch):
+    read = []
+    monkeypatch.setattr("kexp.train.samples", lambda *asked: read.append(asked[-1]) or epoch.samples(*asked))
+    trainer = Trainer(pictures(), batch_size=16)
     for _ in range(2):
         run(trainer, trial(factory="conv", values={"stages": 1, "filters": 8}, epochs=1))
-    assert len(taken) == 2
-    assert [reference() for reference in taken] == [None, None]
-    assert isinstance(trainer._samples["raw"][1].y, np.ndarray)
+    assert read == ["train", "validation"]
+
+
+@pytest.mark.parametrize("factory", ["conv", "dense"])
+def test_more_pictures_than_memory_are_read_from_disk_and_give_the_same_network(tmp_path, monkeypatch, factory):
+    dataset = pictures()
+    dataset.save(tmp_path)
+    mapped = Dataset.open(tmp_path)
+    asked = [
+        trial(factory=factory, values={"stages": 1, "filters": 8, "units_0": 16, "hidden_layers": 1, "dropout": 0.0}),
+        trial(factory=factory, values={"stages": 1, "filters": 16, "units_0": 32, "hidden_layers": 1, "dropout": 0.0}),
+    ]
+    asked = [dataclasses.replace(one, id=i, epochs=2) for i, one in enumerate(asked)]
+    held = Trainer(dataset, batch_size=16).run(asked)
+    monkeypatch.setattr(epoch, "MEMORY_BYTES", 1000)
+    monkeypatch.setattr(epoch, "SLAB_BYTES", 64 * 16 * 3)  # three batches; 120 rows are seven, and what is left
+    trainer = Trainer(mapped, batch_size=16)
+    streamed = trainer.run(asked)
+    assert all(isinstance(part.features, epoch.OnDisk) for parts in trainer._samples.values() for part in parts)
+    for (one, a), (two, b) in zip(held, streamed, strict=True):
+        assert one.metrics == pytest.approx(two.metrics, abs=1e-4)
+        for left, right in zip(a.weights, b.weights, strict=True):
+            np.testing.assert_allclose(left, right, atol=1e-4, rtol=1e-4)
 
 
 def test_two_encodings_of_a_table_are_kept_at_most(monkeypatch):

@@ -19,7 +19,7 @@ from kexp.data.dataset import Dataset
 from kexp.errors import FailedTrial
 from kexp.metrics import objective
 from kexp.records import DatasetSpec, Trial
-from kexp.train.epoch import Fit, Samples, fit, samples
+from kexp.train.epoch import Fit, OnDisk, Samples, fit, samples
 from kexp.train.population import Member, Population
 from kexp.train.stack import Kind, layout, products
 
@@ -102,8 +102,10 @@ class Trainer:
                 "seed": first.seed, "objective": self._objective, "deadline": deadline, "on_epoch": on_epoch,
             }  # fmt: skip
             train, validation = self._ready(network)
-            if members:
+            if members and not isinstance(train.features, OnDisk):
                 fits = self._population.fit(members, train, validation, **options)
+            elif len(group) > 1:  # what is read for one is not kept for the next
+                return [done for one in group for done in self._fit([one], initial_epoch, deadline, on_epoch)]
             else:
                 fits = [fit(self.spec, network, train, validation, **options)]
         except FailedTrial as error:
@@ -143,8 +145,8 @@ class Trainer:
         if same not in self._samples:
             while len(self._samples) >= ENCODINGS:
                 del self._samples[next(iter(self._samples))]
-            train = samples(self.spec, network, *self._dataset.take("train"))
-            self._samples[same] = (train, samples(self.spec, network, *self._dataset.take("validation")))
+            train = samples(self.spec, network, self._dataset, "train")
+            self._samples[same] = (train, samples(self.spec, network, self._dataset, "validation"))
         return self._samples[same]
 
 

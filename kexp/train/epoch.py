@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,23 +19,43 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kexp.data.dataset import Dataset
 from kexp.errors import FailedTrial
 from kexp.metrics import metrics, rank
 from kexp.models import Network
-from kexp.records import DatasetSpec
+from kexp.records import DatasetSpec, Part
 from kexp.train.arithmetic import in_training, precision
 
 Array = NDArray[Any]
 WARM_UP = 0.1  # share of the steps over which the learning rate rises; then a cosine down to FLOOR of it
 FLOOR = 0.01  # Loshchilov and Hutter 2017, "SGDR", with one cycle
+MEMORY_BYTES = 2 << 30  # of the samples of one part: more of them are read from disk in every epoch
+SLAB_BYTES = 64 << 20  # of what is read ahead
 FORWARD_ROWS = 64  # in one forward pass of validation: what lies between two layers then stays in the cache
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """Rows `rows` of a memory-mapped array, too many to be held."""
+
+    x: Array
+    rows: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, ...)."""
+        return (len(self.rows), *self.x.shape[1:])
+
+    def read(self, places: NDArray[Any]) -> tf.Tensor:
+        """The samples at `places`, (m,) of 0 to n - 1."""
+        return tf.constant(self.x[self.rows[places]])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Rows of one part as tensors: `features` (n, ...) what the core eats (or raw pictures), `y` as in Dataset."""
+    """Rows of one part: `features` (n, ...) what the core eats (or raw pictures), `y` as in Dataset."""
 
-    features: tf.Tensor
+    features: tf.Tensor | OnDisk
     y: Array
     targets: tf.Tensor  # y as the loss wants it: (n,) int32, or (n, outputs) float32 (a regression's standardised)
 
@@ -50,13 +71,18 @@ class Fit:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def samples(spec: DatasetSpec, network: Network, x: Array, y: Array) -> Samples:
+def samples(spec: DatasetSpec, network: Network, dataset: Dataset, part: Part) -> Samples:
     """Rows of one part made ready: tables pass the front end once, pictures stay uint8 until the last moment."""
-    if network.frontend is None or spec.kind == "image":
-        features = tf.constant(x)
-    else:
-        chunks = [network.frontend(x[i : i + 8192], training=False) for i in range(0, len(x), 8192)]
+    rows = dataset.rows(part)
+    y = dataset.y[rows]
+    features: tf.Tensor | OnDisk
+    if network.frontend is not None and spec.kind != "image":
+        chunks = [network.frontend(dataset.x[rows[i : i + 8192]], training=False) for i in range(0, len(rows), 8192)]
         features = tf.concat(chunks, axis=0)
+    elif dataset.x.nbytes / len(dataset.x) * len(rows) > MEMORY_BYTES:
+        features = OnDisk(dataset.x, rows)
+    else:
+        features = tf.constant(dataset.x[rows])
     target = y
     if spec.task == "regression" and network.answer is not None:
         target = (y - np.array(spec.target_mean)) / np.array(spec.target_std)
@@ -91,18 +117,20 @@ def fit(
     total = steps * (epochs - initial_epoch)
     optimizer = network.optimizer or keras.optimizers.AdamW(network.learning_rate, weight_decay=network.weight_decay)
     optimizer.build(network.core.trainable_variables)
-    run = _epoch_graph(spec, network, train, optimizer, batch=batch, steps=steps, total=total)
-    forward = _forward_graph(spec, network, validation)
+    run = _epoch_graph(spec, network, optimizer, total)
+    answers = _answers(spec, network, validation)
     patience = patience_of(epochs - initial_epoch)
     best: Fit | None = None
     history: list[dict[str, float]] = []
     for epoch in range(initial_epoch, epochs):
-        order = tf.constant(permutation(seed, epoch, n, steps, batch))
-        with precision(spec, network.core):
-            loss = float(run(order, tf.constant(steps * (epoch - initial_epoch), tf.float32)))
+        step, loss = steps * (epoch - initial_epoch), 0.0
+        for features, targets, order in _slabs(train, permutation(seed, epoch, n, steps, batch)):
+            with precision(spec, network.core):
+                loss += float(run(features, targets, order, tf.constant(step, tf.float32))) / steps
+            step += int(order.shape[0])
         if not math.isfinite(loss):
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
-        now = metrics(spec.task, validation.y, forward().numpy()[: len(validation.y)])
+        now = metrics(spec.task, validation.y, answers()[: len(validation.y)])
         history.append({"epoch": float(epoch + 1), "loss": loss, **now})
         if best is None or rank(spec.task, objective, now) > rank(spec.task, objective, best.metrics):
             best = Fit(metrics=now, weights=network.core.get_weights(), epochs=epoch + 1)
@@ -122,7 +150,7 @@ def fit(
 
 def patience_of(epochs: int) -> int:
     """Epochs without a better score after which a training of so many ends."""
-    return max(8, epochs // 3)
+    return max(8, epochs // 2)  # what one cycle of the learning rate gains, it gains at its end
 
 
 def permutation(seed: int, epoch: int, n: int, steps: int, batch: int) -> NDArray[np.int32]:
@@ -151,54 +179,75 @@ def prepare(spec: DatasetSpec, network: Network, features: tf.Tensor) -> tf.Tens
     return features
 
 
+def _slabs(part: Samples, order: NDArray[np.int32]) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Features, targets, and which of them each step takes: all at once, or as many as are read ahead from disk."""
+    features = part.features
+    if not isinstance(features, OnDisk):
+        yield features, part.targets, tf.constant(order)
+        return
+    size = max(1, SLAB_BYTES // (order.shape[1] * features.x[0].nbytes))
+    slabs = [order[i : i + size] for i in range(0, len(order), size)]
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(features.read, slabs[0].ravel())
+        for i, slab in enumerate(slabs):
+            read = ahead.result()
+            if i + 1 < len(slabs):
+                ahead = reader.submit(features.read, slabs[i + 1].ravel())
+            yield read, tf.gather(part.targets, slab.ravel()), tf.reshape(tf.range(slab.size), slab.shape)
+
+
 def _epoch_graph(
-    spec: DatasetSpec,
-    network: Network,
-    train: Samples,
-    optimizer: keras.optimizers.Optimizer,
-    *,
-    batch: int,
-    steps: int,
-    total: int,
+    spec: DatasetSpec, network: Network, optimizer: keras.optimizers.Optimizer, total: int
 ) -> Callable[..., tf.Tensor]:
-    """The graph of one epoch: (order (steps, batch), first step) -> mean loss."""
+    """The graph of an epoch, or a part of one: (features, targets, order (steps, batch), first step) -> sum of losses.
+
+    `total` are the steps of the whole training.
+    """
     core, peak = in_training(network.core), network.learning_rate
     loss_of, weights = losses(spec, logits=network.answer is not None), network.core.trainable_variables
 
     @tf.function  # type: ignore[untyped-decorator]
-    def run(order: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+    def run(features: tf.Tensor, targets: tf.Tensor, order: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         summed = tf.constant(0.0)
-        for i in tf.range(steps):
+        for i in tf.range(tf.shape(order)[0]):
             step = first + tf.cast(i, tf.float32)
             optimizer.learning_rate.assign(peak * cycle(step, float(total)))
             rows = order[i]
-            x = prepare(spec, network, tf.gather(train.features, rows))
-            y = tf.gather(train.targets, rows)
+            x, y = prepare(spec, network, tf.gather(features, rows)), tf.gather(targets, rows)
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(loss_of(y, core(x, training=True)))
                 if core.losses:
                     loss += tf.add_n(core.losses)
             optimizer.apply(tape.gradient(loss, weights), weights)
             summed += loss
-        return summed / tf.cast(steps, tf.float32)
+        return summed
 
     return run  # type: ignore[no-any-return]
 
 
-def _forward_graph(spec: DatasetSpec, network: Network, part: Samples) -> Callable[[], tf.Tensor]:
-    """The graph from the rows of `part` to answers (n or a little more, outputs) in the task's own terms."""
-    answer, held = network.answer, chunks(part.features, FORWARD_ROWS)
+def _answers(spec: DatasetSpec, network: Network, part: Samples) -> Callable[[], Array]:
+    """Computes answers (n or a little more, outputs) to the rows of `part`, in the task's own terms."""
+    answer, features = network.answer, part.features
 
-    def answers(rows: tf.Tensor) -> tf.Tensor:
+    def one(rows: tf.Tensor) -> tf.Tensor:
         out = network.core(prepare(spec, network, rows), training=False)
         return out if answer is None else answer(out)
 
-    @tf.function  # type: ignore[untyped-decorator]
-    def forward() -> tf.Tensor:
-        found = tf.map_fn(answers, held, fn_output_signature=tf.float32)
-        return tf.reshape(found, [-1, spec.outputs])
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def forward(held: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.map_fn(one, held, fn_output_signature=tf.float32), [-1, spec.outputs])
 
-    return forward  # type: ignore[no-any-return]
+    if not isinstance(features, OnDisk):
+        held = chunks(features, FORWARD_ROWS)
+        return lambda: forward(held).numpy()  # type: ignore[no-any-return]
+    size = FORWARD_ROWS * max(1, SLAB_BYTES // (FORWARD_ROWS * features.x[0].nbytes))
+    places = [np.arange(i, min(i + size, len(part.y))) for i in range(0, len(part.y), size)]
+
+    def read() -> Array:
+        found = [forward(chunks(features.read(some), FORWARD_ROWS)).numpy()[: len(some)] for some in places]
+        return np.concatenate(found)
+
+    return read
 
 
 def chunks(features: tf.Tensor, size: int) -> tf.Tensor:
