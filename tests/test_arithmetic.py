@@ -78,16 +78,17 @@ def test_a_model_with_a_call_of_its_own_is_left_alone():
     assert arithmetic.in_training(own) is own
 
 
-@pytest.mark.skipif(not arithmetic.has_bfloat16(), reason="this processor does not multiply bfloat16 numbers")
 def test_bfloat16_learns_what_float32_does_in_other_digits(monkeypatch):
+    """Where the processor cannot, TensorFlow computes in float32 all the same: then the digits are the same too."""
     seen = {}
+    can = arithmetic.has_bfloat16()
     for half in (True, False):
         monkeypatch.setattr(arithmetic, "has_bfloat16", lambda half=half: half)
         done, fitted = run(Trainer(pictures(), batch_size=16), trial(factory="conv", values=VALUES, epochs=6))
         assert done.metrics["accuracy"] > 0.95
         assert all(weights.dtype == np.float32 for weights in fitted.weights)
         seen[half] = fitted.history[0]["loss"]
-    assert seen[True] != seen[False]
+    assert (seen[True] != seen[False]) == can
     assert seen[True] == pytest.approx(seen[False], rel=0.1)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from kexp.search.budget import Budget
 from kexp.search.events import ignore
 from kexp.search.loop import Search
 from kexp.search.oracles import ORACLES
-from kexp.search.worker import Job
+from kexp.search.worker import Job, Setup
 from kexp.search.workers import AbstractWorkers, Outcome
 from kexp.store import RunStore
 
@@ -40,6 +41,9 @@ class FakeWorkers(AbstractWorkers):
         self.random = np.random.default_rng(seed)
         self.left = itertools.count() if last is None else iter(range(last))
         self.trained: list[int] = []
+
+    def begin(self, setup: Setup, size: int, log: Path) -> None:
+        """They were begun when they were made."""
 
     def submit(self, job: Job) -> None:
         assert all(self.store.weights(parent).exists() for parent in job.parents.values())

@@ -185,8 +185,8 @@ def _channels(x: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[tuple[floa
     step = max(1, PIXELS // int(np.prod(x.shape[1:])))
     for start in range(0, len(rows), step):
         chosen = rows[start : start + step]
-        pixels = x[chosen].reshape(-1, channels).astype(np.float32)
-        ones = np.ones(len(pixels), np.float32)
+        pixels = x[chosen].reshape(-1, channels).astype(np.float64)  # float32's sums differ between processors
+        ones = np.ones(len(pixels))
         total += ones @ pixels  # one pass of BLAS: five times faster than sum(axis=0)
         squares += ones @ (pixels * pixels)
         count += len(pixels)
