@@ -193,8 +193,11 @@ def test_what_is_explored_ends_with_its_stage_and_leaves_the_rest_to_the_leaders
     assert confirmed and all(job.end == 1200.0 for job in confirmed)
 
 
-def climbing(home, monkeypatch, kills=()):
-    """A search of 2,000 s of a clock of its own, by one worker; an epoch takes a second. Trials, and who was killed."""
+def climbing(home, monkeypatch, kills=(), slow=1):
+    """The trials of a search of 2,000 s of a clock of its own, by one worker, killed after so many events.
+
+    An epoch takes a second, or `slow` with two convolutions to a stage, which are then better than all with one.
+    """
     now = [1000.0]
     monkeypatch.setattr("kexp.search.loop.time.monotonic", lambda: now[0])
     monkeypatch.setattr("kexp.store.time.monotonic", lambda: now[0])
@@ -203,11 +206,15 @@ def climbing(home, monkeypatch, kills=()):
         def poll(self, timeout):
             job, *self.jobs = self.jobs
             waiting, self.jobs = self.jobs, [job]
-            seconds = float(sum(trial.epochs for trial in job.trials))
+            [trial] = job.trials
+            heavy = slow > 1 and trial.values["convolutions"] == 2
+            seconds = float(trial.epochs * (slow if heavy else 1))
             now[0] += seconds
-            outcomes = super().poll(timeout)
+            [outcome] = super().poll(timeout)
             self.jobs = waiting
-            return [Outcome(dataclasses.replace(o.trial, seconds=seconds / len(job.trials))) for o in outcomes]
+            score = outcome.trial.score / 2 + 0.5 if heavy else outcome.trial.score
+            metrics = {**outcome.trial.metrics, "accuracy": score}
+            return [Outcome(dataclasses.replace(outcome.trial, seconds=seconds, score=score, metrics=metrics))]
 
     spec = DatasetSpec(
         name="p", kind="image", task="binary", shape=(8, 8, 1), outputs=1, labels=("a", "b"), mean=(0.0,), std=(1.0,)
@@ -239,6 +246,12 @@ def test_pictures_climb_to_longer_trainings_with_the_best_so_far(tmp_path, monke
         assert best[0].values in again
         assert all(values in [t.values for t in by_epochs[below]] for values in again)
         assert by_epochs[above][4].values not in [t.values for t in by_epochs[below]]  # then their offspring
+
+
+def test_it_climbs_no_further_than_there_is_time_for_those_that_lead(tmp_path, monkeypatch):
+    explored = [t for t in climbing(tmp_path, monkeypatch, slow=8) if t.stage == "explore"]
+    assert {t.epochs for t in explored} == {2, 6}  # 18 are for what is as fast as most
+    assert sum(t.epochs == 6 for t in explored) >= 5
 
 
 @pytest.mark.parametrize("window", [None, 1])

@@ -20,10 +20,11 @@ EXPLORE_EPOCHS = {"image": (2, 20), "table": (10, 100)}
 EXPLORE_SHARE = {"image": 0.45, "table": 0.7}
 # A search climbs rungs: the best candidates, and their offspring, are trained FACTOR times as long as those before.
 # What wins a short training need not win a long one (augmentation, dropout, deep networks). At most so many rungs; rows
-# reach EXPLORE_SAMPLES on the second, pictures go on as long as there is time for CANDIDATES on a rung.
+# reach EXPLORE_SAMPLES on the second, pictures go on as long as there is time for CANDIDATES on a rung: those that
+# evolution takes along (its PARENTS) and at least one that is new.
 RUNGS = {"image": 8, "table": 2}
 FACTOR = 3
-CANDIDATES = 8
+CANDIDATES = 5
 FIRST_RUNG = 0.6  # share of a number of trials that is explored on the first rung; the rest is on the second
 # How many times longer than on the first rung a finalist may train, longest first; and without a time budget.
 # Twice as long as EXPLORE_SAMPLES made adult's finalists worse (log loss .294 to .301): rows are few, and it overfits.
@@ -69,7 +70,7 @@ def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
 def affordable(budget: Budget, seconds: float, cost: float, workers: int) -> int:
     """How many rungs a search climbs in `seconds`, each in an equal share: on the last there is time for CANDIDATES.
 
-    `cost` is what an epoch of a typical candidate takes in seconds.
+    `cost` is what an epoch of one of the leading candidates takes in seconds.
     """
     count = 1
     while count < budget.rungs:

@@ -20,7 +20,7 @@ from kexp.errors import RunError, SearchError
 from kexp.metrics import objective
 from kexp.models.space import HyperParameters, key
 from kexp.records import DatasetSpec, Dimension, Experiment, Trial, to_json
-from kexp.search.budget import FACTOR, FIRST_RUNG, Budget, Confirmation, affordable, confirmation
+from kexp.search.budget import CANDIDATES, FACTOR, FIRST_RUNG, Budget, Confirmation, affordable, confirmation
 from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
 from kexp.search.oracles import ORACLES, Proposal
@@ -146,7 +146,7 @@ class Search:
         enough = (
             self.experiment.trials is not None and not rung and len(self._order) >= FIRST_RUNG * self.experiment.trials
         )
-        if not enough and self.experiment.seconds is not None and (cost := self._typical()) is not None:
+        if not enough and self.experiment.seconds is not None and (cost := self._leading()) is not None:
             seconds = self._explore_until - self._begun
             count = affordable(self.budget, seconds, cost, self.workers.size)
             enough = rung + 1 < count and time.monotonic() >= self._begun + seconds * (rung + 1) / count
@@ -270,6 +270,12 @@ class Search:
         """The median of what an epoch of an explored candidate took; None before the first."""
         done = [self._cost(t) for t in self._known.values() if t.stage == "explore" and t.status == "completed"]
         return sorted(done)[len(done) // 2] if done else None
+
+    def _leading(self) -> float | None:
+        """The mean of what an epoch of the best candidates took, which are slower than most; None before the first."""
+        done = [t for t in self._known.values() if t.stage == "explore" and t.status == "completed"]
+        best = self.judge.leaders(done, CANDIDATES) if done else []
+        return sum(map(self._cost, best)) / len(best) if best else None
 
     def _confirm_one(self, leader: Trial, seed: int, epochs: int) -> None:
         """Start the trial that repeats `leader` under `seed`, unless it is over."""
