@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kexp.errors import ExperimentError, nearest
 from kexp.models.conv import conv
@@ -34,15 +35,16 @@ class Network:
     """One built candidate. `core` maps features to logits and is trained.
 
     Of a user's own `build(hp)` the core is the whole model: no front end, and no answer layer, since its output
-    already is the answer. The optimiser is a user's own where the model came compiled.
+    already is the answer. Optimiser and loss are a user's own where the model came compiled.
     """
 
     core: keras.Model
     frontend: keras.Model | None = None
     answer: keras.layers.Layer | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float | None = 1e-3  # the peak of a cycle; None: the optimiser has a schedule of its own
     weight_decay: float = 0.0
     optimizer: keras.optimizers.Optimizer | None = None
+    loss: Callable[[Any, Any], Any] | None = None  # None: the task's
 
     @functools.cached_property
     def model(self) -> keras.Model:
@@ -186,7 +188,10 @@ def _questions(make: Callable[..., Any]) -> int:
 
 
 def _own(spec: DatasetSpec, factory: str, model: Any) -> Network:
-    """A Network around a user's whole model and its optimiser; its compiled loss and metrics are ignored."""
+    """A Network around a user's whole model, and the optimiser and loss that it was compiled with.
+
+    Candidates are ranked by kexp's metrics: those of the model are not looked at.
+    """
     if not isinstance(model, keras.Model):
         raise ExperimentError(
             f"factory = {factory!r} returned {type(model).__name__}: build(hp) returns a keras.Model."
@@ -197,14 +202,33 @@ def _own(spec: DatasetSpec, factory: str, model: Any) -> Network:
             f"these data need {spec.shape} to {(spec.outputs,)}."
         )
     optimizer = getattr(model, "optimizer", None)
-    rate = optimizer.get_config().get("learning_rate", optimizer.learning_rate) if optimizer is not None else 1e-3
-    if isinstance(rate, dict | str):  # a schedule, or a function, as Keras writes it down
+    if optimizer is None:
+        return Network(core=model)
+    rate = optimizer.get_config().get("learning_rate", optimizer.learning_rate)
+    return Network(
+        core=model,
+        learning_rate=None if isinstance(rate, dict | str) else float(rate),  # a schedule, or a function, written down
+        optimizer=optimizer,
+        loss=_own_loss(spec, factory, model.loss),
+    )
+
+
+def _own_loss(spec: DatasetSpec, factory: str, given: Any) -> Callable[[Any, Any], Any] | None:
+    """What a model was compiled with, made a function of targets and answers; None where it was compiled without."""
+    if given is None:
+        return None
+    rows = spec.outputs + 1  # not as many as there are outputs: wrong shapes must not fit by chance
+    target = np.zeros(rows, np.int32) if spec.task == "multiclass" else np.zeros((rows, spec.outputs), np.float32)
+    try:
+        loss: Callable[[Any, Any], Any] = keras.losses.get(given)
+        loss(target, np.full((rows, spec.outputs), 0.5, np.float32))
+    except Exception as error:
+        asked = "sparse_categorical_crossentropy" if spec.task == "multiclass" else "one that takes such shapes"
         raise ExperimentError(
-            f"factory = {factory!r} compiles its model with a schedule of the learning rate. Give the optimiser a "
-            "plain number: kexp makes its own schedule, one cycle with this number as its peak."
-        )
-    rate = float(rate)
-    return Network(core=model, learning_rate=rate, optimizer=optimizer)
+            f"factory = {factory!r} compiles its model with the loss {given!r}, which does not take targets of shape "
+            f"{target.shape} ({target.dtype}) and answers of shape {(rows, spec.outputs)}: {error}. Use {asked}."
+        ) from error
+    return loss
 
 
 def replay(values: dict[str, Value]) -> HyperParameters:

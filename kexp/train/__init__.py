@@ -25,6 +25,7 @@ from kexp.train.stack import Kind, layout, products
 
 Weights = list[NDArray[Any]]
 OnEpoch = Callable[[int], None]  # told the number of every epoch that ended, from 1
+Callbacks = Callable[[Trial], Sequence[keras.callbacks.Callback]]
 OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 ENCODINGS = 2  # of a table, kept in memory: piecewise and standard
 
@@ -36,13 +37,19 @@ def kind_of(spec: DatasetSpec, network: models.Network) -> Kind | None:
 
 
 class Trainer:
-    """Trains candidates on one data set; samples, features and graphs are kept between them."""
+    """Trains candidates on one data set; samples, features and graphs are kept between them.
 
-    def __init__(self, dataset: Dataset, *, batch_size: int, objective: str = "") -> None:
+    `callbacks` makes those of Keras that watch a trial (see `fit`); each trial then trains alone.
+    """
+
+    def __init__(
+        self, dataset: Dataset, *, batch_size: int, objective: str = "", callbacks: Callbacks | None = None
+    ) -> None:
         self.spec = dataset.spec
         self._dataset = dataset
         self._batch_size = batch_size
         self._objective = objective
+        self._callbacks = callbacks
         self._population = Population(dataset.spec)
         gc.collect()
         gc.freeze()  # the collection after every trial need not search the libraries: a quarter of a second
@@ -74,7 +81,7 @@ class Trainer:
                 continue
             if weights and trial.id in weights:
                 network.core.set_weights(weights[trial.id])
-            kind = kind_of(self.spec, network)
+            kind = None if self._callbacks else kind_of(self.spec, network)
             groups.setdefault(trial.id if kind is None else kind.key, []).append((trial, network, kind))
         for group in groups.values():
             for trial, fitted in self._fit(group, initial_epoch, deadline, on_epoch):
@@ -107,7 +114,8 @@ class Trainer:
             elif len(group) > 1:  # what is read for one is not kept for the next
                 return [done for one in group for done in self._fit([one], initial_epoch, deadline, on_epoch)]
             else:
-                fits = [fit(self.spec, network, train, validation, **options)]
+                watching = self._callbacks(first) if self._callbacks else ()
+                fits = [fit(self.spec, network, train, validation, **options, callbacks=watching)]
         except FailedTrial as error:
             fits = [str(error)]  # of the one that trained alone: a population says which of its members failed
         except OUT_OF_MEMORY as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,11 +104,14 @@ def fit(
     objective: str = "",
     deadline: float = math.inf,
     on_epoch: Callable[[int], None] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Fit:
     """Train `network.core` from epoch `initial_epoch` to `epochs`; the best epoch's weights are kept.
 
-    The learning rate makes one cycle over the epochs that are asked for. Ends early after `patience` epochs that
-    did not improve the objective on `validation`, or at `deadline` (of time.monotonic).
+    The learning rate makes one cycle over the epochs that are asked for. Keras's `callbacks` are called at the ends of
+    training and epochs, with "loss" and "val_..." of every metric; their `model` is the core. A learning rate that one
+    sets is the peak of the cycle from then on, and what sets `stop_training` ends the training. Ends early after
+    `patience` epochs that did not improve the objective on `validation`, or at `deadline` (of time.monotonic).
     Raises FailedTrial when the loss stops being a number.
     """
     n = int(train.features.shape[0])
@@ -118,15 +121,17 @@ def fit(
     optimizer = network.optimizer or keras.optimizers.AdamW(network.learning_rate, weight_decay=network.weight_decay)
     optimizer.build(network.core.trainable_variables)
     run = _epoch_graph(spec, network, optimizer, total)
+    watched = _Watched(network, optimizer, callbacks, epochs)
     answers = _answers(spec, network, validation)
     patience = patience_of(epochs - initial_epoch)
     best: Fit | None = None
     history: list[dict[str, float]] = []
     for epoch in range(initial_epoch, epochs):
         step, loss = steps * (epoch - initial_epoch), 0.0
+        peak = watched.begin(epoch)
         for features, targets, order in _slabs(train, permutation(seed, epoch, n, steps, batch)):
             with precision(spec, network.core):
-                loss += float(run(features, targets, order, tf.constant(step, tf.float32))) / steps
+                loss += float(run(features, targets, order, tf.constant(step, tf.float32), peak)) / steps
             step += int(order.shape[0])
         if not math.isfinite(loss):
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
@@ -136,13 +141,15 @@ def fit(
             best = Fit(metrics=now, weights=network.core.get_weights(), epochs=epoch + 1)
         if on_epoch is not None:
             on_epoch(epoch + 1)
-        if epoch + 1 - best.epochs >= patience:
+        watched.end(epoch, {"loss": loss, **{f"val_{name}": value for name, value in now.items()}})
+        if epoch + 1 - best.epochs >= patience or watched.stopped:
             break
         if time.monotonic() > deadline and epoch + 1 < epochs:
             best.stopped = True
             break
     if best is None:
         raise ValueError(f"nothing to train: epochs = {epochs}, initial_epoch = {initial_epoch}")
+    watched.close(history[-1])
     network.core.set_weights(best.weights)
     best.history = history
     return best
@@ -159,9 +166,59 @@ def permutation(seed: int, epoch: int, n: int, steps: int, batch: int) -> NDArra
     return order.reshape(steps, batch).astype(np.int32)
 
 
-def diverged(epoch: int, loss: float, rate: float) -> str:
+class _Watched:
+    """Keras's callbacks around a training by graphs; without any it does nothing."""
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: keras.optimizers.Optimizer,
+        callbacks: Sequence[keras.callbacks.Callback],
+        epochs: int,
+    ) -> None:
+        self._core, self._optimizer, self._peak = network.core, optimizer, network.learning_rate
+        self._list = None
+        if callbacks:
+            if getattr(network.core, "optimizer", None) is not optimizer:
+                network.core.compile(optimizer)  # callbacks reach it through the model
+            network.core.stop_training = False
+            self._list = keras.callbacks.CallbackList(list(callbacks), model=network.core, epochs=epochs)
+            self._list.on_train_begin()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a callback wants the training to end."""
+        return self._list is not None and bool(self._core.stop_training)
+
+    def begin(self, epoch: int) -> tf.Tensor:
+        """The peak of the cycle in `epoch` (from 0); 0 where the optimiser has a schedule of its own."""
+        if self._list is not None:
+            if self._peak is not None:
+                self._optimizer.learning_rate = self._peak  # what callbacks see and change is the peak
+            self._list.on_epoch_begin(epoch)
+            self._read()
+        return tf.constant(self._peak or 0.0, tf.float32)
+
+    def end(self, epoch: int, logs: dict[str, float]) -> None:
+        if self._list is not None:
+            if self._peak is not None:
+                self._optimizer.learning_rate = self._peak
+            self._list.on_epoch_end(epoch, logs)
+            self._read()
+
+    def close(self, logs: dict[str, float]) -> None:
+        if self._list is not None:
+            self._list.on_train_end(logs)
+
+    def _read(self) -> None:
+        if self._peak is not None:
+            self._peak = float(self._optimizer.learning_rate)
+
+
+def diverged(epoch: int, loss: float, rate: float | None) -> str:
     """What is said of a network whose mean loss in `epoch` (from 0) is no number."""
-    return f"diverged in epoch {epoch + 1}: the loss is {loss} (learning_rate = {rate:.3g})"
+    text = "a schedule of its own" if rate is None else f"{rate:.3g}"
+    return f"diverged in epoch {epoch + 1}: the loss is {loss} (learning_rate = {text})"
 
 
 def cycle(step: tf.Tensor, total: float | tf.Tensor) -> tf.Tensor:
@@ -199,19 +256,21 @@ def _slabs(part: Samples, order: NDArray[np.int32]) -> Iterator[tuple[tf.Tensor,
 def _epoch_graph(
     spec: DatasetSpec, network: Network, optimizer: keras.optimizers.Optimizer, total: int
 ) -> Callable[..., tf.Tensor]:
-    """The graph of an epoch, or a part of one: (features, targets, order (steps, batch), first step) -> sum of losses.
+    """The graph of an epoch, or a part of one.
 
+    (features, targets, order (steps, batch), first step, peak of the learning rate) -> the sum of the steps' losses.
     `total` are the steps of the whole training.
     """
-    core, peak = in_training(network.core), network.learning_rate
-    loss_of, weights = losses(spec, logits=network.answer is not None), network.core.trainable_variables
+    core, cyclic = in_training(network.core), network.learning_rate is not None
+    loss_of, weights = network.loss or losses(spec, logits=network.answer is not None), network.core.trainable_variables
 
     @tf.function  # type: ignore[untyped-decorator]
-    def run(features: tf.Tensor, targets: tf.Tensor, order: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+    def run(features: tf.Tensor, targets: tf.Tensor, order: tf.Tensor, first: tf.Tensor, peak: tf.Tensor) -> tf.Tensor:
         summed = tf.constant(0.0)
         for i in tf.range(tf.shape(order)[0]):
             step = first + tf.cast(i, tf.float32)
-            optimizer.learning_rate.assign(peak * cycle(step, float(total)))
+            if cyclic:
+                optimizer.learning_rate.assign(peak * cycle(step, float(total)))
             rows = order[i]
             x, y = prepare(spec, network, tf.gather(features, rows)), tf.gather(targets, rows)
             with tf.GradientTape() as tape:
