@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kexp.errors import KexpError, nearest
-from kexp.experiment import asked, parse_duration, parse_size, sanitised
+from kexp.experiment import asked, parse_count, parse_duration, parse_size, sanitised
 from kexp.records import Task, to_json
 
 if TYPE_CHECKING:
@@ -236,6 +236,7 @@ def init(
         "kexp search experiments/digits.toml",
         "kexp search ../photos --time 30m --workers 2",
         "kexp search adult.csv --target income --trials 100 --oracle bayesian",
+        "kexp search ../photos --time 30m --max-parameters 100k",
     )
 )
 @click.argument("source", metavar="EXPERIMENT.toml|DATA")
@@ -264,6 +265,12 @@ def init(
 @click.option("--fresh", is_flag=True, help="Start anew; an earlier run of that name is kept aside.")
 @click.option("--size", type=Parsed("size", parse_size), help="Height x width of pictures, such as 48x64.")
 @click.option("--objective", help="What ranks the trials: accuracy, log_loss, rmse ...")
+@click.option(
+    "--max-parameters",
+    type=Parsed("count", parse_count),
+    metavar="N",
+    help="Train no network with more: 100000, 100k, 1.5M.",
+)
 @click.option("--split-column", metavar="COLUMN", help="It says train, validation or test for each row.")
 @click.option("--group-column", metavar="COLUMN", help="Rows of one group stay in one part.")
 @click.option("--time-column", metavar="COLUMN", help="The oldest rows train, the newest test.")

@@ -15,6 +15,7 @@ import re
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,15 @@ def parse_size(value: Any) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
+def parse_count(value: Any) -> int:
+    """A whole number, 100000 or "100000", of thousands, "100k", or of millions, "1.5M". Raises ValueError otherwise."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kKmM]?)", value if isinstance(value, str) else "")
+    count = Decimal(match[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()] if match else value
+    if isinstance(count, bool) or not isinstance(count, int | Decimal) or count < 1 or count != int(count):
+        raise ValueError('a number such as 100000, "100k" or "1.5M" is expected')
+    return int(count)
+
+
 # -- reading --------------------------------------------------------------------------------
 
 
@@ -279,6 +289,7 @@ def _shown(value: Any) -> str:
 _BY_KEY: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "size": parse_size,
+    "max_parameters": parse_count,
     "space": _space,
     "tolerances": _drops,
 }

@@ -112,6 +112,8 @@ class SearchView:
         told = f"{event.done}" + (f"/{event.planned}" if event.planned else "") + " trials"
         if event.running:
             told += f", {event.running} running"
+        if event.refused:
+            told += f", {event.refused:,} too large"
         if event.seconds_left is not None:
             told += f", {clock(event.seconds_left - (self._now() - self._heard))} left"
         row = Table.grid(padding=(0, 2, 0, 0))

@@ -98,6 +98,7 @@ class Experiment:
         default_factory=dict
     )  # hyperparameter: value, [choices] or {min, max, step, sampling}
     objective: str = ""  # accuracy, log_loss, rmse, mae ...
+    max_parameters: int | None = None  # of a candidate, all weights counted; one with more is not trained
     oracle: str = "evolution"
     trials: int | None = None  # candidates to explore
     seconds: float | None = None  # wall clock of the whole search
@@ -111,7 +112,8 @@ class Experiment:
     tolerances: dict[str, float] = field(default_factory=dict)  # of the export gate: format -> largest metric drop
 
     def __post_init__(self) -> None:
-        for name, low in (("trials", 1), ("epochs", 1), ("batch_size", 1), ("window", 1), ("seconds", 0)):
+        counts = ("trials", "max_parameters", "epochs", "batch_size", "window")
+        for name, low in (*((count, 1) for count in counts), ("seconds", 0)):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"{name} = {value}: at least {low} is expected")

@@ -131,7 +131,7 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     """The first `top` trials of `pipeline.show`'s document, best first; of their values those that differ."""
-    trials = document["trials"]
+    trials = [trial for trial in document["trials"] if trial["status"] != "infeasible"]
     objective = document["objective"]
     right = ("trial", objective, "weights", "time")
     table = _table("", *right, "factory", "values", right=right)
@@ -164,7 +164,16 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
         counts[trial["status"]] = counts.get(trial["status"], 0) + 1
     summary = ", ".join(f"{count} {status}" for status, count in counts.items())
     hidden = f"; the first {top} are shown" if len(trials) > top else ""
-    return Group(Text(document["run"], style="bold"), table, dim(f"{summary}{hidden}"), *winner)
+    lines = [f"{summary}{hidden}", *_refused(document)]
+    return Group(Text(document["run"], style="bold"), table, *map(dim, lines), *winner)
+
+
+def _refused(document: Mapping[str, Any]) -> list[str]:
+    """How many proposals were too large to be trained: a line, or none."""
+    proposed = [trial["status"] for trial in document["trials"] if trial["stage"] == "explore"]
+    count = proposed.count("infeasible")
+    limit = document.get("experiment", {}).get("max_parameters")
+    return [f"{count:,} of {len(proposed):,} proposals had more than {limit:,} parameters"] if count else []
 
 
 def evaluation(document: Mapping[str, Any]) -> Group:

@@ -218,9 +218,10 @@ class RunStore:
         Then of the rows: a fingerprint is compared where both sides have one.
         """
         way_out = "Use --fresh to start again (the old run is kept aside), or another --name."
-        old, new = self.get("experiment"), json.loads(json.dumps(to_json(experiment)))
+        # Of a field that the run's kexp did not know, from_json gives the default.
+        old, new = (json.loads(json.dumps(to_json(one))) for one in (self.experiment, experiment))
         for field in dataclasses.fields(Experiment):
-            was, wanted = old.get(field.name, new[field.name]), new[field.name]
+            was, wanted = old[field.name], new[field.name]
             if field.name not in BUDGET and was != wanted:
                 raise RunError(
                     f"the run {self.name!r} was started with {field.name} = {was!r}, "

@@ -84,6 +84,11 @@ def test_help_names_every_row_of_a_table(command, option, module, table):
         (["search", "d", "--trials", "x"], "--trials"),
         (["search", "d", "--time", "soon"], "1h30m"),
         (["search", "d", "--size", "48*64"], "48x64"),
+        (["search", "d", "--max-parameters", "0"], "100k"),
+        (
+            ["search", "d", "--max-parameters", "many"],
+            '\'many\': a number such as 100000, "100k" or "1.5M" is expected',
+        ),
         (["search", "d", "--task", "clustering"], "multiclass"),
         (["search", "d", "--oracle", "bayesain"], "Did you mean 'bayesian'?"),
         (["export", "--format", "tflite_int"], "Did you mean 'tflite_int8'?"),
@@ -258,6 +263,15 @@ def test_search_on_a_file_takes_its_word_but_for_options(kexp, home, searched):
     assert searched["base"] == home
 
 
+@pytest.mark.parametrize(("given", "count"), [("100k", 100_000), ("1.5M", 1_500_000), ("4321", 4321), (None, 500)])
+def test_search_takes_a_limit_from_the_command_line_or_the_file(kexp, home, searched, given, count):
+    path = home / "photos.toml"
+    path.write_text('data = "photos"\nmax_parameters = 500\n')
+    options = [] if given is None else ["--max-parameters", given]
+    assert kexp("search", path, *options)[0] == 0
+    assert searched["question"].max_parameters == count
+
+
 def test_search_has_a_default_budget(kexp, home, searched):
     kexp("search", "photos")
     assert (searched["question"].trials, searched["question"].seconds) == (40, 600.0)
@@ -353,6 +367,19 @@ def test_the_leaderboard_fits_80_columns_and_marks_the_best():
     assert "failed: out of memory" in told
     assert "3 completed, 1 failed; the first 3 are shown" in told
     assert "best  trial 4: units_0=80 activation=relu learning_rate=0.00123" in told
+
+
+def test_the_leaderboard_counts_what_was_too_large_and_lists_none_of_it():
+    from kexp.records import to_json
+
+    large = [trial(n, None, status="infeasible", message="has 9,999 parameters") for n in range(5, 8)]
+    trials = [trial(4), trial(2, None, status="failed", message="x"), *large, trial(9, stage="confirm", parent=4)]
+    document = {"run": "r", "objective": "accuracy", "best": 4, "trials": to_json(trials)}
+    told = text(screen.leaderboard({**document, "experiment": {"max_parameters": 1000}}, top=9))
+    assert "2 completed, 1 failed\n3 of 5 proposals had more than 1,000 parameters\n" in re.sub(" +\n", "\n", told)
+    assert "infeasible" not in told and "9,999" not in told
+    document["trials"] = to_json([trial(4)])
+    assert "proposals" not in text(screen.leaderboard(document, top=9))
 
 
 def test_what_users_wrote_is_not_read_as_markup():
@@ -464,6 +491,9 @@ def test_in_a_terminal_the_view_shows_progress_best_and_time_left():
         view(event)
         now[0] += 5
         stages.append(text(view._picture()))
+    assert not any("too large" in stage for stage in stages)
+    view(Event(kind="started", trial=trial(2, None, status="running"), running=1, refused=1234, done=2, planned=9))
+    assert "2/9 trials, 1 running, 1,234 too large" in text(view._picture())
     assert "reading 3/9" in stages[0]
     assert "0/2 trials, 1 running" in stages[2]
     assert "epoch 1 of 2" in stages[3]

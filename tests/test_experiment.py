@@ -102,6 +102,10 @@ def test_the_name_is_the_file_s_unless_given(tmp_path):
         ('data = "d"\ntime = "soon"', ['time = "soon"', "1h30m"]),
         ('data = "d"\ntime = 0', ["time = 0", "1h30m"]),
         ('data = "d"\ntime = true', ["time = true", "a number is expected"]),
+        ('data = "d"\nmax_parameters = "many"', ["photos.toml:2", 'max_parameters = "many"', '"100k" or "1.5M"']),
+        ('data = "d"\nmax_parameters = 0', ["photos.toml:2", "max_parameters = 0", '"100k"']),
+        ('data = "d"\nmax_parameters = 2.5', ["max_parameters = 2.5", '"100k"']),
+        ('data = "d"\nmax_parameter = 5', ["unknown key 'max_parameter'", "'max_parameters'"]),
         ('data = "d"\nsize = "48*64"', ["size", "48x64"]),
         ('data = "d"\nsize = [1, 2, 3]', ["size", "one or two sides"]),
         ('data = "d"\nvalidation = "x"', ["validation", "a number is expected"]),
@@ -210,6 +214,35 @@ def test_sizes(value, size):
 def test_what_is_no_size(value):
     with pytest.raises(ValueError, match="expected"):
         experiment.parse_size(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (100_000, 100_000),
+        ("100000", 100_000),
+        ("100k", 100_000),
+        ("1.5M", 1_500_000),
+        ("1.1m", 1_100_000),
+        ("2 K", 2000),
+    ],
+)
+def test_counts(tmp_path, value, count):
+    assert experiment.parse_count(value) == count
+    text = f'"{value}"' if isinstance(value, str) else value
+    asked = experiment.load(write(tmp_path, f'data = "d"\nmax_parameters = {text}'))
+    assert asked.max_parameters == count
+    assert experiment.load(write(tmp_path, experiment.dump(asked))) == asked
+    assert experiment.override(asked, max_parameters="3k").max_parameters == 3000
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "k", "0", "0k", "-5", "1.5", "1.0005k", "100,000", "1e5", "5G", "many", 0, -3, 2.5, 1e5, True, None, []],
+)
+def test_what_is_no_count(value):
+    with pytest.raises(ValueError, match=r'"100k" or "1.5M"'):
+        experiment.parse_count(value)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda path: path.stem)

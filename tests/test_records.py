@@ -72,7 +72,12 @@ def test_json_has_no_nan():
 
 @pytest.mark.parametrize(
     ("fields", "words"),
-    [({"trials": 0}, "trials = 0"), ({"seconds": -1.0}, "seconds"), ({"validation": 0.9, "test": 0.2}, "below 1")],
+    [
+        ({"trials": 0}, "trials = 0"),
+        ({"max_parameters": 0}, "max_parameters = 0"),
+        ({"seconds": -1.0}, "seconds"),
+        ({"validation": 0.9, "test": 0.2}, "below 1"),
+    ],
 )
 def test_an_experiment_that_cannot_be(fields, words):
     with pytest.raises(ValueError, match=words):

@@ -317,6 +317,37 @@ def test_a_larger_budget_continues_a_finished_run(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_is_trained_has_no_more_parameters_than_allowed(tmp_path):
+    from kexp import experiment, models, pipeline
+
+    question = experiment.from_data(
+        "sklearn:digits", max_parameters="8k", trials=3, epochs=1, finalists=1, seeds=1, size="8x8"
+    )
+    assert pipeline.search(question, home=tmp_path, workers=2)
+    with RunStore.open(tmp_path, "digits") as run:
+        trials, best = run.trials(), run.get("best_trial")
+        spec = Dataset.open(run.data).spec
+    trained = [t for t in trials if t.status != "infeasible"]
+    assert len(trained) == 4
+    assert trials[0].status == "infeasible"  # the default candidate
+    for trial in trained:
+        core = models.build(spec, trial.factory, models.replay(trial.values)).core
+        assert trial.status == "completed"
+        assert trial.parameters == core.count_params() <= 8_000
+    for trial in trials:
+        if trial.status == "infeasible":
+            core = models.build(spec, trial.factory, models.replay(trial.values)).core
+            assert trial.parameters == core.count_params() > 8_000
+    assert best in {t.id for t in trained}
+    larger = experiment.override(question, max_parameters="9k")
+    with pytest.raises(RunError, match=r"max_parameters = 8000, 9000 is asked for now.*--fresh"):
+        pipeline.search(larger, home=tmp_path, workers=2)
+    assert pipeline.search(experiment.override(question, trials=4), home=tmp_path, workers=2)
+    with RunStore.open(tmp_path, "digits") as run:
+        assert run.trials()[: len(trials)] == trials
+
+
+@pytest.mark.slow
 def test_a_time_budget_ends_the_search_with_what_there_is(tmp_path):
     best, trials, _ = searched(tmp_path, trials=None, seconds=8.0, epochs=2000, finalists=0)
     assert best.status in ("stopped", "completed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import re
 import zlib
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 
 from kexp import models
 from kexp.data.dataset import Dataset
+from kexp.errors import RunError, SearchError
 from kexp.records import Column, DatasetSpec, Experiment, Trial
 from kexp.search.budget import Budget
 from kexp.search.events import ignore
+from kexp.search.limits import IN_A_ROW, Limit
 from kexp.search.loop import Search
 from kexp.search.oracles import ORACLES
 from kexp.search.worker import Job, Setup
@@ -69,10 +72,19 @@ class FakeWorkers(AbstractWorkers):
         pass
 
 
-def search(home, name, oracle, *, size=1, seed=0, last=None, trials=14, space=None, window=5):
-    space = {"learning_rate": [1e-3, 1e-2], "weight_decay": 1e-4, "dropout": 0.0} if oracle == "grid" else space or {}
+def search(home, name, oracle, *, size=1, seed=0, last=None, trials=14, space=None, window=5, most=None):
+    grid = {"learning_rate": [1e-3, 1e-2], "weight_decay": 1e-4, "dropout": 0.0}
+    space = space or (grid if oracle == "grid" else {})
     question = Experiment(
-        name=name, data="d", oracle=oracle, trials=trials, space=space, finalists=2, seeds=2, window=window
+        name=name,
+        data="d",
+        oracle=oracle,
+        trials=trials,
+        space=space,
+        finalists=2,
+        seeds=2,
+        window=window,
+        max_parameters=most,
     )
     run = RunStore.open(home, name) if (home / "runs" / name).exists() else RunStore.create(home, name, question)
     with run, run.lock():
@@ -277,3 +289,133 @@ def test_a_climb_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):
     assert [t.epochs for t in explored] == sorted(t.epochs for t in explored)
     assert len({(t.epochs, repr(sorted(t.values.items()))) for t in explored}) == len(explored)
     assert all(t.epochs >= 18 for t in trials if t.stage == "confirm")
+
+
+# -- candidates that are too large ----------------------------------------------------------------
+
+
+LAYERS = {"hidden_layers": [2, 1], "units_0": [64, 96, 16, 8], "units_1": [64, 16, 8, 96], "dropout": 0.0,
+          "learning_rate": [1e-3, 1e-2]}  # fmt: skip
+
+
+def limited(home, name, oracle, **options):
+    """A search in which some candidates are too large, the default among them."""
+    space = LAYERS if oracle == "grid" else {}
+    space = {**space, "weight_decay": 1e-4, "activation": "relu", "batch_normalization": False}
+    return search(home, name, oracle, space=space, most=2_000, **options)
+
+
+def parted(trials):
+    refused = [t for t in trials if t.status == "infeasible"]
+    return refused, [t for t in trials if t.stage == "explore" and t.status != "infeasible"]
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_what_is_too_large_is_refused_before_it_is_trained_and_is_none_of_the_trials(tmp_path, oracle):
+    trials, trained = limited(tmp_path, "t", oracle)
+    refused, explored = parted(trials)
+    assert refused[0].id == 0  # the default
+    assert not {t.id for t in refused} & set(trained)
+    assert len(explored) == 14
+    assert all(t.parameters <= 2_000 and t.status == "completed" for t in explored)
+    for trial in refused:
+        assert trial.message == f"has {trial.parameters:,} parameters, more than the 2,000 allowed"
+        assert (trial.score, trial.same_as, trial.stage) == (None, None, "explore")
+        assert trial.parameters > 2_000
+    again = [t for t in trials if t.stage == "confirm"]
+    assert again and {t.parent for t in again} <= {t.id for t in explored}
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_without_a_limit_nothing_is_refused(tmp_path, oracle):
+    trials, trained = search(tmp_path, "t", oracle)
+    assert parted(trials)[0] == []
+    assert 0 in trained
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_what_is_refused_depends_neither_on_workers_nor_on_kills(tmp_path, oracle):
+    alone, _ = limited(tmp_path, "alone", oracle, trials=9)
+    together, _ = limited(tmp_path, "together", oracle, size=3, seed=2, trials=9)
+    assert told(together) == told(alone)
+    trained = []
+    for attempt in range(40):
+        trials, now = limited(tmp_path, "killed", oracle, size=2, seed=attempt, last=4, trials=9)
+        trained += now
+        if len(trials) == len(alone) and all(t.status != "running" for t in trials):
+            break
+    assert told(trials) == told(alone)
+    assert len(trained) == len(set(trained))
+
+
+def test_a_search_that_is_killed_between_two_refusals_goes_on_there(tmp_path, monkeypatch):
+    straight, _ = limited(tmp_path, "straight", "evolution")
+    record = RunStore.record_ask
+    for last in (0, 1, 2, 3, 7):
+
+        def killed(self, trial, last=last, **proposal):
+            if trial.id > last:
+                raise Killed
+            record(self, trial, **proposal)
+
+        monkeypatch.setattr(RunStore, "record_ask", killed)
+        limited(tmp_path, "killed", "evolution")
+    monkeypatch.undo()
+    assert told(limited(tmp_path, "killed", "evolution")[0]) == told(straight)
+
+
+@pytest.mark.parametrize("oracle", ["random", "evolution", "hyperband", "grid"])
+def test_a_larger_budget_walks_over_what_was_refused(tmp_path, oracle):
+    few, _ = limited(tmp_path, "t", oracle, trials=4)
+    many, trained = limited(tmp_path, "t", oracle, trials=12)
+    assert told(many)[: len(few)] == told(few)
+    assert len(parted(many)[1]) == 12
+    assert not {t.id for t in few} & set(trained)
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_where_nothing_fits_the_search_is_an_error_that_tells_the_smallest(tmp_path, monkeypatch, oracle):
+    monkeypatch.setattr("kexp.search.limits.IN_A_ROW", 12)
+    with pytest.raises(SearchError) as refusal:
+        search(tmp_path, "t", oracle, most=2)
+    with RunStore.open(tmp_path, "t") as run:
+        refused = run.trials()
+    assert {t.status for t in refused} == {"infeasible"}
+    drawn, smallest = len(refused), min(t.parameters for t in refused)
+    assert drawn == 12
+    text = f"Not one of {drawn} proposed candidates has at most 2 parameters; the smallest has {smallest:,}. "
+    assert str(refusal.value).startswith(text)
+    assert "--fresh with a larger --max-parameters" in str(refusal.value)
+
+
+def test_where_hardly_anything_fits_the_search_ends_with_what_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("kexp.search.limits.IN_A_ROW", 4)
+    trials, trained = limited(tmp_path, "t", "grid", trials=24)
+    refused, explored = parted(trials)
+    assert [t.id for t in explored] == [2, 3, 4, 5]
+    assert [t.id for t in refused] == [0, 1, 6, 7, 8, 9]
+    assert {t.stage for t in trials if t.id in trained} == {"explore", "confirm"}
+
+
+def test_a_factory_that_makes_other_sizes_now_is_refused(tmp_path, monkeypatch):
+    limited(tmp_path, "t", "random", trials=3)
+    excess = Limit.excess
+    for times in (0, 1000):
+        monkeypatch.setattr(Limit, "excess", lambda self, parameters, n=times: excess(self, n * parameters))
+        with pytest.raises(RunError, match=r"trial \d+ .*, and now .*--fresh"):
+            limited(tmp_path, "t", "random", trials=9)
+
+
+def test_how_many_in_a_row_are_too_many_is_counted_anew_after_each_that_is_not():
+    limit = Limit(100)
+    for parameters in (101, 250):
+        for _ in range(IN_A_ROW - 1):
+            assert re.fullmatch(r"has \d+ parameters, more than the 100 allowed", limit.excess(parameters))
+        assert not limit.hopeless
+        assert limit.excess(100) == ""
+    assert limit.refused == 2 * (IN_A_ROW - 1)
+    for _ in range(IN_A_ROW):
+        assert limit.excess(300)
+    assert limit.hopeless
+    assert "the smallest has 101." in limit.nothing_fits()
+    assert Limit(None).excess(10**12) == ""

@@ -229,6 +229,151 @@ def test_a_journal_that_does_not_fit_is_refused(name):
     oracle.replay(0, make(name).ask(0))
 
 
+# -- candidates that are infeasible ---------------------------------------------------------------
+
+
+def infeasible(values):
+    """The default, and about half of all else."""
+    return values["layers"] >= 2 if "layers" in values else values["a"] == 1
+
+
+def run_limited(oracle, *, window=1, trials=10_000, of=score):
+    """As `run`: the proposals by id, those refused at once, and what happened."""
+    asked, refused, log, told = {}, set(), [], []
+    while len(asked) - len(refused) < trials:
+        waiting = [id for id in asked if id not in refused and id not in told]
+        id = len(asked)
+        proposal = oracle.ask(id) if len(waiting) < window else None
+        if proposal is not None:
+            log.append(("ask", id, proposal))
+            asked[id] = proposal
+            if infeasible(proposal.values):
+                log.append(("refuse", id, None))
+                refused.add(id)
+                oracle.refuse(id)
+        elif waiting:
+            value = of(asked[waiting[0]])
+            log.append(("tell", waiting[0], value))
+            oracle.tell(waiting[0], value)
+            told.append(waiting[0])
+        else:
+            break
+    return asked, refused, log
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_what_is_refused_is_none_of_the_trials_and_not_proposed_again(name):
+    dimensions = SMALL if name == "grid" else DIMENSIONS
+    asked, refused, _ = run_limited(oracle := make(name, dimensions, trials=8), window=4)
+    assert oracle.exhausted
+    assert 0 in refused  # the default
+    assert len(asked) - len(refused) == 8
+    fresh = [tuple(p.values.items()) for p in asked.values() if p.parent is None]
+    assert len(set(fresh)) == len(fresh)
+    assert not {p.parent for p in asked.values()} & refused
+
+
+@pytest.mark.parametrize("name", ORACLES)
+@pytest.mark.parametrize("window", [1, 4])
+def test_refusals_are_replayed(name, window):
+    trials = 16 if name == "hyperband" else 8
+    _, refused, log = run_limited(make(name, trials=trials), window=window)
+    assert refused
+    again, resumed = make(name, trials=trials), make(name, trials=trials)
+    for at, (kind, id, what) in enumerate(log):
+        if kind == "ask":
+            assert again.ask(id) == what
+            assert (resumed.replay if at < 0.8 * len(log) else lambda id, _: resumed.ask(id))(id, what) == what
+        for oracle in (again, resumed):
+            if kind == "tell":
+                oracle.tell(id, what)
+            elif kind == "refuse":
+                oracle.refuse(id)
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_small_space_of_which_a_part_is_refused_is_proposed_whole(name):
+    oracle = make(name, SMALL, trials=None)
+    asked, refused, _ = run_limited(oracle)
+    assert oracle.exhausted
+    assert len({tuple(p.values.items()) for p in asked.values()}) == 12
+    assert len(refused) == 4
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_space_that_is_refused_whole_is_exhausted(name):
+    oracle = make(name, SMALL, trials=20)
+    for id in range(12):
+        assert oracle.ask(id) is not None
+        oracle.refuse(id)
+    assert oracle.ask(12) is None
+    assert oracle.exhausted
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_what_is_refused_is_not_told_as_well(name):
+    oracle = make(name)
+    oracle.ask(0)
+    oracle.refuse(0)
+    with pytest.raises((ValueError, KeyError)):
+        oracle.tell(0, 0.5)
+
+
+def test_what_was_refused_is_no_parent_of_evolution():
+    oracle = make("evolution", trials=None)
+    _, refused, _ = run_limited(oracle, trials=30)
+    assert refused
+    assert len(oracle._scores) == 29  # the last is not told yet
+    assert not set(oracle._best(0)) & refused
+
+
+def test_evolution_looks_further_the_more_in_a_row_are_refused():
+    def changed(refusals):
+        oracle, found = make("evolution", seed=refusals, trials=None), []
+        for id in range(refusals):
+            proposal = oracle.ask(id)
+            found.append(sum(value != DEFAULTS[name] for name, value in proposal.values.items()))
+            oracle.refuse(id)
+        return found
+
+    found = changed(60)
+    assert np.mean(found[40:]) > np.mean(found[1:5]) + 1
+
+
+def test_bayesian_keeps_away_from_what_was_refused_and_guesses_again_where_it_cannot(monkeypatch):
+    space = (Dimension(name="x", kind="float", default=0.9, minimum=0, maximum=1),)
+    oracle, x = make("bayesian", space, trials=16), {}
+    while not oracle.exhausted:
+        id = len(x)
+        x[id] = oracle.ask(id).values["x"]
+        if x[id] > 0.5:
+            oracle.refuse(id)
+        else:
+            oracle.tell(id, x[id])
+    assert sum(value > 0.55 for value in list(x.values())[-8:]) <= 2
+    assert max(value for value in x.values() if value <= 0.5) > 0.45
+
+    from kexp.search.tuner_oracles import GUESSES, SamplingOracle
+
+    guesses = []
+    promising = SamplingOracle._most_promising
+    monkeypatch.setattr(
+        SamplingOracle, "_most_promising", lambda self, seed: guesses.append(seed) or promising(self, seed)
+    )
+    oracle = make("bayesian")
+    for id in range(5 * GUESSES):
+        oracle.ask(id)
+        oracle.refuse(id)
+    assert len(guesses) == GUESSES - 1  # the first was the default
+
+
+def test_hyperband_fills_its_rungs_with_what_is_feasible():
+    asked, refused, _ = run_limited(make("hyperband", trials=None, epochs=9), window=100, trials=13)
+    feasible = {id: proposal for id, proposal in asked.items() if id not in refused}
+    assert rungs(feasible) == {(0, 1): 9, (1, 3): 3, (3, 9): 1}
+    assert refused
+
+
 # -- keras-tuner's traps --------------------------------------------------------------------------
 
 

@@ -288,12 +288,22 @@ def test_a_larger_budget_goes_on(home, run):
         ({"size": (64, 64)}, "size"),
         ({"seed": 1, "target": ("age",)}, "target"),  # the first of two
         ({"window": 4}, "window"),
+        ({"max_parameters": 9}, "max_parameters"),
     ],
 )
 def test_another_question_is_refused_by_the_field_that_differs(run, changed, field):
     run.check_same(QUESTION, "")
     with pytest.raises(RunError, match=rf"{field} = .*--fresh.*--name"):
         run.check_same(dataclasses.replace(QUESTION, **changed), "")
+
+
+def test_a_run_of_before_a_field_was_there_has_its_default(run):
+    old = run.get("experiment")
+    del old["max_parameters"]
+    run.set("experiment", old)
+    run.check_same(QUESTION, "")
+    with pytest.raises(RunError, match=r"max_parameters = None, 9 is asked.*--fresh"):
+        run.check_same(dataclasses.replace(QUESTION, max_parameters=9), "")
 
 
 def test_other_rows_are_refused(run):

@@ -14,12 +14,13 @@ from typing import Literal
 import numpy as np
 
 from kexp.records import Dimension
-from kexp.search.protocol import AbstractOracle, Code, Proposal, Space
+from kexp.search.protocol import AbstractOracle, Code, Proposal, Space, refused_last
 
 PARENTS = 4  # the best so many may have offspring
 CHANGES = 3.0  # dimensions that change, on average
 STRANGERS = 0.15  # share of proposals drawn evenly from the space
 STRIDE = 0.2  # standard deviation of a change to a number, as a share of its range
+WIDER = 4  # of so many refused in a row changes CHANGES dimensions more: what is feasible may be far away
 REDRAWS = 1000  # draws that were all proposed before: the space counts as used up
 
 
@@ -32,12 +33,13 @@ class EvolutionOracle(AbstractOracle):
         self._space = Space(dimensions)
         self._seed = seed
         self._sign = 1.0 if direction == "max" else -1.0
-        self._limit = min(self._space.size, math.inf if trials is None else trials)
+        self._trials = math.inf if trials is None else trials
         self._asked: dict[int, dict[str, Code]] = {}  # id -> code, in the order asked
         self._epochs: list[int | None] = [None]  # of a training, by rung: the longer ones prove more
         self._rungs: dict[int, int] = {}  # of each that was asked
         self._scores: dict[int, float] = {}  # of those that did not fail; higher is better
         self._told: set[int] = set()
+        self._refused: set[int] = set()
         self._seen: set[tuple[Code, ...]] = set()
         self._used_up = False
 
@@ -55,7 +57,8 @@ class EvolutionOracle(AbstractOracle):
     @property
     def exhausted(self) -> bool:
         """Whether as many as were wanted, or all there are, have been proposed."""
-        return self._used_up or len(self._asked) >= self._limit
+        feasible = len(self._asked) - len(self._refused)
+        return self._used_up or len(self._asked) >= self._space.size or feasible >= self._trials
 
     def tell(self, id: int, score: float | None) -> None:
         """Remember the score of trial `id`; a failed one has no offspring."""
@@ -64,6 +67,11 @@ class EvolutionOracle(AbstractOracle):
         self._told.add(id)
         if score is not None and math.isfinite(score):
             self._scores[id] = self._sign * score
+
+    def refuse(self, id: int) -> None:
+        """Trial `id` was seen, and is nobody's parent: it has no score."""
+        self.tell(id, None)
+        self._refused.add(id)
 
     def climb(self, epochs: int) -> None:
         """The next rung: the best of the one below are trained again, for `epochs`, and their offspring."""
@@ -97,11 +105,12 @@ class EvolutionOracle(AbstractOracle):
     def _offspring(self, random: np.random.Generator) -> dict[str, Code] | None:
         """A candidate that was not proposed before."""
         best = self._best(len(self._epochs) - 1)
+        changes = CHANGES * (1 + refused_last(self._asked, self._refused) // WIDER)
         for draw in range(REDRAWS):
             parent = self._asked[best[random.integers(len(best))]] if best else self._space.default
             # Where the neighbours are used up, only strangers are left.
             stranger = draw > REDRAWS // 4 or random.random() < STRANGERS
-            chance = 1.0 if stranger else CHANGES / max(len(parent), 1)
+            chance = 1.0 if stranger else changes / max(len(parent), 1)
             codes = {
                 name: self._changed(name, code, random, anew=stranger) if random.random() < chance else code
                 for name, code in parent.items()

@@ -23,6 +23,7 @@ from kexp.records import DatasetSpec, Dimension, Experiment, Trial, to_json
 from kexp.search.budget import CANDIDATES, FACTOR, FIRST_RUNG, Budget, Confirmation, affordable, confirmation
 from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
+from kexp.search.limits import IN_A_ROW, Limit, check_refusal
 from kexp.search.oracles import ORACLES, Proposal
 from kexp.search.together import Start, jobs
 from kexp.search.worker import Job
@@ -80,7 +81,8 @@ class Search:
         self._running: dict[int, Trial] = {}  # the trials of these
         self._planned: int | None = None
         self._journal = [trial.id for trial in self._known.values() if trial.stage == "explore"]
-        self._order: list[int] = []  # ids of the explored, as asked
+        self._limit = Limit(experiment.max_parameters)
+        self._order: list[int] = []  # ids of the explored, as asked; without those that were refused
         self._told: list[int] = []  # those of them that the oracle was told of, in the same order
         self._idle = False  # the oracle waits to be told
         self._first: dict[tuple[Any, ...], int] = {}  # what a candidate is -> the first trial of it
@@ -91,7 +93,8 @@ class Search:
         explored = self._explore()
         finished = [trial for trial in explored if trial.score is not None]
         if not finished:
-            raise SearchError(_nothing_finished(explored))
+            nothing_fits = self._limit.refused and not self._order
+            raise SearchError(self._limit.nothing_fits() if nothing_fits else _nothing_finished(explored))
         self._say("stage", "confirm")
         self._confirm(finished, len(explored))
 
@@ -120,12 +123,12 @@ class Search:
         return [self._known[id] for id in self._order if self._known[id].status != "running"]
 
     def _ask_one(self) -> bool:
-        """Ask for one candidate, if budget, window and oracle allow."""
+        """Ask for one candidate, if budget, window and oracle allow; one that is refused counts for none of them."""
         if len(self._order) % self._block == 0:
             self._make_jobs()  # of the block that is whole
-        if self._idle or not self._may_ask(len(self._order), len(self._told), len(self._journal)):
+        if self._idle or not self._may_ask(len(self._order), len(self._told), len(self._journal) - self._limit.refused):
             return False
-        k = len(self._order)
+        k = len(self._order) + self._limit.refused
         id = self._journal[k] if k < len(self._journal) else max(self._known, default=-1) + 1
         recorded = self._asked.get(id)
         if recorded is None:
@@ -134,8 +137,8 @@ class Search:
         if proposal is None:
             self._idle = True  # until more is told
             return False
-        self._order.append(id)
-        self._propose(id, proposal)
+        if self._propose(id, proposal):
+            self._order.append(id)
         return True
 
     def _climb(self) -> None:
@@ -170,7 +173,7 @@ class Search:
     def _may_ask(self, asked: int, told: int, journal: int) -> bool:
         """Whether budget, window and workers want one more proposal; `journal` were asked in an earlier call."""
         limits = self.experiment
-        if self._oracle.exhausted or (limits.trials is not None and asked >= limits.trials):
+        if self._oracle.exhausted or self._limit.hopeless or (limits.trials is not None and asked >= limits.trials):
             return False
         within = asked % self._block
         if asked - within - told > self._window - self._block:
@@ -184,20 +187,23 @@ class Search:
         # Asking ahead gains nothing where the answer does not depend on what is told.
         return len(self._pending) + len(self._jobs) < self.workers.size + AHEAD
 
-    def _propose(self, id: int, proposal: Proposal) -> None:
-        """Journal a proposal and start it, unless it, or its equal, ran already."""
+    def _propose(self, id: int, proposal: Proposal) -> bool:
+        """Journal a proposal and start it, unless it, or its equal, ran already. False where it was refused."""
         hp = HyperParameters(proposal.values, self.experiment.space)
-        self._kinds[id] = kind_of(self.spec, models.sketch(self.spec, self.factory, hp))
+        network = models.sketch(self.spec, self.factory, hp)
+        self._kinds[id], parameters = kind_of(self.spec, network), int(network.core.count_params())
         models.forget()  # what its build reads is what it is
+        excess = self._limit.excess(parameters)
         epochs = proposal.epochs or self.budget.epochs
         if self.budget.rungs > 1:
             self._epochs = max(self._epochs, epochs)
         values = dict(hp.read)
         parent = None if proposal.parent is None else source(self._known[proposal.parent])
-        twin = self._first.setdefault((key(values), epochs, parent), id)
+        twin = id if excess else self._first.setdefault((key(values), epochs, parent), id)
         trial = Trial(
-            id=id, factory=self.factory, values=values, status="running", parent=parent,
+            id=id, factory=self.factory, values=values, status="infeasible" if excess else "running", parent=parent,
             same_as=None if twin == id else twin, seed=self.experiment.seed, epochs=epochs,
+            parameters=parameters, message=excess,
         )  # fmt: skip
         known = self._known.get(id)
         if known is None:
@@ -208,8 +214,14 @@ class Search:
                 f"trial {id} was built from {known.values}, and its factory now reads {values}: the factory has "
                 "changed since. Use --fresh (the old run is kept aside), or another --name."
             )
-        if known.status == "running" and twin == id:
+        check_refusal(known, excess)
+        if excess:
+            self._oracle.refuse(id)
+            if self._limit.hopeless and self._order:
+                self._say("notice", f"no more candidates are asked for: the last {IN_A_ROW} were all too large")
+        elif known.status == "running" and twin == id:
             self._start(known, initial_epoch=proposal.initial_epoch, parent=parent)
+        return not excess
 
     def _over(self, id: int) -> Trial | None:
         """The trial when it is over; one that equals an earlier trial is answered from that."""
@@ -399,7 +411,7 @@ class Search:
         return any(trial.score is not None for trial in self._known.values())
 
     def _say(self, kind: Any, text: str = "", trial: Trial | None = None) -> None:
-        over = [t for t in self._known.values() if t.status != "running"]
+        over = [t for t in self._known.values() if t.status not in ("running", "infeasible")]
         scored = [t for t in over if t.score is not None]
         stage = trial.stage if trial else "explore"
         left = None if self.experiment.seconds is None else max(0.0, self._end - time.monotonic())
@@ -410,6 +422,7 @@ class Search:
                 trial=trial,
                 done=sum(t.stage == stage for t in over),
                 running=len(self._running),
+                refused=self._limit.refused,
                 planned=self._planned,
                 best=max(scored, key=self.judge.rank) if scored else None,
                 seconds_left=left,

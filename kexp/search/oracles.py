@@ -50,7 +50,8 @@ class GridOracle(AbstractOracle):
                 f"the grid oracle cannot list {' and '.join(endless)}: continuous, without a step. "
                 f"Give [space] {endless[0]} = [values], or a step, or choose another oracle."
             )
-        self._left = int(min(self._space.size, trials or self._space.size))
+        self._left = int(self._space.size)  # combinations
+        self._trials = int(self._space.size) if trials is None else trials  # still wanted
         self._codes = self._walk()
 
     def _walk(self) -> itertools.chain[tuple[int, ...]]:
@@ -62,16 +63,20 @@ class GridOracle(AbstractOracle):
         """The next combination; None when all were proposed."""
         if self.exhausted:
             return None
-        self._left -= 1
+        self._left, self._trials = self._left - 1, self._trials - 1
         return Proposal(self._space.decode(dict(zip(self._space.free, next(self._codes), strict=True))))
 
     @property
     def exhausted(self) -> bool:
         """Whether every combination was proposed, or as many as were wanted."""
-        return self._left == 0
+        return self._left == 0 or self._trials <= 0
 
     def tell(self, id: int, score: float | None) -> None:
         """A grid learns nothing."""
+
+    def refuse(self, id: int) -> None:
+        """Another combination is proposed in its place, if one is left."""
+        self._trials += 1
 
     def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Step over `proposal`. Raises RunError if the grid has another one in its place."""

@@ -7,9 +7,10 @@ the grid are then settled here, once, for all of them.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from kexp.errors import ExperimentError, RunError
@@ -48,7 +49,14 @@ class AbstractOracle(ABC):
 
     @abstractmethod
     def tell(self, id: int, score: float | None) -> None:
-        """Trial `id` reached `score`; None, or not a finite number: it failed, or was infeasible."""
+        """Trial `id` reached `score`; None, or not a finite number: it failed."""
+
+    @abstractmethod
+    def refuse(self, id: int) -> None:
+        """Trial `id`, the last that was asked, is infeasible: it does not count as one of the trials wanted.
+
+        It is over, as if it was told. No equal one is proposed again, and the next is asked at once.
+        """
 
     def climb(self, epochs: int) -> None:
         """Propose candidates for trainings of `epochs` from now on, the best so far among the first.
@@ -63,6 +71,11 @@ class AbstractOracle(ABC):
 
         Cheaper than asking again. Raises RunError where it is seen that this oracle would never have proposed it.
         """
+
+
+def refused_last(asked: dict[int, dict[str, Code]], refused: Container[int]) -> int:
+    """How many of `asked`, ids in the order asked, were refused since the last that was not."""
+    return sum(1 for _ in itertools.takewhile(refused.__contains__, reversed(asked)))
 
 
 def check_replay(id: int, recorded: Proposal, asked: Proposal | None) -> None:

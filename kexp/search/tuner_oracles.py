@@ -25,9 +25,11 @@ from keras_tuner.oracles import HyperbandOracle as TunerHyperband
 from numpy.typing import NDArray
 
 from kexp.records import Dimension, Value
-from kexp.search.protocol import AbstractOracle, Code, Proposal, Space, check_replay
+from kexp.search.protocol import AbstractOracle, Code, Proposal, Space, check_replay, refused_last
 
 INITIAL_POINTS = 8  # scored candidates before the Gaussian process takes over
+GUESSES = 8  # of the process, refused in a row: then draws, which cost nothing, until one is not
+REFUSED_POINTS = 64  # the newest refused ones that the process knows: its time grows with the cube of the points
 REDRAWS = 1000  # draws that were all proposed before: the space counts as used up
 OBJECTIVE = keras_tuner.Objective("score", "max")  # scores to be lowered are negated
 
@@ -51,10 +53,11 @@ class SamplingOracle(AbstractOracle):
         self._space = Space(dimensions)
         self._seed = seed
         self._sign = 1.0 if direction == "max" else -1.0
-        self._limit = min(self._space.size, math.inf if trials is None else trials)
+        self._trials = math.inf if trials is None else trials
         self._model = model
         self._asked: dict[int, dict[str, Code]] = {}  # id -> code, in the order asked
-        self._scores: dict[int, float | None] = {}  # id -> score, higher is better; None: failed
+        self._scores: dict[int, float | None] = {}  # id -> score, higher is better; None: failed, or refused
+        self._refused: dict[int, None] = {}  # in the order asked
         self._seen: set[tuple[Value, ...]] = set()
         self._used_up = False
 
@@ -71,13 +74,19 @@ class SamplingOracle(AbstractOracle):
     @property
     def exhausted(self) -> bool:
         """Whether as many as were wanted, or all there are, have been proposed."""
-        return self._used_up or len(self._asked) >= self._limit
+        feasible = len(self._asked) - len(self._refused)
+        return self._used_up or len(self._asked) >= self._space.size or feasible >= self._trials
 
     def tell(self, id: int, score: float | None) -> None:
         """Remember the score of trial `id`; a failed one counts as worse than every other, now and later."""
         if id not in self._asked or id in self._scores:
             raise ValueError(f"trial {id} was not asked of this oracle, or is told twice")
         self._scores[id] = _finite(score, self._sign)
+
+    def refuse(self, id: int) -> None:
+        """Trial `id` counts as worse than every other, as a failed one does."""
+        self.tell(id, None)
+        self._refused[id] = None
 
     def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Note `proposal` without computing it: fitting the process again can take a second each."""
@@ -89,7 +98,7 @@ class SamplingOracle(AbstractOracle):
         return proposal
 
     def _propose(self, seed: int) -> dict[str, Code] | None:
-        if self._model:
+        if self._model and refused_last(self._asked, self._refused) < GUESSES:
             codes = self._most_promising(seed)
             if self._is_new(codes):
                 return codes
@@ -101,15 +110,18 @@ class SamplingOracle(AbstractOracle):
         return tuple(self._space.decode(codes).values()) not in self._seen
 
     def _most_promising(self, seed: int) -> dict[str, Code]:
+        known = set(list(self._refused)[-REFUSED_POINTS:])
         tuner = BayesianOptimizationOracle(
             OBJECTIVE,
-            num_initial_points=INITIAL_POINTS,
+            num_initial_points=INITIAL_POINTS + len(known),  # so many that were scored
             hyperparameters=_hyperparameters(self._space),
             seed=seed,
         )
         tuner.gpr = Process(tuner.gpr)
         scores = dict(zip(self._scores, standardised(list(self._scores.values())), strict=True))
         for id, codes in self._asked.items():
+            if id in self._refused and id not in known:
+                continue
             trial = _trial(self._space, f"{id}", codes)
             tuner.trials[trial.trial_id] = trial
             if id in scores:
@@ -166,7 +178,7 @@ class HyperbandOracle(AbstractOracle):
             answer: dict[str, Any] = self._tuner.populate_space(name)["values"]
             codes = {key: value for key, value in answer.items() if not key.startswith("tuner/")}
             parent: str | None = answer.get("tuner/trial_id")
-            if not self._names:
+            if not self._seen:
                 codes = self._space.default
             self._tuner.trials[name] = _trial(self._space, name, codes)
             values = self._space.decode(codes)
@@ -207,6 +219,12 @@ class HyperbandOracle(AbstractOracle):
         self._fail(name)
         if name in self._replaceable:
             self._withdraw(name)
+
+    def refuse(self, id: int) -> None:
+        """Trial `id` makes room in its first rung, whether another rung follows or not."""
+        name = self._names.pop(id)
+        self._fail(name)
+        self._withdraw(name)
 
     def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Ask again, which is cheap. Raises RunError if something else comes out."""
