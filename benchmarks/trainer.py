@@ -79,7 +79,8 @@ def measure(kind: str, size: int) -> dict[str, float]:
         return {"rate": 2 * 1024**3 / best(lambda: tf.matmul(a, a).numpy())}
     from kexp import models
     from kexp.records import Column, DatasetSpec
-    from kexp.train.epoch import Samples, fit
+    from kexp.train.epoch import fit
+    from kexp.train.feed import Samples
     from kexp.train.population import Member, Population
     from kexp.train.stack import layout
 

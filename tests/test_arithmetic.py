@@ -10,7 +10,7 @@ from test_train import pictures, run, trial
 
 from kexp import models
 from kexp.records import DatasetSpec
-from kexp.train import Trainer, arithmetic, epoch
+from kexp.train import Trainer, arithmetic, epoch, feed
 
 VALUES = {"stages": 2, "filters": 8, "augmentation": "none", "dropout": 0.0, "dense_layers": 0}
 
@@ -25,7 +25,7 @@ def test_a_training_is_what_keras_fit_makes_of_it(monkeypatch, values):
     """The same rows in the same order, the same rate in every step: the weights of `fit` to float tolerance."""
     monkeypatch.setattr(arithmetic, "has_bfloat16", lambda: False)
     dataset, ours, theirs = pictures(), network(values), network(values)
-    rows = [epoch.samples(dataset.spec, ours, dataset, part) for part in ("train", "validation")]
+    rows = [feed.samples(dataset.spec, ours, dataset, part) for part in ("train", "validation")]
     fitted = epoch.fit(dataset.spec, ours, *rows, epochs=2, batch_size=16, seed=3)
     steps = len(rows[0].y) // 16
     total = float(2 * steps)
@@ -122,7 +122,7 @@ def test_what_a_processor_can_is_read_from_what_it_says(tmp_path, monkeypatch, f
 
 def test_rows_in_chunks_are_all_there():
     for n, size in ((1, 64), (64, 64), (65, 64), (1000, 64)):
-        found = epoch.chunks(tf.range(1, n + 1)[:, None], size)
+        found = feed.chunks(tf.range(1, n + 1)[:, None], size)
         assert found.shape[1] <= size
         flat = tf.reshape(found, [-1]).numpy()
         np.testing.assert_array_equal(flat[:n], np.arange(1, n + 1))
@@ -131,7 +131,7 @@ def test_rows_in_chunks_are_all_there():
 
 def test_validation_is_of_every_row_in_its_order():
     dataset, built = pictures(), network({})
-    part = epoch.samples(dataset.spec, built, dataset, "validation")
+    part = feed.samples(dataset.spec, built, dataset, "validation")
     expected = built.model.predict(dataset.take("validation")[0].astype(np.float32), verbose=0)
     found = epoch._answers(dataset.spec, built, part)()[: len(part.y)]
     np.testing.assert_allclose(found, expected, atol=1e-5)

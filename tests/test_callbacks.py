@@ -11,7 +11,7 @@ import tensorflow as tf
 from test_train import run, table, trial
 
 from kexp.models import Network
-from kexp.train import Trainer, epoch
+from kexp.train import Trainer, epoch, feed
 
 RATE = 0.01
 
@@ -22,7 +22,7 @@ def trained(*callbacks, epochs=12, network=None):
     seen = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, given: logs.append({"epoch": e, **given}))
     dataset = table()
     network = network or own()
-    rows = [epoch.samples(dataset.spec, network, dataset, part) for part in ("train", "validation")]
+    rows = [feed.samples(dataset.spec, network, dataset, part) for part in ("train", "validation")]
     options = {"epochs": epochs, "batch_size": 16, "seed": 1}
     return epoch.fit(dataset.spec, network, *rows, **options, callbacks=[*callbacks, seen]), logs
 
@@ -103,7 +103,7 @@ def test_its_own_optimiser_schedule_and_loss_do_what_fit_does(schedule):
     ours, theirs = (own(keras.optimizers.SGD(schedule or RATE, momentum=0.9), loss=loss) for _ in range(2))
     if schedule:
         ours = own(ours.optimizer, rate=None, loss=loss)
-    rows = [epoch.samples(dataset.spec, ours, dataset, part) for part in ("train", "validation")]
+    rows = [feed.samples(dataset.spec, ours, dataset, part) for part in ("train", "validation")]
     fitted = epoch.fit(dataset.spec, ours, *rows, epochs=2, batch_size=16, seed=3)
     theirs.core.compile(theirs.optimizer, loss)
     steps, step, kept = len(rows[0].y) // 16, 0, []

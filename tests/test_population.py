@@ -14,7 +14,7 @@ from test_train import pictures, table
 from kexp import models
 from kexp.metrics import metrics
 from kexp.records import Trial
-from kexp.train import Trainer, epoch, kind_of, population, stack
+from kexp.train import Trainer, epoch, feed, kind_of, population, stack
 from kexp.train.population import Member, Population
 
 CANDIDATES = [
@@ -35,7 +35,7 @@ def member(built):
 
 
 def data(dataset, built):
-    return [epoch.samples(dataset.spec, built, dataset, part) for part in ("train", "validation")]
+    return [feed.samples(dataset.spec, built, dataset, part) for part in ("train", "validation")]
 
 
 def together(dataset, candidates, epochs=3, **more):
@@ -111,7 +111,7 @@ def test_one_that_diverges_fails_and_harms_no_other():
 
 def test_those_that_ended_leave_and_the_others_do_not_notice(monkeypatch):
     dataset = table(rows=80)
-    monkeypatch.setattr(population, "patience_of", lambda epochs: 2)
+    monkeypatch.setattr("kexp.train.epoch.patience_of", lambda epochs: 2)
     hurried = [{**values, "learning_rate": 0.1 * 2**i} for i, values in enumerate(CANDIDATES)]
     graphs = []
     without = population._State.without

@@ -12,7 +12,7 @@ import pytest
 from kexp.data.dataset import Dataset
 from kexp.models.layers import TableEncoder
 from kexp.records import Column, DatasetSpec, Trial
-from kexp.train import Trainer, epoch
+from kexp.train import Trainer, feed
 
 VALUES = {"hidden_layers": 1, "units_0": 32, "learning_rate": 0.01, "dropout": 0.0}
 
@@ -149,7 +149,7 @@ def test_pictures_give_the_same_network_under_the_same_seed_only():
 
 def test_rows_are_read_once_for_all_trials(monkeypatch):
     read = []
-    monkeypatch.setattr("kexp.train.samples", lambda *asked: read.append(asked[-1]) or epoch.samples(*asked))
+    monkeypatch.setattr("kexp.train.samples", lambda *asked: read.append(asked[-1]) or feed.samples(*asked))
     trainer = Trainer(pictures(), batch_size=16)
     for _ in range(2):
         run(trainer, trial(factory="conv", values={"stages": 1, "filters": 8}, epochs=1))
@@ -167,11 +167,11 @@ def test_more_pictures_than_memory_are_read_from_disk_and_give_the_same_network(
     ]
     asked = [dataclasses.replace(one, id=i, epochs=2) for i, one in enumerate(asked)]
     held = Trainer(dataset, batch_size=16).run(asked)
-    monkeypatch.setattr(epoch, "MEMORY_BYTES", 1000)
-    monkeypatch.setattr(epoch, "SLAB_BYTES", 64 * 16 * 3)  # three batches; 120 rows are seven, and what is left
+    monkeypatch.setattr(feed, "MEMORY_BYTES", 1000)
+    monkeypatch.setattr(feed, "SLAB_BYTES", 64 * 16 * 3)  # three batches; 120 rows are seven, and what is left
     trainer = Trainer(mapped, batch_size=16)
     streamed = trainer.run(asked)
-    assert all(isinstance(part.features, epoch.OnDisk) for parts in trainer._samples.values() for part in parts)
+    assert all(isinstance(part.features, feed.OnDisk) for parts in trainer._samples.values() for part in parts)
     for (one, a), (two, b) in zip(held, streamed, strict=True):
         assert one.metrics == pytest.approx(two.metrics, abs=1e-4)
         for left, right in zip(a.weights, b.weights, strict=True):

@@ -19,7 +19,8 @@ from kexp.data.dataset import Dataset
 from kexp.errors import FailedTrial
 from kexp.metrics import objective
 from kexp.records import DatasetSpec, Trial
-from kexp.train.epoch import Fit, OnDisk, Samples, fit, samples
+from kexp.train.epoch import Fit, fit
+from kexp.train.feed import OnDisk, Samples, samples
 from kexp.train.population import Member, Population
 from kexp.train.stack import Kind, layout, products
 

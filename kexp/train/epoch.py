@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,45 +18,18 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kexp.data.dataset import Dataset
 from kexp.errors import FailedTrial
 from kexp.metrics import metrics, rank
 from kexp.models import Network
-from kexp.records import DatasetSpec, Part
+from kexp.records import DatasetSpec
 from kexp.train.arithmetic import in_training, precision
+from kexp.train.feed import OnDisk, Samples, chunks, slabs
+from kexp.train.watch import Watched
 
 Array = NDArray[Any]
 WARM_UP = 0.1  # share of the steps over which the learning rate rises; then a cosine down to FLOOR of it
 FLOOR = 0.01  # Loshchilov and Hutter 2017, "SGDR", with one cycle
-MEMORY_BYTES = 2 << 30  # of the samples of one part: more of them are read from disk in every epoch
-SLAB_BYTES = 64 << 20  # of what is read ahead
 FORWARD_ROWS = 64  # in one forward pass of validation: what lies between two layers then stays in the cache
-
-
-@dataclass(frozen=True)
-class OnDisk:
-    """Rows `rows` of a memory-mapped array, too many to be held."""
-
-    x: Array
-    rows: NDArray[np.int64]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, ...)."""
-        return (len(self.rows), *self.x.shape[1:])
-
-    def read(self, places: NDArray[Any]) -> tf.Tensor:
-        """The samples at `places`, (m,) of 0 to n - 1."""
-        return tf.constant(self.x[self.rows[places]])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Samples:
-    """Rows of one part: `features` (n, ...) what the core eats (or raw pictures), `y` as in Dataset."""
-
-    features: tf.Tensor | OnDisk
-    y: Array
-    targets: tf.Tensor  # y as the loss wants it: (n,) int32, or (n, outputs) float32 (a regression's standardised)
 
 
 @dataclass(kw_only=True)
@@ -69,26 +41,6 @@ class Fit:
     epochs: int
     stopped: bool = False  # by the deadline
     history: list[dict[str, float]] = field(default_factory=list)
-
-
-def samples(spec: DatasetSpec, network: Network, dataset: Dataset, part: Part) -> Samples:
-    """Rows of one part made ready: tables pass the front end once, pictures stay uint8 until the last moment."""
-    rows = dataset.rows(part)
-    y = dataset.y[rows]
-    features: tf.Tensor | OnDisk
-    if network.frontend is not None and spec.kind != "image":
-        chunks = [network.frontend(dataset.x[rows[i : i + 8192]], training=False) for i in range(0, len(rows), 8192)]
-        features = tf.concat(chunks, axis=0)
-    elif dataset.x.nbytes / len(dataset.x) * len(rows) > MEMORY_BYTES:
-        features = OnDisk(dataset.x, rows)
-    else:
-        features = tf.constant(dataset.x[rows])
-    target = y
-    if spec.task == "regression" and network.answer is not None:
-        target = (y - np.array(spec.target_mean)) / np.array(spec.target_std)
-    if spec.task != "multiclass":
-        target = np.asarray(target, np.float32).reshape(len(y), spec.outputs)
-    return Samples(features=features, y=y, targets=tf.constant(target))
 
 
 def fit(
@@ -121,98 +73,66 @@ def fit(
     optimizer = network.optimizer or keras.optimizers.AdamW(network.learning_rate, weight_decay=network.weight_decay)
     optimizer.build(network.core.trainable_variables)
     run = _epoch_graph(spec, network, optimizer, total)
-    watched = _Watched(network, optimizer, callbacks, epochs)
+    watched = Watched(network, optimizer, callbacks, epochs)
     answers = _answers(spec, network, validation)
-    patience = patience_of(epochs - initial_epoch)
-    best: Fit | None = None
-    history: list[dict[str, float]] = []
+    course = Course(spec, objective, epochs - initial_epoch)
     for epoch in range(initial_epoch, epochs):
         step, loss = steps * (epoch - initial_epoch), 0.0
         peak = watched.begin(epoch)
-        for features, targets, order in _slabs(train, permutation(seed, epoch, n, steps, batch)):
+        for features, targets, order in slabs(train, permutation(seed, epoch, n, steps, batch)):
             with precision(spec, network.core):
                 loss += float(run(features, targets, order, tf.constant(step, tf.float32), peak)) / steps
             step += int(order.shape[0])
         if not math.isfinite(loss):
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
         now = metrics(spec.task, validation.y, answers()[: len(validation.y)])
-        history.append({"epoch": float(epoch + 1), "loss": loss, **now})
-        if best is None or rank(spec.task, objective, now) > rank(spec.task, objective, best.metrics):
-            best = Fit(metrics=now, weights=network.core.get_weights(), epochs=epoch + 1)
+        over = course.add(epoch, loss, now, network.core.get_weights)
         if on_epoch is not None:
             on_epoch(epoch + 1)
         watched.end(epoch, {"loss": loss, **{f"val_{name}": value for name, value in now.items()}})
-        if epoch + 1 - best.epochs >= patience or watched.stopped:
+        if over or watched.stopped:
             break
         if time.monotonic() > deadline and epoch + 1 < epochs:
-            best.stopped = True
+            course.best.stopped = True
             break
-    if best is None:
-        raise ValueError(f"nothing to train: epochs = {epochs}, initial_epoch = {initial_epoch}")
-    watched.close(history[-1])
-    network.core.set_weights(best.weights)
-    best.history = history
-    return best
+    watched.close(course.best.history[-1])
+    network.core.set_weights(course.best.weights)
+    return course.best
 
 
 def patience_of(epochs: int) -> int:
-    """Epochs without a better score after which a training of so many ends."""
+    """Epochs without a better score after which a training of so many is over."""
     return max(8, epochs // 2)  # what one cycle of the learning rate gains, it gains at its end
+
+
+class Course:
+    """How the training of one network goes, epoch by epoch; `best` is what the best one left."""
+
+    best: Fit  # once there was an epoch
+
+    def __init__(self, spec: DatasetSpec, objective: str, epochs: int) -> None:
+        if epochs < 1:
+            raise ValueError(f"nothing to train: {epochs} epochs are left")
+        self._task, self._objective = spec.task, objective
+        self._patience = patience_of(epochs)
+        self._history: list[dict[str, float]] = []
+
+    def add(self, epoch: int, loss: float, now: dict[str, float], weights: Callable[[], list[Array]]) -> bool:
+        """Epoch `epoch` (from 0) ended with the metrics `now`. Whether the training is over."""
+        better = not self._history or self._rank(now) > self._rank(self.best.metrics)
+        self._history.append({"epoch": float(epoch + 1), "loss": loss, **now})
+        if better:
+            self.best = Fit(metrics=now, weights=weights(), epochs=epoch + 1, history=self._history)
+        return epoch + 1 - self.best.epochs >= self._patience
+
+    def _rank(self, metrics: dict[str, float]) -> tuple[float, float]:
+        return rank(self._task, self._objective, metrics)
 
 
 def permutation(seed: int, epoch: int, n: int, steps: int, batch: int) -> NDArray[np.int32]:
     """Which of `n` rows each step takes, (steps, batch): the same for all networks under one seed."""
     order = np.random.default_rng((seed, epoch)).permutation(n)[: steps * batch]
     return order.reshape(steps, batch).astype(np.int32)
-
-
-class _Watched:
-    """Keras's callbacks around a training by graphs; without any it does nothing."""
-
-    def __init__(
-        self,
-        network: Network,
-        optimizer: keras.optimizers.Optimizer,
-        callbacks: Sequence[keras.callbacks.Callback],
-        epochs: int,
-    ) -> None:
-        self._core, self._optimizer, self._peak = network.core, optimizer, network.learning_rate
-        self._list = None
-        if callbacks:
-            if getattr(network.core, "optimizer", None) is not optimizer:
-                network.core.compile(optimizer)  # callbacks reach it through the model
-            network.core.stop_training = False
-            self._list = keras.callbacks.CallbackList(list(callbacks), model=network.core, epochs=epochs)
-            self._list.on_train_begin()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether a callback wants the training to end."""
-        return self._list is not None and bool(self._core.stop_training)
-
-    def begin(self, epoch: int) -> tf.Tensor:
-        """The peak of the cycle in `epoch` (from 0); 0 where the optimiser has a schedule of its own."""
-        if self._list is not None:
-            if self._peak is not None:
-                self._optimizer.learning_rate = self._peak  # what callbacks see and change is the peak
-            self._list.on_epoch_begin(epoch)
-            self._read()
-        return tf.constant(self._peak or 0.0, tf.float32)
-
-    def end(self, epoch: int, logs: dict[str, float]) -> None:
-        if self._list is not None:
-            if self._peak is not None:
-                self._optimizer.learning_rate = self._peak
-            self._list.on_epoch_end(epoch, logs)
-            self._read()
-
-    def close(self, logs: dict[str, float]) -> None:
-        if self._list is not None:
-            self._list.on_train_end(logs)
-
-    def _read(self) -> None:
-        if self._peak is not None:
-            self._peak = float(self._optimizer.learning_rate)
 
 
 def diverged(epoch: int, loss: float, rate: float | None) -> str:
@@ -234,23 +154,6 @@ def prepare(spec: DatasetSpec, network: Network, features: tf.Tensor) -> tf.Tens
         features = tf.cast(features, tf.float32)
         return network.frontend(features) if network.frontend is not None else features
     return features
-
-
-def _slabs(part: Samples, order: NDArray[np.int32]) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Features, targets, and which of them each step takes: all at once, or as many as are read ahead from disk."""
-    features = part.features
-    if not isinstance(features, OnDisk):
-        yield features, part.targets, tf.constant(order)
-        return
-    size = max(1, SLAB_BYTES // (order.shape[1] * features.x[0].nbytes))
-    slabs = [order[i : i + size] for i in range(0, len(order), size)]
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(features.read, slabs[0].ravel())
-        for i, slab in enumerate(slabs):
-            read = ahead.result()
-            if i + 1 < len(slabs):
-                ahead = reader.submit(features.read, slabs[i + 1].ravel())
-            yield read, tf.gather(part.targets, slab.ravel()), tf.reshape(tf.range(slab.size), slab.shape)
 
 
 def _epoch_graph(
@@ -299,23 +202,12 @@ def _answers(spec: DatasetSpec, network: Network, part: Samples) -> Callable[[],
     if not isinstance(features, OnDisk):
         held = chunks(features, FORWARD_ROWS)
         return lambda: forward(held).numpy()  # type: ignore[no-any-return]
-    size = FORWARD_ROWS * max(1, SLAB_BYTES // (FORWARD_ROWS * features.x[0].nbytes))
-    places = [np.arange(i, min(i + size, len(part.y))) for i in range(0, len(part.y), size)]
 
     def read() -> Array:
-        found = [forward(chunks(features.read(some), FORWARD_ROWS)).numpy()[: len(some)] for some in places]
-        return np.concatenate(found)
+        spans = features.spans(FORWARD_ROWS)
+        return np.concatenate([forward(chunks(features.read(s), FORWARD_ROWS)).numpy()[: len(s)] for s in spans])
 
     return read
-
-
-def chunks(features: tf.Tensor, size: int) -> tf.Tensor:
-    """Rows (n, ...) as (chunks, size or fewer, ...), the last one filled up with zeros."""
-    n = int(features.shape[0])
-    count = -(-n // size)
-    size = -(-n // count)
-    filled = tf.pad(features, [[0, count * size - n], *[[0, 0]] * (len(features.shape) - 1)])
-    return tf.reshape(filled, [count, size, *features.shape[1:]])
 
 
 def losses(spec: DatasetSpec, *, logits: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

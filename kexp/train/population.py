@@ -19,11 +19,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kexp.metrics import metrics, rank
+from kexp.metrics import metrics
 from kexp.models import Network, answer_layer
 from kexp.records import DatasetSpec
 from kexp.train import stack
-from kexp.train.epoch import Fit, Samples, chunks, cycle, diverged, losses, patience_of, permutation, prepare
+from kexp.train.epoch import Course, Fit, cycle, diverged, losses, permutation, prepare
+from kexp.train.feed import Samples, chunks
 from kexp.train.stack import Layout
 
 Array = NDArray[Any]
@@ -69,8 +70,7 @@ class Population:
         batch = min(batch_size, n)
         steps = n // batch
         total = float(steps * (epochs - initial_epoch))
-        patience = patience_of(epochs - initial_epoch)
-        fits: list[Fit | None] = [None] * len(members)
+        courses = [Course(spec, objective, epochs - initial_epoch) for _ in members]
         failures: dict[int, str] = {}
         inside = list(range(len(members)))  # positions of those in the graph
         alive = inside[:]  # of those that still train; the others leave the graph when that pays
@@ -88,18 +88,13 @@ class Population:
                     alive.remove(i)
                     continue
                 now = metrics(spec.task, validation.y, outputs[place, : len(validation.y)])
-                best = fits[i]
-                history = [] if best is None else best.history
-                history.append({"epoch": float(epoch + 1), "loss": float(loss[place]), **now})
-                if best is None or rank(spec.task, objective, now) > rank(spec.task, objective, best.metrics):
-                    fits[i] = Fit(metrics=now, weights=state.weights(place), epochs=epoch + 1, history=history)
-                elif epoch + 1 - best.epochs >= patience:
+                if courses[i].add(epoch, float(loss[place]), now, functools.partial(state.weights, place)):
                     alive.remove(i)
             if on_epoch is not None:
                 on_epoch(epoch + 1)
             if time.monotonic() > deadline and epoch + 1 < epochs:
                 for i in alive:
-                    fits[i].stopped = True  # type: ignore[union-attr]
+                    courses[i].best.stopped = True
                 break
             if not alive:
                 break
@@ -108,7 +103,7 @@ class Population:
                 state = state.without([inside.index(i) for i in inside if i not in alive])
                 inside = alive[:]
                 run = self._graph(state.members, left)
-        return [failures.get(i) or _some(fit) for i, fit in enumerate(fits)]
+        return [failures.get(i) or course.best for i, course in enumerate(courses)]
 
     def _graph(self, members: Sequence[Member], examples: int) -> Callable[..., Any]:
         """The graph for networks like these; its shapes are settled when it is called."""
@@ -343,9 +338,3 @@ def _chunks(validation: Samples, members: Sequence[Member]) -> tf.Tensor:
 
 def _seconds(members: Sequence[Member], which: Sequence[int], examples: int) -> float:
     return stack.seconds([members[i].layout for i in which], examples)
-
-
-def _some(fit: Fit | None) -> Fit:
-    if fit is None:
-        raise ValueError("nothing to train: no epoch was asked for")
-    return fit

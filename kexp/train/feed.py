@@ -1,0 +1,97 @@
+"""The rows that train and validate: tensors, or read from disk in every epoch where they are too many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kexp.data.dataset import Dataset
+from kexp.models import Network
+from kexp.records import DatasetSpec, Part
+
+Array = NDArray[Any]
+MEMORY_BYTES = 2 << 30  # of the samples of one part: more of them are read from disk in every epoch
+SLAB_BYTES = 64 << 20  # of what is read ahead
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """Rows `rows` of a memory-mapped array, too many to be held."""
+
+    x: Array
+    rows: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, ...)."""
+        return (len(self.rows), *self.x.shape[1:])
+
+    def read(self, places: NDArray[Any]) -> tf.Tensor:
+        """The samples at `places`, (m,) of 0 to n - 1."""
+        return tf.constant(self.x[self.rows[places]])
+
+    def spans(self, multiple: int) -> list[NDArray[Any]]:
+        """All places in order, as many together as are read at once: a multiple of `multiple`, but for the last."""
+        size = multiple * max(1, SLAB_BYTES // (multiple * self.x[0].nbytes))
+        return [np.arange(i, min(i + size, len(self.rows))) for i in range(0, len(self.rows), size)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Rows of one part: `features` (n, ...) what the core eats (or raw pictures), `y` as in Dataset."""
+
+    features: tf.Tensor | OnDisk
+    y: Array
+    targets: tf.Tensor  # y as the loss wants it: (n,) int32, or (n, outputs) float32 (a regression's standardised)
+
+
+def samples(spec: DatasetSpec, network: Network, dataset: Dataset, part: Part) -> Samples:
+    """Rows of one part made ready: tables pass the front end once, pictures stay uint8 until the last moment."""
+    rows = dataset.rows(part)
+    y = dataset.y[rows]
+    features: tf.Tensor | OnDisk
+    if network.frontend is not None and spec.kind != "image":
+        chunks = [network.frontend(dataset.x[rows[i : i + 8192]], training=False) for i in range(0, len(rows), 8192)]
+        features = tf.concat(chunks, axis=0)
+    elif dataset.x.nbytes / len(dataset.x) * len(rows) > MEMORY_BYTES:
+        features = OnDisk(dataset.x, rows)
+    else:
+        features = tf.constant(dataset.x[rows])
+    target = y
+    if spec.task == "regression" and network.answer is not None:
+        target = (y - np.array(spec.target_mean)) / np.array(spec.target_std)
+    if spec.task != "multiclass":
+        target = np.asarray(target, np.float32).reshape(len(y), spec.outputs)
+    return Samples(features=features, y=y, targets=tf.constant(target))
+
+
+def slabs(part: Samples, order: NDArray[np.int32]) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Features, targets, and which of them each step takes: all at once, or as many as are read ahead from disk."""
+    features = part.features
+    if not isinstance(features, OnDisk):
+        yield features, part.targets, tf.constant(order)
+        return
+    size = max(1, SLAB_BYTES // (order.shape[1] * features.x[0].nbytes))
+    slabs = [order[i : i + size] for i in range(0, len(order), size)]
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(features.read, slabs[0].ravel())
+        for i, slab in enumerate(slabs):
+            read = ahead.result()
+            if i + 1 < len(slabs):
+                ahead = reader.submit(features.read, slabs[i + 1].ravel())
+            yield read, tf.gather(part.targets, slab.ravel()), tf.reshape(tf.range(slab.size), slab.shape)
+
+
+def chunks(features: tf.Tensor, size: int) -> tf.Tensor:
+    """Rows (n, ...) as (chunks, size or fewer, ...), the last one filled up with zeros."""
+    n = int(features.shape[0])
+    count = -(-n // size)
+    size = -(-n // count)
+    filled = tf.pad(features, [[0, count * size - n], *[[0, 0]] * (len(features.shape) - 1)])
+    return tf.reshape(filled, [count, size, *features.shape[1:]])
