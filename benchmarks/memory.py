@@ -4,7 +4,7 @@
 
 Searches at random, one short epoch a trial (breast_cancer: 400, so that its populations are compiled), and reads /proc
 twice a second (Linux). Ends in one JSON line; "growth" is the largest median of 25 trials over that of the first 25
-after trial 50.
+after trial 50: of all, of the driver, and of its workers with the process that starts them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from acceptance import environment
 
 SETS = {"digits": ("sklearn:digits", "conv", 1), "breast_cancer": ("sklearn:breast_cancer", "dense", 400)}
 STEP = 25
+WHO = ("all", "driver", "workers")
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
         log = (Path(home) / "log").open("w+")
         start = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment(Path(home)))
-        seen: list[tuple[int, int]] = []  # trials that were over, bytes
+        seen: list[tuple[int, dict[str, int]]] = []  # trials that were over, bytes
         while process.poll() is None:
             over = sum("  trial " in line for line in Path(log.name).read_text().splitlines())
             seen.append((over, tree(process.pid)))
@@ -50,18 +51,23 @@ def main() -> None:
         seconds = time.monotonic() - start
         if process.returncode:
             sys.exit(f"the search ended with {process.returncode}:\n{Path(log.name).read_text()[-2000:]}")
-    parts = {at: [size for over, size in seen if at <= over < at + STEP] for at in range(50, arguments.trials, STEP)}
-    medians = {at: statistics.median(sizes) for at, sizes in parts.items() if sizes}
-    print(f"{'trials':>12}{'MB':>8}")
-    for at, size in medians.items():
-        print(f"{f'{at}-{at + STEP - 1}':>12}{size / 1e6:>8.0f}")
-    growth = max(medians.values()) / next(iter(medians.values()))
+    parts = {at: [sizes for over, sizes in seen if at <= over < at + STEP] for at in range(50, arguments.trials, STEP)}
+    medians = {
+        at: {who: statistics.median(sizes[who] for sizes in part) for who in WHO} for at, part in parts.items() if part
+    }
+    print(f"{'trials':>12}" + "".join(f"{f'{who}, MB':>14}" for who in WHO))
+    for at, sizes in medians.items():
+        print(f"{f'{at}-{at + STEP - 1}':>12}" + "".join(f"{size / 1e6:>14.0f}" for size in sizes.values()))
+    first = next(iter(medians.values()))
+    growth = {who: max(sizes[who] for sizes in medians.values()) / first[who] for who in WHO}
+    print(f"{'growth':>12}" + "".join(f"{one:>14.3f}" for one in growth.values()))
     print(json.dumps({"set": arguments.set, "trials": arguments.trials, "seconds": round(seconds), "growth": growth,
-                      "megabytes": {at: round(size / 1e6) for at, size in medians.items()}}))  # fmt: skip
+                      "megabytes": {at: {who: round(size / 1e6) for who, size in sizes.items()}
+                                    for at, sizes in medians.items()}}))  # fmt: skip
 
 
-def tree(root: int) -> int:
-    """Resident bytes of a process and all below it; what they share is counted for each."""
+def tree(root: int) -> dict[str, int]:
+    """Resident bytes of a process and of all below it; what they share is counted for each."""
     parents: dict[int, list[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -69,15 +75,17 @@ def tree(root: int) -> int:
         except OSError:
             continue  # it ended meanwhile
         parents.setdefault(int(fields[1]), []).append(int(status.parent.name))
-    total, waiting = 0, [root]
+    sizes, waiting = dict.fromkeys(WHO, 0), [root]
     while waiting:
         process = waiting.pop()
         waiting += parents.get(process, [])
         try:
-            total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            size = int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         except OSError:
             continue
-    return total
+        sizes["all"] += size
+        sizes["driver" if process == root else "workers"] += size
+    return sizes
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trials per hour: kexp against plain keras-tuner, whole processes in turn, same space, epochs, batches and rows.
 
-    python benchmarks/search_speed.py --data DIR [--set adult fashion_mnist] [--seeds 5]
+    python benchmarks/search_speed.py --data DIR [--set adult fashion_mnist] [--seeds 5] [--autokeras]
 
 The space is kexp's own factory (dense for adult, conv for fashion_mnist), drawn from at random by both. keras-tuner is
 installed in a virtual environment of its own in benchmarks/results/peers; its learning rate does not follow a cycle, as
@@ -8,6 +8,10 @@ kexp's does. Each measurement is kept in benchmarks/results/search_speed.json an
 what is measured, are unchanged; an interrupted call goes on. Ends in one JSON line; "ratio" is kexp's trials per hour
 over keras-tuner's, of the first set. "best" is the best validation score of as many trials as keras-tuner ran, since
 the best of more is better by chance.
+
+AutoKeras searches its own space (on pictures a plain network first, then ResNet-50 on 224 x 224 pixels: on two cores
+half an hour is one trial), same rows, epochs and batches, for MOST_SECONDS at the longest; the training of its best
+that follows is left out. It has no part in "ratio".
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,9 @@ from acceptance import RESULTS, ROOT, SEARCH, digest, kexp
 
 FILE = RESULTS / "search_speed.json"
 PEER = "tensorflow==2.21.* keras==3.15.* keras-tuner==1.4.* tensorboard scikit-learn"
+# It gives Dense a NumPy integer, which Keras refuses since 3.13 ("Received an invalid value for `units`").
+AUTOKERAS = "autokeras==3.0.* tensorflow==2.21.* keras==3.12.* keras-tuner==1.4.* tensorboard"
+MOST_SECONDS = 1800.0  # of AutoKeras
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -62,18 +69,22 @@ CASES = {
 
 def main() -> None:
     """Measure what is missing, print the table, end in one JSON line."""
-    arguments = asked(__doc__, seeds=1)
+    parser = asked(__doc__, seeds=1)
+    parser.add_argument("--autokeras", action="store_true", help="AutoKeras too: half an hour more for each search")
+    arguments = parser.parse_args()
     code, known = version(), {}
+    runs_of = {"kexp": ours, "keras-tuner": theirs, **({"autokeras": autokeras} if arguments.autokeras else {})}
     for name in arguments.set:
         for seed in range(arguments.seeds):  # in turn, so that a slow hour of the machine hits both
-            for who, run in (("kexp", ours), ("keras-tuner", theirs)):
+            for who, run in runs_of.items():
                 key = f"{name} {who} {seed}"
-                known[key] = kept(FILE, key, code, run, arguments.data, name, seed)
+                by = version("autokeras_search.py") if who == "autokeras" else code
+                known[key] = kept(FILE, key, by, run, arguments.data, name, seed)
     print(f"{'data':16}{'':14}{'trials':>8}{'seconds':>9}{'per hour':>10}{'best validation':>24}")
     ratios = {}
     for name in arguments.set:
         rate = {}
-        for who in ("kexp", "keras-tuner"):
+        for who in runs_of:
             runs = [known[f"{name} {who} {seed}"] for seed in range(arguments.seeds)]
             rate[who] = statistics.median(3600 * run["trials"] / run["seconds"] for run in runs)
             seconds = statistics.median(run["seconds"] for run in runs)
@@ -85,13 +96,13 @@ def main() -> None:
     print(json.dumps({"code": code, "ratio": ratios[arguments.set[0]], "ratios": ratios, "runs": known}))
 
 
-def asked(doc: str | None, *, seeds: int) -> argparse.Namespace:
-    """What the command line says: data (a path), set, seeds."""
+def asked(doc: str | None, *, seeds: int, sets: Iterable[str] = CASES) -> argparse.ArgumentParser:
+    """What reads the command line: data (a path), set, seeds."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that holds the data sets by name")
-    parser.add_argument("--set", nargs="*", choices=CASES, default=["adult"], help="these data sets")
+    parser.add_argument("--set", nargs="*", choices=list(sets), default=["adult"], help="these data sets")
     parser.add_argument("--seeds", type=int, default=seeds, help="so many searches each")
-    return parser.parse_args()
+    return parser
 
 
 def kept(file: Path, key: str, code: str, measure: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
@@ -133,8 +144,18 @@ def ours(data: Path, name: str, seed: int) -> dict[str, Any]:
 
 
 def theirs(data: Path, name: str, seed: int) -> dict[str, Any]:
-    """One search by plain keras-tuner, from start to exit, the rows ready as arrays."""
-    case, python = CASES[name], peer("keras-tuner", PEER)
+    """One search by plain keras-tuner, from start to exit."""
+    return by_peer(peer("keras-tuner", PEER), "keras_tuner_search.py", data, name, seed)
+
+
+def autokeras(data: Path, name: str, seed: int) -> dict[str, Any]:
+    """One search by AutoKeras, from start to the end of its last trial, or of MOST_SECONDS."""
+    return by_peer(peer("autokeras", AUTOKERAS), "autokeras_search.py", data, name, seed, MOST_SECONDS)
+
+
+def by_peer(python: Path, script: str, data: Path, name: str, seed: int, most: float | None = None) -> dict[str, Any]:
+    """One search by a script of peers/, for `most` seconds, the rows ready as arrays."""
+    case = CASES[name]
     with tempfile.TemporaryDirectory() as place:
         rows, space = Path(place) / "rows.npz", Path(place) / "space.json"
         document = arrays(folder(data, name), rows, seed) | {
@@ -142,15 +163,19 @@ def theirs(data: Path, name: str, seed: int) -> dict[str, Any]:
             "batch_size": case.batch_size, "space": dict(case.space),
         }  # fmt: skip
         space.write_text(json.dumps(document))
-        script = str(ROOT / "benchmarks" / "peers" / "keras_tuner_search.py")
+        command = [str(python), str(ROOT / "benchmarks" / "peers" / script), str(rows), str(space), place]
         start = time.monotonic()
-        done = subprocess.run(
-            [str(python), script, str(rows), str(space), place],
-            stdout=subprocess.PIPE, env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}, text=True, check=True,
-        )  # fmt: skip
+        try:
+            output = subprocess.run(
+                command, stdout=subprocess.PIPE, env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}, check=True,
+                timeout=most,
+            ).stdout  # fmt: skip
+        except subprocess.TimeoutExpired as ended:
+            output = ended.stdout or b""
         seconds = time.monotonic() - start
-    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"seconds"')]
-    return {**told[-1], "seconds": round(seconds, 1), "told": told}
+    told = [json.loads(line) for line in output.decode().splitlines() if line.startswith('{"seconds"')]
+    last = told[-1] if told else {"trials": 0, "best": float("nan")}
+    return {**last, "seconds": round(seconds, 1), "told": told}
 
 
 def peer(name: str, packages: str) -> Path:
@@ -165,9 +190,9 @@ def peer(name: str, packages: str) -> Path:
     return python
 
 
-def version() -> str:
+def version(peer: str = "keras_tuner_search.py") -> str:
     """Of kexp's search code, of what is measured, and of the peer's script."""
-    script = (ROOT / "benchmarks" / "peers" / "keras_tuner_search.py").read_text()
+    script = (ROOT / "benchmarks" / "peers" / peer).read_text()
     return digest(*SEARCH) + hashlib.sha256(f"{CASES}{script}".encode()).hexdigest()[:8]
 
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ MOST_SECONDS = 600
 
 def main() -> None:
     """Measure what is missing, print the table, end in one JSON line."""
-    arguments = asked(__doc__, seeds=5)
+    arguments = asked(__doc__, seeds=5).parse_args()
     code, ratios, known = version(), {}, {}
     print(f"{'data':16}{'seed':>6}{'score':>9}{'keras-tuner':>13}{'kexp':>8}{'ratio':>8}")
     for name in arguments.set:
@@ -65,21 +66,40 @@ def until(data: Path, score: float, seed: int) -> float | None:
     with tempfile.TemporaryDirectory() as home:
         toml = Path(home) / "quality.toml"
         toml.write_text(f'data = "{data}"\nseed = {seed}\ntime = "{MOST_SECONDS}s"\n')
-        start = time.monotonic()
-        command = [sys.executable, "-m", "kexp", "search", str(toml)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(Path(home)), text=True
-        )
-        assert process.stderr is not None
-        for line in process.stderr:
-            found = re.search(r"accuracy ([.\d]+) in .*best ([.\d]+)", line)
+        for seconds, line in heard(toml):
             # Lines have four digits; what is rounded up by half a digit is not yet as good.
-            if found and max(map(float, found.groups())) >= math.ceil(score * 1e4) / 1e4:
-                process.kill()
-                process.wait()
-                return time.monotonic() - start
-        process.wait()
+            if (best := best_of(line)) is not None and best >= math.ceil(score * 1e4) / 1e4:
+                return seconds
     return None
+
+
+def heard(toml: Path, *options: str) -> Iterator[tuple[float, str]]:
+    """The lines of `kexp search` on stderr, each with the seconds since it began; an empty one when it has ended.
+
+    Its home is the folder of `toml`. It is ended with the loop over them.
+    """
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kexp", "search", str(toml), *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(toml.parent), text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    line = ""
+    try:
+        for line in process.stderr:
+            yield time.monotonic() - start, line
+        if process.wait():
+            sys.exit(f"kexp search ended with {process.returncode}: {line}")
+        yield time.monotonic() - start, ""
+    finally:
+        process.kill()
+        process.wait()
+
+
+def best_of(line: str) -> float | None:
+    """The best accuracy so far, where the line is of a trial that is over."""
+    found = re.findall(r"(?:accuracy|best) ([.\d]+)", line) if "  trial " in line else []
+    return max(map(float, found), default=None)
 
 
 if __name__ == "__main__":

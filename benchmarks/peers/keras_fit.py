@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 SHAPES = {"dense": ((108,), 27_676, 32), "conv": ((28, 28, 1), 6_000, 64)}  # one sample, rows, batch
-VALUES = {
+VALUES: dict[str, dict[str, Any]] = {
     "dense": {"hidden_layers": 3, "units_0": 64, "units_1": 64, "units_2": 64, "dropout": 0.0},
     "conv": {"augmentation": "none"},
 }
