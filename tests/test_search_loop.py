@@ -205,8 +205,10 @@ def test_what_is_explored_ends_with_its_stage_and_leaves_the_rest_to_the_leaders
     assert confirmed and all(job.end == 1200.0 for job in confirmed)
 
 
-def climbing(home, monkeypatch, kills=(), slow=1):
+def climbing(home, monkeypatch, kills=(), slow=1, more=()):
     """The trials of a search of 2,000 s of a clock of its own, by one worker, killed after so many events.
+
+    It goes on in calls with the seconds `more`.
 
     An epoch takes a second, or `slow` with two convolutions to a stage, which are then better than all with one.
     """
@@ -233,8 +235,9 @@ def climbing(home, monkeypatch, kills=(), slow=1):
     )
     question = Experiment(name="t", data="d", seconds=2000.0, finalists=2, seeds=1)
     budget = Budget(rows=64, epochs=2, batch_size=8, explore_share=0.5, rungs=8)
-    for last in (*kills, None):
+    for last, longest in (*((kill, 2000.0) for kill in kills), (None, 2000.0), *((None, seconds) for seconds in more)):
         known = (home / "runs" / "t").exists()
+        question = dataclasses.replace(question, seconds=longest)
         run = RunStore.open(home, "t") if known else RunStore.create(home, "t", question)
         with run, run.lock(), contextlib.suppress(Killed):
             workers = Timed(run, 1, 0, last)
@@ -258,6 +261,18 @@ def test_pictures_climb_to_longer_trainings_with_the_best_so_far(tmp_path, monke
         assert best[0].values in again
         assert all(values in [t.values for t in by_epochs[below]] for values in again)
         assert by_epochs[above][4].values not in [t.values for t in by_epochs[below]]  # then their offspring
+
+
+def test_a_search_that_is_given_more_time_explores_again_and_climbs_higher(tmp_path, monkeypatch):
+    first = climbing(tmp_path / "first", monkeypatch)
+    more = climbing(tmp_path / "more", monkeypatch, more=(8000.0,))
+    assert [t.values for t in more[: len(first)]] == [t.values for t in first]
+    added = more[len(first) :]
+    explored = [t for t in added if t.stage == "explore"]
+    used = sum(t.seconds for t in first)
+    assert sum(t.seconds for t in explored) == pytest.approx((8000 - used) / 2, rel=0.1)  # half of what is left
+    assert max(t.epochs for t in explored) > max(t.epochs for t in first if t.stage == "explore")
+    assert [t.stage for t in added if t.epochs > 54][-1:] == ["confirm"]
 
 
 def test_it_climbs_no_further_than_there_is_time_for_those_that_lead(tmp_path, monkeypatch):

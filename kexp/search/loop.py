@@ -69,7 +69,10 @@ class Search:
         self._begun = time.monotonic() - store.seconds_used
         seconds = math.inf if experiment.seconds is None else experiment.seconds
         self._end = self._begun + seconds
-        self._explore_until = self._begun + budget.explore_share * seconds
+        # One that had come to confirming and goes on with a larger budget explores in its share of what is added.
+        plan = store.get("confirmation")
+        begun = time.monotonic() if plan is not None and plan["budget"][1] != experiment.seconds else self._begun
+        self._explore_until = begun + budget.explore_share * (self._end - begun)
         self._epochs = budget.epochs  # that a candidate trains for, unless the oracle says so
         self._known = {trial.id: trial for trial in store.trials()}
         self._asked = {e.trial.id: Proposal(**e.proposal) for e in store.events() if e.kind == "ask" and e.proposal}
