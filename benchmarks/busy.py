@@ -94,7 +94,8 @@ def measure(data: Path) -> dict[str, Any]:
 
     from kexp import experiment, models
     from kexp.data import load
-    from kexp.train.epoch import fit, samples
+    from kexp.train.epoch import fit
+    from kexp.train.feed import samples
 
     with tempfile.TemporaryDirectory() as cache:
         dataset = load(experiment.from_data(str(data)), base=Path(), cache=Path(cache))

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from kexp.search.forks import Forks
-from kexp.search.workers import ENVIRONMENT
+from kexp.search.workers import ENVIRONMENT, Processes
 
 
 @pytest.fixture
@@ -134,3 +134,18 @@ def test_what_cannot_be_loaded_is_in_the_log(tmp_path, monkeypatch):
     assert forks.end(number, log) is None
     assert "planted: no TensorFlow here" in log.read_text()
     forks.close()
+
+
+@pytest.mark.parametrize("asked", [None, "0"])
+def test_workers_convolve_by_onednn_unless_the_user_says_no(monkeypatch, asked):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", asked)
+    workers = Processes()
+    try:
+        with open(f"/proc/{workers._forks._process.pid}/environ") as file:
+            found = dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)
+    finally:
+        workers.close()
+    assert found["TF_ENABLE_ONEDNN_OPTS"] == (asked or "1")
+    assert found["TF_NUM_INTRAOP_THREADS"] == "1"
