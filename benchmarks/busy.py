@@ -1,6 +1,6 @@
 """How much of the wall clock the workers of a search compute, and where the rest goes.
 
-    python benchmarks/busy.py --data DIR [--trials 12]
+    python benchmarks/busy.py --data DIR [--trials 24]
 
 A search of fashion_mnist on two workers over trainer.py's convolutional network, the learning rate free, two epochs,
 batches of 64. A share is (trials x epochs x training rows) / (examples a second of one worker) / (wall clock of the
@@ -42,7 +42,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that holds fashion_mnist")
-    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--trials", type=int, default=24)
     arguments = parser.parse_args()
     data = (arguments.data / "fashion_mnist").resolve()
     text = Path(__file__).read_text() + Path(trainer.__file__).read_text()

@@ -249,7 +249,12 @@ def init(
     metavar="N",
     help="Stop after so many. Neither given: 40 trials or 10m.",
 )
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Most passes over the training rows for one trial.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Passes over the training rows of every explored trial. Not given: the best so far train for longer.",
+)
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Training rows per step.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="The same seed searches the same trials.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that train at the same time.")

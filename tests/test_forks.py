@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from kexp.search.forks import Forks
+from kexp.search.forks import Forks, _end, _spawn, _start
 from kexp.search.workers import ENVIRONMENT, Processes
 
 
@@ -149,3 +151,38 @@ def test_workers_convolve_by_onednn_unless_the_user_says_no(monkeypatch, asked):
     workers.close()
     assert found["TF_ENABLE_ONEDNN_OPTS"] == (asked or "1")
     assert found["TF_NUM_INTRAOP_THREADS"] == "1"
+
+
+def test_every_worker_of_a_process_that_died_ends_without_an_answer(tmp_path):
+    """The first of them has it replaced, and its output told; the others are no error."""
+    workers, log = Processes(), tmp_path / "log"
+    old = workers._forks
+    two = [old.fork(log) for _ in range(2)]
+    started(old, 2)
+    old._process.kill()
+    old._process.wait()
+    old.close()
+    workers.close()
+    assert [old.end(number, log) for number, _ in two] == [None, None]
+
+
+def test_no_room_for_a_process_is_told_and_the_others_stay(tmp_path, monkeypatch):
+    log = str(tmp_path / "log")
+
+    def no_room(*_):
+        raise BlockingIOError("planted: no room")
+
+    monkeypatch.setattr("kexp.search.forks._fork", no_room)
+    assert _start(None, -1, log) == 0
+    assert "planted: no room" in Path(log).read_text()
+    assert _end(0, 0.0) == 1
+
+
+def test_where_forks_are_not_safe_a_worker_is_a_program_of_its_own(tmp_path):
+    ours, theirs = socket.socketpair()
+    pid = _spawn(theirs.fileno(), str(tmp_path / "log"))
+    theirs.close()
+    with open(f"/proc/{pid}/cmdline") as file:
+        assert "kexp.search.worker" in file.read()
+    ours.close()  # its driver is gone
+    assert _end(pid, 60.0) == 0

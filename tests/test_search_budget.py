@@ -82,6 +82,12 @@ def test_a_run_is_not_shorter_than_the_one_that_it_repeats():
     assert plan(150.0, [10.0, 10.0], explored=[18, 18]) is None
 
 
+def test_what_leads_from_a_high_rung_does_not_give_way_to_a_lower_one():
+    high = plan(40_000.0, [10.0] * 6, explored=[162, 162, 54, 162, 54, 54])
+    assert high.epochs >= 162 and high.candidates[0] == 0
+    assert high.epochs * EXPLORED.rows > MOST_SAMPLES
+
+
 @pytest.mark.parametrize("seconds", [15, 60, 100, 250, 500, 1000, 3000])
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_what_is_planned_fits(seconds, workers):
@@ -115,6 +121,18 @@ def test_a_search_climbs_as_far_as_there_is_time_for_candidates():
         assert 2 * seconds / (count + 1) < CANDIDATES * 6.0 * 2 * FACTOR**count
     assert affordable(EXPLORED, 300.0, 6.0, 8) > affordable(EXPLORED, 300.0, 6.0, 1)
     assert affordable(dataclasses.replace(EXPLORED, rungs=2), 1e6, 6.0, 2) == 2
+
+
+def test_a_training_on_the_last_rung_is_not_longer_than_its_share_however_many_work():
+    for workers in (1, 4, 16, 64):
+        count = affordable(EXPLORED, 1620.0, 6.0, workers)
+        assert 6.0 * EXPLORED.epochs * FACTOR ** (count - 1) <= 1620.0 / count
+
+
+def test_rows_that_climb_are_confirmed_as_long_without_a_time_limit_too():
+    climbing = budget(Experiment(name="q", data="d", trials=14), TABLE, 27_677)
+    found = confirmation(QUESTION, TABLE, climbing, seconds=None, costs=[0.1], explored=[12], workers=2)
+    assert found.epochs == 36
 
 
 @pytest.mark.parametrize("options", [{"epochs": 3}, {"trials": 12}, {"oracle": "bayesian"}, {"oracle": "hyperband"}])

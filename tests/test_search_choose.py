@@ -75,3 +75,11 @@ def test_without_a_second_run_the_leader_is_best():
     best, why = JUDGE.choose([trial(0, 0.9, 0.5), trial(1, 0.7)], [])
     assert best.id == 0
     assert "one run each" in why
+
+
+def test_of_a_candidate_that_was_confirmed_twice_the_longer_runs_count():
+    explored = [trial(0, 0.90), trial(1, 0.90, units=2)]
+    short = [trial(2, 0.80, parent=0, epochs=9), trial(3, 0.80, parent=0, epochs=9)]
+    long = [trial(4, 0.95, parent=0, epochs=27), trial(5, 0.93, parent=1, epochs=27, units=2)]
+    best, _ = JUDGE.choose(explored, [*short, *long])
+    assert best.id == 4

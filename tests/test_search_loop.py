@@ -281,6 +281,14 @@ def test_it_climbs_no_further_than_there_is_time_for_those_that_lead(tmp_path, m
     assert sum(t.epochs == 6 for t in explored) >= 5
 
 
+@pytest.mark.parametrize(("trials", "first"), [(13, 8), (14, 8), (20, 8), (27, 16), (40, 24)])
+def test_every_number_of_trials_that_climbs_has_some_on_the_second_rung(tmp_path, monkeypatch, trials, first):
+    monkeypatch.setattr("test_search_loop.BUDGET", dataclasses.replace(BUDGET, epochs=3, rungs=2))
+    told_of, _ = search(tmp_path, "some", "evolution", trials=trials, window=None)
+    epochs = [t.epochs for t in told_of if t.stage == "explore"]
+    assert epochs == [3] * first + [9] * (trials - first)
+
+
 @pytest.mark.parametrize("window", [None, 1])
 def test_of_a_number_of_trials_the_last_are_on_the_second_rung_whoever_is_first(tmp_path, monkeypatch, window):
     budget = dataclasses.replace(BUDGET, epochs=3, rungs=2)

@@ -129,6 +129,23 @@ def pictures() -> Dataset:
     return Dataset(spec=spec, x=x, y=y, part=np.array([0, 0, 0, 1] * 40, np.int8), ids=[])
 
 
+def test_pictures_are_validated_in_the_second_half_of_their_epochs():
+    values = {"stages": 1, "filters": 8, "dropout": 0.0}
+    for epochs, validated in ((1, [1]), (2, [2]), (5, [3, 4, 5])):
+        _, fitted = run(Trainer(pictures(), batch_size=16), trial(factory="conv", values=values, epochs=epochs))
+        assert [int(entry["epoch"]) for entry in fitted.history] == list(range(1, epochs + 1))
+        assert [int(entry["epoch"]) for entry in fitted.history if "accuracy" in entry] == validated
+
+
+def test_pictures_that_the_deadline_stops_early_are_validated_then():
+    values = {"stages": 1, "filters": 8, "dropout": 0.0}
+    done, fitted = run(
+        Trainer(pictures(), batch_size=16), trial(factory="conv", values=values, epochs=50), deadline=time.monotonic()
+    )
+    assert done.status == "stopped" and done.score is not None
+    assert len(fitted.history) == fitted.epochs == 1
+
+
 def test_pictures_are_augmented_in_training_only():
     done, _ = run(
         Trainer(pictures(), batch_size=16), trial(factory="conv", values={"augmentation": "pose"}, epochs=6, seed=0)

@@ -62,11 +62,11 @@ def default_factory(spec: DatasetSpec) -> str:
 def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
     """The network of the candidate that `hp` replays.
 
-    Of a user's own compiled model the optimiser is used, with its learning rate as the peak of one cycle; its loss
-    and metrics are not: the loss is that of the task, cross entropy or squared error.
+    A user's own compiled model trains with its optimiser, a plain learning rate being the peak of one cycle, and its
+    loss; its metrics are not used. Otherwise the loss is that of the task, cross entropy or squared error.
 
     Raises ExperimentError for a factory that does not exist, or returns something else than a network that fits the
-    data and has a plain learning rate.
+    data, with a loss that takes their targets.
     """
     make = _factory(factory)
     if _questions(make) == 1:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
 from kexp.metrics import objective
 from kexp.records import DatasetSpec, Experiment, Trial
-from kexp.search.budget import budget
+from kexp.search.budget import Budget, budget
 from kexp.search.events import Event, Listener, ignore
 from kexp.search.oracles import ORACLES
 from kexp.search.worker import Setup
@@ -44,7 +46,7 @@ def search(
     """
     spec = dataset.spec
     check(experiment, spec)
-    plan = budget(experiment, spec, len(dataset.rows("train")))
+    plan = _kept(store, budget(experiment, spec, len(dataset.rows("train"))))
     store.set("kind", spec.kind)
     store.set("task", spec.task)
     setup = Setup(
@@ -68,6 +70,15 @@ def search(
     finally:
         pool.close()
     store.finish()
+
+
+def _kept(store: RunStore, plan: Budget) -> Budget:
+    """`plan` with the rungs that this run began with: another number of trials must not mix their lengths."""
+    rungs = store.get("rungs")
+    if rungs is None:
+        rungs = {"epochs": plan.epochs, "rungs": plan.rungs}
+        store.set("rungs", rungs)
+    return replace(plan, **rungs)
 
 
 def keep_best(run: RunStore, dataset: Dataset, experiment: Experiment) -> Trial:

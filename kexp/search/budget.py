@@ -75,7 +75,8 @@ def affordable(budget: Budget, seconds: float, cost: float, workers: int) -> int
     count = 1
     while count < budget.rungs:
         last = cost * budget.epochs * FACTOR**count
-        if workers * seconds / (count + 1) < CANDIDATES * last:
+        # Each of them trains on one worker alone: more workers than candidates make none of them sooner.
+        if min(workers, CANDIDATES) * seconds / (count + 1) < CANDIDATES * last:
             break
         count += 1
     return count
@@ -105,18 +106,20 @@ def confirmation(
     if not most or not seeds:
         return None
     if seconds is None:
-        epochs = max(budget.epochs * UNTIMED[spec.kind], *explored)
+        usual = FACTOR if spec.kind == "table" and budget.rungs > 1 else UNTIMED[spec.kind]
+        epochs = max(budget.epochs * usual, *explored)
         return Confirmation(candidates=tuple(range(most)), seeds=seeds, epochs=epochs)
     sizes = sorted(
         {(c, s) for c in range(1, most + 1) for s in range(1, seeds + 1)},
         key=lambda cs: (-cs[0] * cs[1], -cs[0]),
     )
+    multiples = LONGER[spec.kind] if budget.rungs > 1 or spec.kind == "image" else (1,)
+    longer = {m * budget.epochs for m in multiples if m == 1 or m * budget.epochs * budget.rows <= MOST_SAMPLES}
+    # As long as it was explored for is never too long: what leads from a high rung must not give way to a lower one.
+    lengths = sorted({max(epochs, min(explored)) for epochs in longer} | set(explored), reverse=True)
     busy = min(max(2, workers), most * seeds)  # runs: one would be luck, and a worker without a run would be idle
     for least in (busy, 1):
-        for longer in LONGER[spec.kind] if budget.rungs > 1 or spec.kind == "image" else (1,):
-            epochs = max(longer * budget.epochs, min(explored))
-            if longer > 1 and epochs * budget.rows > MOST_SAMPLES:
-                continue
+        for epochs in lengths:
             fitting = [
                 i for i, (cost, begun) in enumerate(zip(costs, explored, strict=True))
                 if begun <= epochs and cost * epochs * MARGIN <= seconds

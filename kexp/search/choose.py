@@ -86,6 +86,8 @@ class Judge:
             best = self.leaders(explored, 1)[0]
             return best, f"best validation {name} of {len(explored)} candidates, one run each"
         for id, repeats in runs.items():
+            longest = max(trial.epochs for trial in repeats)  # of a search that went on with more time
+            repeats[:] = [trial for trial in repeats if trial.epochs == longest]
             if id in first and all((t.epochs, t.status) == (first[id].epochs, first[id].status) for t in repeats):
                 repeats.append(first[id])
         means = {id: _mean([self.rank(t) for t in repeats]) for id, repeats in runs.items()}

@@ -58,7 +58,7 @@ class EvolutionOracle(AbstractOracle):
     def exhausted(self) -> bool:
         """Whether as many as were wanted, or all there are, have been proposed."""
         feasible = len(self._asked) - len(self._refused)
-        return self._used_up or len(self._asked) >= self._space.size or feasible >= self._trials
+        return self._used_up or len(self._seen) >= self._space.size or feasible >= self._trials
 
     def tell(self, id: int, score: float | None) -> None:
         """Remember the score of trial `id`; a failed one has no offspring."""

@@ -1,7 +1,8 @@
 """One process that has loaded TensorFlow, and starts workers out of itself: in a moment each, on shared memory.
 
-A fork is safe as long as no operation has run: TensorFlow has no thread of its own until then. The driver asks over a
-socket pair, one message at a time; worker k is known by its number, since a process id may be another's by the time.
+A fork is safe as long as no operation has run: TensorFlow has no thread of its own until then. Where the system's own
+libraries forbid it (all but Linux), a worker is a new program instead. The driver asks over a socket pair, one message
+at a time; worker k is known by its number, since a process id may be another's by the time.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 SIZE = 4096  # bytes of the longest message
 LOADED = b"!"  # the first byte that it says
+FORKS = sys.platform == "linux"
 PR_SET_PDEATHSIG = 1  # Linux, sys/prctl.h
 
 
@@ -66,9 +67,10 @@ class Forks:
                 return int(json.loads(answer))
         except OSError:
             pass
-        self._output.seek(0)
-        with log.open("ab") as file:
-            file.write(self._output.read())
+        if not self._output.closed:  # another worker's end has told it already
+            self._output.seek(0)
+            with log.open("ab") as file:
+                file.write(self._output.read())
         return None
 
     def close(self) -> None:
@@ -90,11 +92,11 @@ def main() -> None:
     """Entry of the process: argv[1] is its end of the control socket. It ends when the driver does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     control = socket.socket(fileno=int(sys.argv[1]))
-    import kexp.train  # noqa: F401 - TensorFlow
-    from kexp.search import worker
+    if FORKS:
+        import kexp.train  # noqa: F401 - TensorFlow
 
     control.sendall(LOADED)
-    workers: list[int] = []
+    workers: list[int] = []  # process ids; 0 of those that ended
     while True:
         try:
             message, files, _, _ = socket.recv_fds(control, SIZE, 1)
@@ -104,16 +106,48 @@ def main() -> None:
             break
         request = json.loads(message)
         if "log" in request:
-            workers.append(_fork(worker.main, control, files[0], request["log"]))
+            workers.append(_start(control, files[0], request["log"]))
             os.close(files[0])
         else:
-            control.sendall(json.dumps(_end(workers[request["end"] - 1], request["patience"])).encode())
+            k = request["end"] - 1
+            control.sendall(json.dumps(_end(workers[k], request["patience"])).encode())
+            workers[k] = 0
     for pid in workers:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             _end(pid, 0.0)
 
 
-def _fork(main: Any, control: socket.socket, connection: int, log: str) -> int:
+def _start(control: socket.socket, connection: int, log: str) -> int:
+    """The process id of a new worker; 0 where the system has no room for one, which the log tells."""
+    try:
+        return _fork(control, connection, log) if FORKS else _spawn(connection, log)
+    except OSError as error:
+        with Path(log).open("a", encoding="utf-8") as file:
+            file.write(f"no process can be started: {error}\n")
+        return 0
+
+
+def _spawn(connection: int, log: str) -> int:
+    os.set_inheritable(connection, True)
+    out = _opened(log)
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-c", f"from kexp.search.worker import main; main({connection})"],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, out, 2)],
+        )
+    finally:
+        os.close(out)
+
+
+def _opened(log: str) -> int:
+    return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+
+def _fork(control: socket.socket, connection: int, log: str) -> int:
+    from kexp.search.worker import main
+
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -124,7 +158,7 @@ def _fork(main: Any, control: socket.socket, connection: int, log: str) -> int:
     try:
         control.close()
         _die_with(parent)
-        out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        out = _opened(log)
         os.dup2(out, 1)
         os.dup2(out, 2)
         main(connection)
@@ -148,7 +182,9 @@ def _die_with(parent: int) -> None:
 
 
 def _end(pid: int, patience: float) -> int:
-    """The exit status of a child, which is killed unless it ends within `patience` seconds."""
+    """The exit status of a child, which is killed unless it ends within `patience` seconds; 1 of none (0)."""
+    if not pid:
+        return 1
     until = time.monotonic() + patience
     while time.monotonic() < until:
         found, status = os.waitpid(pid, os.WNOHANG)

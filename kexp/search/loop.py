@@ -149,17 +149,20 @@ class Search:
         rung = round(math.log(self._epochs / self.budget.epochs, FACTOR))
         if rung + 1 >= self.budget.rungs or len(self._order) % self._block:
             return
-        enough = (
-            self.experiment.trials is not None and not rung and len(self._order) >= FIRST_RUNG * self.experiment.trials
-        )
+        trials = self.experiment.trials
+        enough = trials is not None and not rung and len(self._order) >= self._first_rung(trials)
         if not enough and self.experiment.seconds is not None and (cost := self._leading()) is not None:
             seconds = self._explore_until - self._begun
-            count = affordable(self.budget, seconds, cost, self.workers.size)
+            count = affordable(self.budget, seconds, cost, round(min(self.workers.size, self._window)))
             enough = rung + 1 < count and time.monotonic() >= self._begun + seconds * (rung + 1) / count
         if enough:
             self._epochs *= FACTOR
             self._oracle.climb(self._epochs)
             self._say("notice", f"the best so far, and their offspring, {self._epochs} epochs each")
+
+    def _first_rung(self, trials: int) -> int:
+        """How many of `trials` are explored on the first rung: whole blocks, one at least."""
+        return max(1, int(FIRST_RUNG * trials / self._block)) * self._block
 
     def _tell_one(self) -> bool:
         """Tell the oracle of the next trial, in the order in which they were asked, if it is over."""
@@ -276,10 +279,11 @@ class Search:
                 self._submit()
 
     def _cost(self, trial: Trial) -> float:
-        """Seconds that an epoch of a candidate took."""
+        """Seconds that an epoch of a candidate took; of one that was stopped, no fewer than of those that were not."""
         trial = self._known[source(trial)]
         begun = self._known[trial.parent].epochs if trial.parent is not None and trial.stage == "explore" else 0
-        return trial.seconds / max(1, trial.epochs - begun)
+        least = self._leading() or 0.0 if trial.status == "stopped" else 0.0
+        return max(least, trial.seconds / max(1, trial.epochs - begun))
 
     def _typical(self) -> float | None:
         """The median of what an epoch of an explored candidate took; None before the first."""

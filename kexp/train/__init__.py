@@ -110,7 +110,7 @@ class Trainer:
                 "seed": first.seed, "objective": self._objective, "deadline": deadline, "on_epoch": on_epoch,
             }  # fmt: skip
             train, validation = self._ready(network)
-            if members and not isinstance(train.features, OnDisk):
+            if members and not any(isinstance(part.features, OnDisk) for part in (train, validation)):
                 fits = self._population.fit(members, train, validation, **options)
             elif len(group) > 1:  # what is read for one is not kept for the next
                 return [done for one in group for done in self._fit([one], initial_epoch, deadline, on_epoch)]

@@ -64,6 +64,8 @@ def fit(
     training and epochs, with "loss" and "val_..." of every metric; their `model` is the core. A learning rate that one
     sets is the peak of the cycle from then on, and what sets `stop_training` ends the training. Ends early after
     `patience` epochs that did not improve the objective on `validation`, or at `deadline` (of time.monotonic).
+    Pictures are not validated in the first half of the epochs, unless it ends there or callbacks want to know: no best
+    epoch was ever among them, the rate being high, and they would take a twentieth of the time.
     Raises FailedTrial when the loss stops being a number.
     """
     n = int(train.features.shape[0])
@@ -76,6 +78,7 @@ def fit(
     watched = Watched(network, optimizer, callbacks, epochs)
     answers = _answers(spec, network, validation)
     course = Course(spec, objective, epochs - initial_epoch)
+    unseen = (initial_epoch + epochs) // 2 if spec.kind == "image" and not callbacks else 0
     for epoch in range(initial_epoch, epochs):
         step, loss = steps * (epoch - initial_epoch), 0.0
         peak = watched.begin(epoch)
@@ -83,16 +86,19 @@ def fit(
             with precision(spec, network.core):
                 loss += float(run(features, targets, order, tf.constant(step, tf.float32), peak)) / steps
             step += int(order.shape[0])
+            if on_epoch is not None and isinstance(train.features, OnDisk):
+                on_epoch(epoch)  # so many ended; such an epoch may take longer than silence is borne
         if not math.isfinite(loss):
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
-        now = metrics(spec.task, validation.y, answers()[: len(validation.y)])
+        last = time.monotonic() > deadline and epoch + 1 < epochs
+        now = metrics(spec.task, validation.y, answers()[: len(validation.y)]) if epoch >= unseen or last else {}
         over = course.add(epoch, loss, now, network.core.get_weights)
         if on_epoch is not None:
             on_epoch(epoch + 1)
         watched.end(epoch, {"loss": loss, **{f"val_{name}": value for name, value in now.items()}})
         if over or watched.stopped:
             break
-        if time.monotonic() > deadline and epoch + 1 < epochs:
+        if last:
             course.best.stopped = True
             break
     watched.close(course.best.history[-1])
@@ -106,24 +112,29 @@ def patience_of(epochs: int) -> int:
 
 
 class Course:
-    """How the training of one network goes, epoch by epoch; `best` is what the best one left."""
-
-    best: Fit  # once there was an epoch
+    """How the training of one network goes, epoch by epoch."""
 
     def __init__(self, spec: DatasetSpec, objective: str, epochs: int) -> None:
-        if epochs < 1:
-            raise ValueError(f"nothing to train: {epochs} epochs are left")
+        self._best: Fit | None = None
         self._task, self._objective = spec.task, objective
         self._patience = patience_of(epochs)
         self._history: list[dict[str, float]] = []
 
     def add(self, epoch: int, loss: float, now: dict[str, float], weights: Callable[[], list[Array]]) -> bool:
-        """Epoch `epoch` (from 0) ended with the metrics `now`. Whether the training is over."""
-        better = not self._history or self._rank(now) > self._rank(self.best.metrics)
+        """Epoch `epoch` (from 0) ended, with the metrics `now` if it was validated. Whether the training is over."""
         self._history.append({"epoch": float(epoch + 1), "loss": loss, **now})
-        if better:
-            self.best = Fit(metrics=now, weights=weights(), epochs=epoch + 1, history=self._history)
-        return epoch + 1 - self.best.epochs >= self._patience
+        if not now:
+            return False
+        if self._best is None or self._rank(now) > self._rank(self._best.metrics):
+            self._best = Fit(metrics=now, weights=weights(), epochs=epoch + 1, history=self._history)
+        return epoch + 1 - self._best.epochs >= self._patience
+
+    @property
+    def best(self) -> Fit:
+        """What the best of the validated epochs left."""
+        if self._best is None:
+            raise ValueError("nothing to train: there was no epoch")
+        return self._best
 
     def _rank(self, metrics: dict[str, float]) -> tuple[float, float]:
         return rank(self._task, self._objective, metrics)
