@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kexp import lean
 from kexp.errors import KexpError, nearest
 from kexp.experiment import asked, parse_count, parse_duration, parse_size, sanitised
 from kexp.records import Task, to_json
@@ -35,6 +36,7 @@ def main() -> None:
     """Run the command in sys.argv. What a person can mend is one message; a bug keeps its traceback."""
     # TensorFlow's start-up chatter, in this process and its children, unless somebody asks for it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    lean.ours = True
     try:
         status = commands.main(prog_name="kexp", standalone_mode=False)
     except KexpError as error:

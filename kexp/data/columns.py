@@ -64,11 +64,13 @@ def number(cell: object) -> float | None:
 
 def floats(cells: Sequence[str]) -> NDArray[np.float64] | None:
     """All cells as `number` reads them, at once, (n,); None where a cell is no plain number, NaN or empty."""
+    known = dict.fromkeys(cells, 0.0)  # most columns say the same again and again
     try:
-        values = np.array([float(cell or "nan") for cell in cells], np.float64)
+        for cell in known:
+            known[cell] = float(cell or "nan")
     except ValueError:
         return None
-    return None if "_" in "".join(cells) else values
+    return None if "_" in "".join(known) else np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
 
 
 def date(cell: object, format: str = "") -> float | None:

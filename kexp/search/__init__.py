@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
 from kexp.metrics import objective
@@ -44,6 +45,7 @@ def search(
     What has finished is in the journal at any moment; KeyboardInterrupt and bugs pass through after the workers ended.
     Raises ExperimentError for an oracle, factory, space or objective that cannot be, SearchError when nothing finished.
     """
+    lean.keras()
     spec = dataset.spec
     check(experiment, spec)
     plan = _kept(store, budget(experiment, spec, len(dataset.rows("train"))))

@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from kexp import lean
+
 SIZE = 4096  # bytes of the longest message
 LOADED = b"!"  # the first byte that it says
 FORKS = sys.platform == "linux"
@@ -93,6 +95,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     control = socket.socket(fileno=int(sys.argv[1]))
     if FORKS:
+        lean.ours = True
+        lean.keras()
         import kexp.train  # noqa: F401 - TensorFlow
 
     control.sendall(LOADED)

@@ -22,14 +22,15 @@ class Start(NamedTuple):
 def jobs(starts: Sequence[Start], rows: int) -> list[Job]:
     """`starts` as jobs, on `rows` training rows; those of one kind, seed and length may share one.
 
-    Those that train alone come first, then the longest job.
+    Those that train alone come first, then the longest job. The first trial of a search is alone: a graph of one is
+    made in half the time, so that there is a score to look at after seconds.
     Depends on nothing but `starts`, so that the same search makes the same groups on any machine.
     """
-    alone = [_job([start]) for start in starts if start.kind is None]
+    alone = [_job([start]) for start in starts if _by_itself(start)]
     alike: dict[tuple[int, int, int], list[Start]] = {}
     made: list[tuple[float, Job]] = []
     for start in starts:
-        if start.kind is not None:
+        if not _by_itself(start):
             alike.setdefault((start.trial.seed, start.initial_epoch, start.trial.epochs), []).append(start)
     for (_, begun, epochs), some in alike.items():
         by_id = {start.trial.id: start for start in some}
@@ -38,6 +39,10 @@ def jobs(starts: Sequence[Start], rows: int) -> list[Job]:
             work = seconds([kinds[id].layout for id in group], rows * (epochs - begun))
             made.append((work, _job([by_id[id] for id in sorted(group)])))
     return alone + [job for _, job in sorted(made, key=lambda one: -one[0])]
+
+
+def _by_itself(start: Start) -> bool:
+    return start.kind is None or start.trial.id == 0
 
 
 def _job(starts: Sequence[Start]) -> Job:

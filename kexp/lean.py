@@ -1,0 +1,21 @@
+"""`import keras` without what nobody here uses."""
+
+from __future__ import annotations
+
+import sys
+
+ours = False  # whether the process is kexp's own, command line or worker: there is no code beside it to miss anything
+
+
+def keras() -> None:
+    """Import Keras without its wrappers for scikit-learn, unless either is loaded already: a quarter of the time.
+
+    They bring SciPy's statistics. Keras takes scikit-learn for not installed; who imports it later has it.
+    """
+    if not ours or "sklearn" in sys.modules or "keras" in sys.modules:
+        return
+    sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        import keras  # noqa: F401
+    finally:
+        del sys.modules["sklearn"]
