@@ -38,6 +38,7 @@ PEER = "tensorflow==2.21.* keras==3.15.* keras-tuner==1.4.* tensorboard scikit-l
 # It gives Dense a NumPy integer, which Keras refuses since 3.13 ("Received an invalid value for `units`").
 AUTOKERAS = "autokeras==3.0.* tensorflow==2.21.* keras==3.12.* keras-tuner==1.4.* tensorboard"
 MOST_SECONDS = 1800.0  # of AutoKeras
+SCRIPTS = {"kexp": "", "keras-tuner": "keras_tuner_search.py", "autokeras": "autokeras_search.py"}
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -78,8 +79,7 @@ def main() -> None:
         for seed in range(arguments.seeds):  # in turn, so that a slow hour of the machine hits both
             for who, run in runs_of.items():
                 key = f"{name} {who} {seed}"
-                by = version("autokeras_search.py") if who == "autokeras" else code
-                known[key] = kept(FILE, key, by, run, arguments.data, name, seed)
+                known[key] = kept(FILE, key, version(SCRIPTS[who]), run, arguments.data, name, seed)
     print(f"{'data':16}{'':14}{'trials':>8}{'seconds':>9}{'per hour':>10}{'best validation':>24}")
     ratios = {}
     for name in arguments.set:
@@ -190,10 +190,12 @@ def peer(name: str, packages: str) -> Path:
     return python
 
 
-def version(peer: str = "keras_tuner_search.py") -> str:
-    """Of kexp's search code, of what is measured, and of the peer's script."""
-    script = (ROOT / "benchmarks" / "peers" / peer).read_text()
-    return digest(*SEARCH) + hashlib.sha256(f"{CASES}{script}".encode()).hexdigest()[:8]
+def version(script: str = "") -> str:
+    """Of what is measured, and the code that it depends on: kexp's search; of a peer its script, rows and factories."""
+    text = (ROOT / "benchmarks" / "peers" / script).read_text() if script else ""
+    return (
+        digest(*(("data", "models") if script else SEARCH)) + hashlib.sha256(f"{CASES}{text}".encode()).hexdigest()[:8]
+    )
 
 
 def arrays(data: Path, file: Path, seed: int) -> dict[str, Any]:

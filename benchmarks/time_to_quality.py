@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from acceptance import RESULTS, environment
-from search_speed import FILE, asked, folder, kept, theirs, version
+from search_speed import FILE, SCRIPTS, asked, folder, kept, theirs, version
 
 KEPT = RESULTS / "time_to_quality.json"
 MOST_SECONDS = 600
@@ -32,12 +32,13 @@ MOST_SECONDS = 600
 def main() -> None:
     """Measure what is missing, print the table, end in one JSON line."""
     arguments = asked(__doc__, seeds=5).parse_args()
-    code, ratios, known = version(), {}, {}
+    peers = version(SCRIPTS["keras-tuner"])
+    code, ratios, known = version() + peers, {}, {}
     print(f"{'data':16}{'seed':>6}{'score':>9}{'keras-tuner':>13}{'kexp':>8}{'ratio':>8}")
     for name in arguments.set:
         rows = []
         for seed in range(arguments.seeds):
-            peer = kept(FILE, f"{name} keras-tuner {seed}", code, theirs, arguments.data, name, seed)
+            peer = kept(FILE, f"{name} keras-tuner {seed}", peers, theirs, arguments.data, name, seed)
             row = kept(KEPT, f"{name} {seed}", code, ours, arguments.data, name, seed, peer["told"])
             known[f"{name} {seed}"] = row
             rows.append(row)
