@@ -173,6 +173,22 @@ def test_a_space_cleaned_of_its_weights_starts_anew(tmp_path):
     assert Dataset  # the loop never reads rows
 
 
+def test_the_first_trial_is_a_job_by_itself_and_the_first(tmp_path):
+    given = []
+
+    class Noted(FakeWorkers):
+        def submit(self, job):
+            given.append([trial.id for trial in job.trials])
+            super().submit(job)
+
+    question = Experiment(name="first", data="d", trials=16, finalists=0)
+    dimensions = models.space(SPEC, question)
+    with RunStore.create(tmp_path, "first", question) as run, run.lock():
+        Search(question, SPEC, dimensions, run, Noted(run, 2, 0), BUDGET, 100, ignore).run()
+    assert given[0] == [0]
+    assert max(map(len, given)) > 1
+
+
 def test_what_is_explored_ends_with_its_stage_and_leaves_the_rest_to_the_leaders(tmp_path, monkeypatch):
     """Each trial takes 20 s of a clock of its own; of 200 s the first half explores."""
     now = [1000.0]
