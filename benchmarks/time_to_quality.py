@@ -3,10 +3,11 @@
     python benchmarks/time_to_quality.py --data DIR [--set adult fashion_mnist] [--seeds 5]
 
 keras-tuner's searches are those of search_speed.py, which are run where they are missing: the score is the best that
-each ended with. kexp searches with its defaults and the same seed until it is as good, or for ten minutes. Two seconds of
-keras-tuner are compared with that: of the trial that reached the score, which may be the first by luck, and of the whole
-search, after which its user knows. Kept in benchmarks/results/time_to_quality.json; ends in one JSON line: "ratio" is
-the median over the seeds of the first set for the trial that reached it, "ratio_whole" for the whole search.
+each ended with. kexp searches with its defaults and the same seed until it is as good, or for ten minutes. That is
+compared with the seconds of the keras-tuner trial that reached the score, which may be an early one by luck, and with
+those of the whole search, after which its user knows. Kept in benchmarks/results/time_to_quality.json; ends in one JSON
+line: "ratio" is the median over the seeds of the first set for the trial that reached it, "ratio_whole" for the whole
+search.
 """
 
 from __future__ import annotations
