@@ -14,8 +14,8 @@ def keras() -> None:
     """
     if not ours or "sklearn" in sys.modules or "keras" in sys.modules:
         return
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
+    sys.modules["sklearn"] = None  # type: ignore[assignment]  # what `import` takes for not there
     try:
-        import keras  # noqa: F401
+        import keras  # noqa: F401 - to have it loaded
     finally:
         del sys.modules["sklearn"]

@@ -17,8 +17,8 @@ from typing import Any
 START = time.monotonic()
 
 import autokeras  # noqa: E402 - its loading counts
-import numpy as np  # noqa: E402
-from autokeras.tuners import task_specific  # noqa: E402
+import numpy as np  # noqa: E402 - as above
+from autokeras.tuners import task_specific  # noqa: E402 - as above
 
 TASKS = {
     "dense": (autokeras.StructuredDataClassifier, task_specific.StructuredDataClassifierTuner),
@@ -32,7 +32,7 @@ def main() -> None:
     x, y, vx, vy = (rows[name] for name in ("x", "y", "vx", "vy"))
     task, tuner = TASKS[asked["factory"]]
 
-    class Told(tuner):  # type: ignore[misc,valid-type]
+    class Told(tuner):  # type: ignore[misc,valid-type]  # which one depends on the task
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
             scores = [one.score for one in self.oracle.trials.values() if one.score is not None]
@@ -44,9 +44,7 @@ def main() -> None:
     search = task(
         max_trials=asked["trials"], objective="val_accuracy", tuner=Told, seed=asked["seed"] + 1, directory=sys.argv[3]
     )
-    search.fit(
-        x, y, validation_data=(vx, vy), epochs=asked["epochs"], batch_size=asked["batch_size"], verbose=0
-    )  # fmt: skip
+    search.fit(x, y, validation_data=(vx, vy), epochs=asked["epochs"], batch_size=asked["batch_size"], verbose=0)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,10 @@ class Trainer:
         on_epoch: OnEpoch | None,
     ) -> list[tuple[Trial, Fit | None]]:
         """Train those of one kind together, or one that has no kind."""
+
+        def each() -> list[tuple[Trial, Fit | None]]:
+            return [done for one in group for done in self._fit([one], initial_epoch, deadline, on_epoch)]
+
         start = time.monotonic()
         first, network, _ = group[0]
         members = [Member(network, kind.layout) for _, network, kind in group if kind is not None]
@@ -113,7 +117,7 @@ class Trainer:
             if members and not any(isinstance(part.features, OnDisk) for part in (train, validation)):
                 fits = self._population.fit(members, train, validation, **options)
             elif len(group) > 1:  # what is read for one is not kept for the next
-                return [done for one in group for done in self._fit([one], initial_epoch, deadline, on_epoch)]
+                return each()
             else:
                 watching = self._callbacks(first) if self._callbacks else ()
                 fits = [fit(self.spec, network, train, validation, **options, callbacks=watching)]
@@ -121,7 +125,7 @@ class Trainer:
             fits = [str(error)]  # of the one that trained alone: a population says which of its members failed
         except OUT_OF_MEMORY as error:
             if len(group) > 1:  # there may be room for each
-                return [done for one in group for done in self._fit([one], initial_epoch, deadline, on_epoch)]
+                return each()
             fits = [_too_large(error)]
         seconds = time.monotonic() - start
         work = [products(kind.layout.widths) if kind else 1 for _, _, kind in group]

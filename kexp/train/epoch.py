@@ -64,8 +64,8 @@ def fit(
     training and epochs, with "loss" and "val_..." of every metric; their `model` is the core. A learning rate that one
     sets is the peak of the cycle from then on, and what sets `stop_training` ends the training. Ends early after
     `patience` epochs that did not improve the objective on `validation`, or at `deadline` (of time.monotonic).
-    Pictures are not validated in the first half of the epochs, unless it ends there or callbacks want to know: no best
-    epoch was ever among them, the rate being high, and they would take a twentieth of the time.
+    Pictures are not validated in the first half of the epochs, unless it ends there or callbacks want to know: the best
+    epoch is hardly among them, the rate being high, and they would take a twentieth of the time.
     Raises FailedTrial when the loss stops being a number.
     """
     n = int(train.features.shape[0])

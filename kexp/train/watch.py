@@ -36,26 +36,23 @@ class Watched:
 
     def begin(self, epoch: int) -> tf.Tensor:
         """The peak of the cycle in `epoch` (from 0); 0 where the optimiser has a schedule of its own."""
-        if self._list is not None:
-            if self._peak is not None:
-                self._optimizer.learning_rate = self._peak  # what callbacks see and change is the peak
-            self._list.on_epoch_begin(epoch)
-            self._read()
+        self._tell("on_epoch_begin", epoch)
         return tf.constant(self._peak or 0.0, tf.float32)
 
     def end(self, epoch: int, logs: dict[str, float]) -> None:
         """Epoch `epoch` (from 0) ended with `logs`."""
-        if self._list is not None:
-            if self._peak is not None:
-                self._optimizer.learning_rate = self._peak
-            self._list.on_epoch_end(epoch, logs)
-            self._read()
+        self._tell("on_epoch_end", epoch, logs)
 
     def close(self, logs: dict[str, float]) -> None:
         """The training ended; `logs` of its last epoch."""
-        if self._list is not None:
-            self._list.on_train_end(logs)
+        self._tell("on_train_end", logs)
 
-    def _read(self) -> None:
+    def _tell(self, event: str, *arguments: object) -> None:
+        """What callbacks see, and may change, as the learning rate is the peak of the cycle."""
+        if self._list is None:
+            return
+        if self._peak is not None:
+            self._optimizer.learning_rate = self._peak
+        getattr(self._list, event)(*arguments)
         if self._peak is not None:
             self._peak = float(self._optimizer.learning_rate)
