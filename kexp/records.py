@@ -11,7 +11,7 @@ import math
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 Kind = Literal["image", "table"]
 Task = Literal["binary", "multiclass", "multilabel", "regression"]
@@ -139,6 +139,16 @@ class Dimension:
     maximum: float = 0.0
     step: float | None = None
     sampling: Literal["linear", "log"] = "linear"
+
+
+class Recipes(NamedTuple):
+    """Candidates made by hand, as what differs from the default: for the shortest trainings, and for longer ones."""
+
+    short: tuple[dict[str, Value], ...] = ()
+    long: tuple[dict[str, Value], ...] = ()
+
+
+NO_RECIPES = Recipes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

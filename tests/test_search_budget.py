@@ -18,6 +18,7 @@ from kexp.search.budget import (
     affordable,
     budget,
     confirmation,
+    share_until,
 )
 
 QUESTION = Experiment(name="q", data="d")
@@ -113,20 +114,28 @@ def test_none_where_none_is_wanted_or_nothing_fits():
     assert plan(5.0, [10.0]) is None
 
 
-def test_a_search_climbs_as_far_as_there_is_time_for_candidates():
+def test_a_search_climbs_as_far_as_there_is_time_for_candidates_on_every_rung():
+    def work(count):
+        return CANDIDATES * 6.0 * 2 * sum(FACTOR**rung for rung in range(count))
+
     assert affordable(EXPLORED, 10.0, 6.0, 2) == 1
     for seconds in (300.0, 1500.0, 10_000.0):
         count = affordable(EXPLORED, seconds, 6.0, 2)
-        assert 2 * seconds / count >= CANDIDATES * 6.0 * 2 * FACTOR ** (count - 1)
-        assert 2 * seconds / (count + 1) < CANDIDATES * 6.0 * 2 * FACTOR**count
+        assert work(count) <= 2 * seconds < work(count + 1)
     assert affordable(EXPLORED, 300.0, 6.0, 8) > affordable(EXPLORED, 300.0, 6.0, 1)
     assert affordable(dataclasses.replace(EXPLORED, rungs=2), 1e6, 6.0, 2) == 2
+
+
+def test_each_rung_has_as_many_candidates():
+    assert [share_until(rung, 3) for rung in range(3)] == [1 / 13, 4 / 13, 1.0]
+    assert share_until(0, 1) == 1.0
 
 
 def test_a_training_on_the_last_rung_is_not_longer_than_its_share_however_many_work():
     for workers in (1, 4, 16, 64):
         count = affordable(EXPLORED, 1620.0, 6.0, workers)
-        assert 6.0 * EXPLORED.epochs * FACTOR ** (count - 1) <= 1620.0 / count
+        share = 1.0 - share_until(count - 2, count) if count > 1 else 1.0
+        assert 6.0 * EXPLORED.epochs * FACTOR ** (count - 1) <= 1620.0 * share
 
 
 def test_rows_that_climb_are_confirmed_as_long_without_a_time_limit_too():

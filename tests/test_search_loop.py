@@ -15,8 +15,9 @@ import pytest
 from kexp import models
 from kexp.data.dataset import Dataset
 from kexp.errors import RunError, SearchError
+from kexp.models import RECIPES
 from kexp.records import Column, DatasetSpec, Experiment, Trial
-from kexp.search.budget import Budget
+from kexp.search.budget import CANDIDATES, FACTOR, Budget
 from kexp.search.events import ignore
 from kexp.search.limits import IN_A_ROW, Limit
 from kexp.search.loop import Search
@@ -221,12 +222,12 @@ def test_what_is_explored_ends_with_its_stage_and_leaves_the_rest_to_the_leaders
     assert confirmed and all(job.end == 1200.0 for job in confirmed)
 
 
-def climbing(home, monkeypatch, kills=(), slow=1, more=()):
+def climbing(home, monkeypatch, kills=(), pace=1.0, more=()):
     """The trials of a search of 2,000 s of a clock of its own, by one worker, killed after so many events.
 
     It goes on in calls with the seconds `more`.
 
-    An epoch takes a second, or `slow` with two convolutions to a stage, which are then better than all with one.
+    An epoch takes `pace` seconds.
     """
     now = [1000.0]
     monkeypatch.setattr("kexp.search.loop.time.monotonic", lambda: now[0])
@@ -237,14 +238,12 @@ def climbing(home, monkeypatch, kills=(), slow=1, more=()):
             job, *self.jobs = self.jobs
             waiting, self.jobs = self.jobs, [job]
             [trial] = job.trials
-            heavy = slow > 1 and trial.values["convolutions"] == 2
-            seconds = float(trial.epochs * (slow if heavy else 1))
+            seconds = (trial.epochs - job.initial_epoch) * pace
+            seconds = min(seconds, max(1.0, job.end - now[0]))
             now[0] += seconds
             [outcome] = super().poll(timeout)
             self.jobs = waiting
-            score = outcome.trial.score / 2 + 0.5 if heavy else outcome.trial.score
-            metrics = {**outcome.trial.metrics, "accuracy": score}
-            return [Outcome(dataclasses.replace(outcome.trial, seconds=seconds, score=score, metrics=metrics))]
+            return [Outcome(dataclasses.replace(outcome.trial, seconds=seconds))]
 
     spec = DatasetSpec(
         name="p", kind="image", task="binary", shape=(8, 8, 1), outputs=1, labels=("a", "b"), mean=(0.0,), std=(1.0,)
@@ -265,18 +264,43 @@ def climbing(home, monkeypatch, kills=(), slow=1, more=()):
 
 def test_pictures_climb_to_longer_trainings_with_the_best_so_far(tmp_path, monkeypatch):
     explored = [t for t in climbing(tmp_path, monkeypatch) if t.stage == "explore"]
-    by_epochs = {epochs: [t for t in explored if t.epochs == epochs] for epochs in (2, 6, 18)}
-    assert sum(map(len, by_epochs.values())) == len(explored)
-    assert all(len(some) >= 8 for some in by_epochs.values())
-    spent = [sum(t.epochs for t in some) for some in by_epochs.values()]
-    assert max(spent) < 1.5 * min(spent)  # each rung has an equal share of the time
-    assert [t.epochs for t in explored] == sorted(t.epochs for t in explored)
-    for below, above in ((2, 6), (6, 18)):
-        best = sorted(by_epochs[below], key=lambda t: (-t.score, t.id))
-        again = [t.values for t in by_epochs[above][:4]]
-        assert best[0].values in again
-        assert all(values in [t.values for t in by_epochs[below]] for values in again)
-        assert by_epochs[above][4].values not in [t.values for t in by_epochs[below]]  # then their offspring
+    new = [t for t in explored if t.parent is None]
+    by_epochs = {epochs: [t for t in new if t.epochs == epochs] for epochs in (2, 6, 18, 54)}
+    assert sum(map(len, by_epochs.values())) == len(new)
+    assert min(map(len, by_epochs.values())) >= CANDIDATES
+    assert [t.epochs for t in new] == sorted(t.epochs for t in new)
+    # Each rung has as much of the 1,000 s as one training takes there.
+    ends = [sum(t.seconds for t in explored[: explored.index(by_epochs[epochs][0])]) for epochs in (6, 18, 54)]
+    assert ends == pytest.approx([1000 / 40, 4000 / 40, 13000 / 40], rel=0.4)
+    for below, above in ((2, 6), (6, 18), (18, 54)):
+        known = [t for t in explored if t.epochs <= below]
+        best = max((t for t in known if t.epochs == below), key=lambda t: t.score)
+        there = [t.values for t in explored if t.epochs == above]
+        assert best.values in there
+        assert any(values not in [t.values for t in known] for values in there)  # their offspring
+
+
+def test_the_best_pictures_go_ahead_of_the_new_ones_and_before_them(tmp_path, monkeypatch):
+    trials = climbing(tmp_path, monkeypatch)
+    by_id = {t.id: t for t in trials}
+    ahead = [t for t in trials if t.stage == "explore" and t.parent is not None]
+    assert ahead
+    for trial in ahead:
+        parent = by_id[trial.parent]
+        assert (trial.epochs, trial.values) == (FACTOR * parent.epochs, parent.values)
+        assert trial.seconds == trial.epochs - parent.epochs  # it goes on from its parent's weights
+    first = ahead[0]
+    assert first.id <= 12
+    assert sum(t.epochs == 2 and t.id < first.id for t in trials) >= 3  # one of three
+
+
+def test_recipes_made_by_hand_are_tried_when_their_time_has_come(tmp_path, monkeypatch):
+    explored = [t for t in climbing(tmp_path, monkeypatch) if t.stage == "explore"]
+    assert explored[1].values["augmentation"] == "none" and explored[1].values["dropout"] == 0.0
+    for epochs in (6, 18, 54):
+        first = next(t for t in explored if t.epochs == epochs and t.parent is None)
+        assert first.values["convolutions"] == 2
+        assert {**first.values, **RECIPES["conv"].long[0]} == first.values
 
 
 def test_a_search_that_is_given_more_time_explores_again_and_climbs_higher(tmp_path, monkeypatch):
@@ -288,13 +312,14 @@ def test_a_search_that_is_given_more_time_explores_again_and_climbs_higher(tmp_p
     used = sum(t.seconds for t in first)
     assert sum(t.seconds for t in explored) == pytest.approx((8000 - used) / 2, rel=0.1)  # half of what is left
     assert max(t.epochs for t in explored) > max(t.epochs for t in first if t.stage == "explore")
-    assert [t.stage for t in added if t.epochs > 54][-1:] == ["confirm"]
 
 
-def test_it_climbs_no_further_than_there_is_time_for_those_that_lead(tmp_path, monkeypatch):
-    explored = [t for t in climbing(tmp_path, monkeypatch, slow=8) if t.stage == "explore"]
-    assert {t.epochs for t in explored} == {2, 6}  # 18 are for what is as fast as most
-    assert sum(t.epochs == 6 for t in explored) >= 5
+@pytest.mark.parametrize(("pace", "rungs"), [(4.0, {2, 6, 18}), (20.0, {2, 6}), (30.0, {2})])
+def test_it_climbs_no_further_than_there_is_time_for_those_that_lead(tmp_path, monkeypatch, pace, rungs):
+    explored = [t for t in climbing(tmp_path, monkeypatch, pace=pace) if t.stage == "explore"]
+    new = [t.epochs for t in explored if t.parent is None]
+    assert set(new) == rungs
+    assert new.count(max(rungs)) >= CANDIDATES - 1
 
 
 @pytest.mark.parametrize(("trials", "first"), [(13, 8), (14, 8), (20, 8), (27, 16), (40, 24)])
@@ -311,21 +336,40 @@ def test_of_a_number_of_trials_the_last_are_on_the_second_rung_whoever_is_first(
     monkeypatch.setattr("test_search_loop.BUDGET", budget)
     alone, _ = search(tmp_path, "alone", "evolution", trials=40, window=window)
     explored = [t for t in alone if t.stage == "explore"]
-    epochs = [t.epochs for t in explored]
-    assert epochs == [3] * 24 + [9] * 16
-    best = sorted(explored[:24], key=lambda t: (-t.score, t.id))[:4]
-    promoted = [t.values for t in explored[24:]]
+    if window is None:  # otherwise each trains alone, and the best go ahead
+        assert [t.epochs for t in explored] == [3] * 24 + [9] * 16
+    assert {t.epochs for t in explored[24:]} == {9}
+    short = [t for t in explored if t.epochs == 3]
+    best = sorted(short, key=lambda t: (-t.score, t.id))[:4]
+    promoted = [t.values for t in explored if t.epochs == 9]
     assert [t.id for t in best if t.values in promoted] == [t.id for t in best]  # those told late as well
     for size, seed in ((3, 2), (2, 5)):
         other, _ = search(tmp_path, f"together{size}", "evolution", size=size, seed=seed, trials=40, window=window)
         assert told(other) == told(alone)
 
 
+@pytest.mark.parametrize("window", [None, 1])
+def test_the_best_of_a_space_that_is_used_up_are_trained_for_longer(tmp_path, monkeypatch, window):
+    monkeypatch.setattr("test_search_loop.BUDGET", dataclasses.replace(BUDGET, epochs=3, rungs=2))
+    space = {"hidden_layers": 1, "units_0": [16, 32, 64], "learning_rate": [1e-3, 1e-2], "dropout": 0.0,
+             "weight_decay": 1e-4, "activation": "relu", "batch_normalization": False}  # fmt: skip
+    trials, _ = search(tmp_path, "t", "evolution", trials=20, window=window, space=space)
+    explored = [t for t in trials if t.stage == "explore"]
+    short = [t for t in explored if t.epochs == 3]
+    assert len({repr(t.values) for t in short}) == len(short) == 6
+    best = sorted(short, key=lambda t: -t.score)[:4]
+    longer = [t.values for t in explored if t.epochs == 9]
+    assert sorted(map(repr, longer)) == sorted(repr(t.values) for t in best)
+    again, trained = search(tmp_path, "t", "evolution", trials=20, window=window, space=space)
+    assert told(again) == told(trials) and not trained
+
+
 def test_a_climb_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):
     trials = climbing(tmp_path, monkeypatch, kills=(30, 60, 5))
     explored = [t for t in trials if t.stage == "explore"]
-    assert {t.epochs for t in explored} == {2, 6, 18}
-    assert [t.epochs for t in explored] == sorted(t.epochs for t in explored)
+    new = [t.epochs for t in explored if t.parent is None]
+    assert set(new) == {2, 6, 18, 54}
+    assert new == sorted(new)
     assert len({(t.epochs, repr(sorted(t.values.items()))) for t in explored}) == len(explored)
     assert all(t.epochs >= 18 for t in trials if t.stage == "confirm")
 

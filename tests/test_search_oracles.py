@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from kexp.errors import ExperimentError, RunError
-from kexp.records import Dimension
+from kexp.records import NO_RECIPES, Dimension, Recipes
 from kexp.search.oracles import ORACLES, GridOracle, Proposal
 from kexp.search.protocol import Space, listed
 
@@ -651,3 +651,52 @@ def test_a_default_beside_the_space_moves_to_the_nearest_value():
         )
     )
     assert space.decode(space.default) == {"units": 64, "kernel": 5, "act": "tanh", "rate": 0.01}
+
+
+# -- evolution climbs -------------------------------------------------------------------------------
+
+
+def evolution(recipes=NO_RECIPES, dimensions=DIMENSIONS):
+    return ORACLES["evolution"].make(dimensions, seed=0, direction="max", trials=None, epochs=2, recipes=recipes)
+
+
+def test_of_three_that_were_told_the_best_goes_ahead_from_its_weights():
+    oracle = evolution()
+    oracle.climb(2, 18)
+    for id in range(4):
+        oracle.ask(id)
+    oracle.tell(0, 0.1)
+    oracle.tell(1, 0.9)
+    assert oracle.ask(4).parent is None
+    oracle.tell(2, 0.5)
+    promoted = oracle.ask(5)
+    assert (promoted.parent, promoted.initial_epoch, promoted.epochs) == (1, 2, 6)
+    assert oracle.ask(6).parent is None  # the next when six were told
+    for id in (3, 4, 6):
+        oracle.tell(id, 0.2 + id / 100)
+    assert oracle.ask(7).parent == 2
+    oracle.climb(2, 2)
+    oracle.tell(5, 0.8)
+    oracle.tell(7, 0.95)
+    assert oracle.ask(8).parent is None
+
+
+def test_recipes_are_as_near_as_the_space_allows_and_asked_for_once():
+    dimensions = (
+        Dimension(name="deep", kind="boolean", default=False),
+        Dimension(name="width", kind="choice", default=8, values=(8, 16)),
+        Dimension(name="rate", kind="float", default=1e-3, minimum=1e-4, maximum=1e-2, sampling="log"),
+        Dimension(name="dropout", kind="fixed", default=0.5),
+    )
+    recipes = Recipes(short=({"dropout": 0.0}, {"width": 16}), long=({"deep": True, "width": 64, "rate": 1.0},))
+    oracle = evolution(recipes, dimensions)
+    default = {"deep": False, "width": 8, "rate": 1e-3, "dropout": 0.5}
+    assert oracle.ask(0).values == default
+    assert oracle.ask(1).values == {**default, "width": 16}  # without dropout is not in the space
+    asked = [oracle.ask(id).values for id in range(2, 6)]
+    oracle.climb(6, 6)
+    first, *others = (oracle.ask(id) for id in range(6, 12))
+    assert (first.values, first.epochs) == ({"deep": True, "width": 16, "rate": 1e-2, "dropout": 0.5}, 6)
+    assert first.values not in [one.values for one in others] + asked
+    oracle.climb(18, 18)
+    assert oracle.ask(12).values == first.values

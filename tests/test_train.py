@@ -12,7 +12,7 @@ import pytest
 from kexp.data.dataset import Dataset
 from kexp.models.layers import TableEncoder
 from kexp.records import Column, DatasetSpec, Trial
-from kexp.train import Trainer, feed
+from kexp.train import Trainer, epoch, feed
 
 VALUES = {"hidden_layers": 1, "units_0": 32, "learning_rate": 0.01, "dropout": 0.0}
 
@@ -162,6 +162,32 @@ def test_pictures_give_the_same_network_under_the_same_seed_only():
     for a, b in zip(one.weights, two.weights, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+
+
+def test_networks_that_differ_in_rate_and_weights_share_graphs_and_come_out_as_alone(monkeypatch):
+    values = {"augmentation": "flip", "stages": 1, "filters": 8, "dropout": 0.3}
+    parts = [
+        trial(factory="conv", values={**values, "learning_rate": rate}, epochs=epochs, seed=seed)
+        for rate, epochs, seed in ((1e-3, 2, 0), (8e-3, 3, 1), (1e20, 1, 1), (2e-3, 2, 0))
+    ]
+    alone = [run(Trainer(pictures(), batch_size=16), part) for part in parts]
+    made = []
+    monkeypatch.setattr("kexp.train.Graphs", lambda *asked: made.append(asked) or epoch.Graphs(*asked))
+    trainer = Trainer(pictures(), batch_size=16)
+    for part, (one, fitted) in zip(parts, alone, strict=True):
+        done, again = run(trainer, part)
+        assert (done.status, done.metrics) == (one.status, one.metrics)
+        if fitted is not None:
+            assert fitted.history == again.history
+            for a, b in zip(fitted.weights, again.weights, strict=True):
+                np.testing.assert_array_equal(a, b)
+    assert [one.status for one, _ in alone] == ["completed", "completed", "failed", "completed"]
+    assert len(made) == 1
+    for filters in (16, 24, 32, 16):
+        run(trainer, trial(factory="conv", values={**values, "filters": filters}, epochs=1))
+    assert len(made) == 4
+    run(trainer, trial(factory="conv", values={**values, "weight_decay": 0.1}, epochs=1))
+    assert len(made) == 5
 
 
 def test_rows_are_read_once_for_all_trials(monkeypatch):

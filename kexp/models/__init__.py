@@ -21,13 +21,15 @@ import keras
 import numpy as np
 
 from kexp.errors import ExperimentError, nearest
+from kexp.models.conv import RECIPES as CONV_RECIPES
 from kexp.models.conv import conv
 from kexp.models.dense import dense
 from kexp.models.layers import Augment, TableEncoder
 from kexp.models.space import HyperParameters, declare
-from kexp.records import DatasetSpec, Dimension, Experiment, Value
+from kexp.records import DatasetSpec, Dimension, Experiment, Recipes, Value
 
 FACTORIES: dict[str, Callable[[HyperParameters, Any], Any]] = {"dense": dense, "conv": conv}
+RECIPES: dict[str, Recipes] = {"conv": CONV_RECIPES}
 
 
 @dataclass(frozen=True, kw_only=True)

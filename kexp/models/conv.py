@@ -10,6 +10,7 @@ from kexp.errors import ExperimentError
 from kexp.models.dense import ACTIVATIONS
 from kexp.models.layers import Augment
 from kexp.models.space import HyperParameters
+from kexp.records import Recipes
 
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -17,6 +18,17 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "flip": {"flip": True, "shift": 0.08},
     "pose": {"flip": True, "shift": 0.08, "rotate": 15.0, "zoom": 0.15},
 }
+# Besides the default: with nothing that holds back what learns for moments; and twice as deep, for whole trainings.
+# On Fashion-MNIST, validation: .90 instead of .88 after 2 epochs, .922 instead of .907 after 6 (experiments/LOG.md).
+RECIPES = Recipes(
+    short=({"augmentation": "none", "dropout": 0.0},),
+    long=(
+        {
+            "convolutions": 2, "filters": 16, "filter_growth": 2.0, "reduction": "average", "dense_layers": 0,
+            "dropout": 0.1, "learning_rate": 6e-3,
+        },
+    ),
+)  # fmt: skip
 
 
 def conv(hp: HyperParameters, x: Any) -> Any:

@@ -68,18 +68,26 @@ def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
 
 
 def affordable(budget: Budget, seconds: float, cost: float, workers: int) -> int:
-    """How many rungs a search climbs in `seconds`, each in an equal share: on the last there is time for CANDIDATES.
+    """How many rungs a search climbs in `seconds`: on each there is time for CANDIDATES, and for as many as below.
 
     `cost` is what an epoch of one of the leading candidates takes in seconds.
     """
     count = 1
-    while count < budget.rungs:
-        last = cost * budget.epochs * FACTOR**count
-        # Each of them trains on one worker alone: more workers than candidates make none of them sooner.
-        if min(workers, CANDIDATES) * seconds / (count + 1) < CANDIDATES * last:
-            break
+    # Each of them trains on one worker alone: more workers than candidates make none of them sooner.
+    most = min(workers, CANDIDATES) * seconds / (CANDIDATES * cost * budget.epochs)
+    while count < budget.rungs and _lengths(count + 1) <= most:
         count += 1
     return count
+
+
+def share_until(rung: int, rungs: int) -> float:
+    """The share of the time to explore after which `rung` (from 0) of `rungs` is over: each has as many candidates."""
+    return _lengths(rung + 1) / _lengths(rungs)
+
+
+def _lengths(rungs: int) -> int:
+    """Of one training on each of `rungs` rungs, in trainings on the first."""
+    return sum(FACTOR**rung for rung in range(rungs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,16 @@ Image Classifier Architecture Search"): no ageing, since a candidate's score har
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-from kexp.records import Dimension
+from kexp.records import NO_RECIPES, Dimension, Recipes, Value
 from kexp.search.protocol import AbstractOracle, Code, Proposal, Space, refused_last
 
-PARENTS = 4  # the best so many may have offspring
+PARENTS = 4  # the best so many may have offspring, and are trained for longer
+FACTOR = 3  # times as long is the next training of one that is promoted; ahead of the new ones, of so many one is
 CHANGES = 3.0  # dimensions that change, on average
 STRANGERS = 0.15  # share of proposals drawn evenly from the space
 STRIDE = 0.2  # standard deviation of a change to a number, as a share of its range
@@ -28,15 +29,17 @@ class EvolutionOracle(AbstractOracle):
     """Each proposal depends on nothing but the seed, how many came before, and the scores told."""
 
     def __init__(
-        self, dimensions: Sequence[Dimension], *, seed: int, direction: Literal["max", "min"], trials: int | None
-    ) -> None:
+        self, dimensions: Sequence[Dimension], *, seed: int, direction: Literal["max", "min"], trials: int | None,
+        epochs: int = 1, recipes: Recipes = NO_RECIPES,
+    ) -> None:  # fmt: skip
         self._space = Space(dimensions)
         self._seed = seed
         self._sign = 1.0 if direction == "max" else -1.0
         self._trials = math.inf if trials is None else trials
         self._asked: dict[int, dict[str, Code]] = {}  # id -> code, in the order asked
-        self._epochs: list[int | None] = [None]  # of a training, by rung: the longer ones prove more
-        self._rungs: dict[int, int] = {}  # of each that was asked
+        self._short, self._long = ([self._made(values) for values in some] for some in recipes)
+        self._first = self._new = self._most = epochs  # of a training: the shortest; of new ones; of promoted ones
+        self._epochs: dict[int, int] = {}  # of each that was asked, in all: the longer ones prove more
         self._scores: dict[int, float] = {}  # of those that did not fail; higher is better
         self._told: set[int] = set()
         self._refused: set[int] = set()
@@ -48,17 +51,25 @@ class EvolutionOracle(AbstractOracle):
         if self.exhausted:
             return None
         random = np.random.default_rng((self._seed, len(self._asked)))
-        codes = self._space.default if not self._asked else self._promoted() or self._offspring(random)
-        if codes is None:
-            self._used_up = True
-            return None
-        return self.replay(id, Proposal(self._space.decode(codes), self._epochs[-1]))
+        found = self._by_hand() or self._promoted()
+        if found is None:
+            codes = self._offspring(random)
+            if codes is None:
+                self._used_up = True
+                return None
+            found = codes, None, self._new
+        codes, parent, epochs = found
+        begun = 0 if parent is None else self._epochs[parent]
+        length = None if epochs == self._first else epochs
+        return self.replay(id, Proposal(self._space.decode(codes), length, begun, parent))
 
     @property
     def exhausted(self) -> bool:
-        """Whether as many as were wanted, or all there are, have been proposed."""
-        feasible = len(self._asked) - len(self._refused)
-        return self._used_up or len(self._seen) >= self._space.size or feasible >= self._trials
+        """Whether as many as were wanted were proposed, or all there are, and none of them is to train for longer."""
+        if len(self._asked) - len(self._refused) >= self._trials:
+            return True
+        used_up = self._used_up or len(self._seen) >= self._space.size
+        return used_up and self._by_hand() is None and self._promoted() is None
 
     def tell(self, id: int, score: float | None) -> None:
         """Remember the score of trial `id`; a failed one has no offspring."""
@@ -73,38 +84,65 @@ class EvolutionOracle(AbstractOracle):
         self.tell(id, None)
         self._refused.add(id)
 
-    def climb(self, epochs: int) -> None:
-        """The next rung: the best of the one below are trained again, for `epochs`, and their offspring."""
-        self._epochs.append(epochs)
+    def climb(self, epochs: int, most: int) -> None:
+        """New candidates train for `epochs` from now on, and the best so far are promoted to `most`, step by step."""
+        self._new, self._most = epochs, max(epochs, most)
 
     def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Note `proposal`."""
-        if proposal.epochs is not None and proposal.epochs != self._epochs[-1]:
-            self.climb(proposal.epochs)
         codes = self._space.encode(proposal.values)
-        self._asked[id], self._rungs[id] = codes, len(self._epochs) - 1
+        self._asked[id], self._epochs[id] = codes, proposal.epochs or self._first
         self._seen.add(tuple(codes.values()))
         return proposal
 
-    def _best(self, highest: int) -> list[int]:
-        """The best up to rung `highest`: those on the highest that has any, then those below."""
-        known = [id for id in self._scores if self._rungs[id] <= highest]
-        return sorted(known, key=lambda id: (-self._rungs[id], -self._scores[id], id))[:PARENTS]
+    def _best(self, epochs: int | None = None) -> list[int]:
+        """The best of those that trained for `epochs`; of all, the longest trained first, each candidate once."""
+        known = [id for id in self._scores if epochs in (None, self._epochs[id])]
+        known.sort(key=lambda id: (-self._epochs[id], -self._scores[id], id))
+        found: dict[tuple[Code, ...], int] = {}
+        for id in known:
+            found.setdefault(tuple(self._asked[id].values()), id)
+        return list(found.values())
 
-    def _promoted(self) -> dict[str, Code] | None:
-        """One of the best on the rung below that was not yet asked for on this one.
+    def _made(self, values: Mapping[str, Value]) -> dict[str, Code]:
+        """The default candidate with `values` in it, as near as the space allows."""
+        return self._space.encode({**self._space.decode(self._space.default), **values})
+
+    def _by_hand(self) -> tuple[dict[str, Code], int | None, int] | None:
+        """The default first, then the recipes whose time has come."""
+        if not self._asked:
+            return self._space.default, None, self._new
+        if self._new == self._first:
+            codes = next((codes for codes in self._short if tuple(codes.values()) not in self._seen), None)
+        else:
+            codes = next((codes for codes in self._long if codes not in self._longer(self._new)), None)
+        return None if codes is None else (codes, None, self._new)
+
+    def _longer(self, epochs: int) -> list[dict[str, Code]]:
+        """Those that were asked for trainings of `epochs` or more."""
+        return [self._asked[id] for id, length in self._epochs.items() if length >= epochs]
+
+    def _promoted(self) -> tuple[dict[str, Code], int | None, int] | None:
+        """Codes, parent and length of a candidate whose time has come to be trained FACTOR times as long.
 
         As many are told late as workers are at work, and take their place then: asynchronous successive halving (Li et
-        al. 2020, "A System for Massively Parallel Hyperparameter Tuning").
+        al. 2020, "A System for Massively Parallel Hyperparameter Tuning"). Ahead of the new ones it goes on from what
+        it has learned, as after a warm restart (Loshchilov and Hutter 2017); beside them it trains anew, as they do.
         """
-        top = len(self._epochs) - 1
-        here = [self._asked[id] for id in self._asked if self._rungs[id] == top]
-        best = (self._asked[id] for id in self._best(top - 1) if self._rungs[id] == top - 1)
-        return next((codes for codes in best if codes not in here), None)
+        length = self._most
+        while length >= self._new and length > self._first:
+            there = self._longer(length)
+            below = self._best(length // FACTOR)
+            ahead = length > self._new
+            for id in below[: min(PARENTS, len(below) // FACTOR) if ahead else PARENTS]:
+                if self._asked[id] not in there:
+                    return self._asked[id], id if ahead else None, length
+            length //= FACTOR
+        return None
 
     def _offspring(self, random: np.random.Generator) -> dict[str, Code] | None:
         """A candidate that was not proposed before."""
-        best = self._best(len(self._epochs) - 1)
+        best = self._best()[:PARENTS]
         changes = CHANGES * (1 + refused_last(self._asked, self._refused) // WIDER)
         for draw in range(REDRAWS):
             parent = self._asked[best[random.integers(len(best))]] if best else self._space.default

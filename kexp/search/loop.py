@@ -19,12 +19,13 @@ from kexp import models
 from kexp.errors import RunError, SearchError
 from kexp.metrics import objective
 from kexp.models.space import HyperParameters, key
-from kexp.records import DatasetSpec, Dimension, Experiment, Trial, to_json
-from kexp.search.budget import CANDIDATES, FACTOR, FIRST_RUNG, Budget, Confirmation, affordable, confirmation
+from kexp.records import NO_RECIPES, DatasetSpec, Dimension, Experiment, Trial, to_json
+from kexp.search.budget import CANDIDATES, Budget, Confirmation, confirmation
 from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
 from kexp.search.limits import IN_A_ROW, Limit, check_refusal
 from kexp.search.oracles import ORACLES, Proposal
+from kexp.search.rungs import Rungs
 from kexp.search.together import Start, jobs
 from kexp.search.worker import Job
 from kexp.search.workers import AbstractWorkers, Outcome
@@ -33,6 +34,7 @@ from kexp.train import kind_of
 from kexp.train.stack import Kind
 
 SLOW = 3.0  # times the first trial's seconds, after which an explored one is stopped in a search with a time limit
+MANY = 12  # of the shortest trainings, one after another, fit exploring: those that are no slower are not stopped
 AHEAD = 1  # jobs that wait at the workers, so that none is idle while the next candidate is asked for and built
 GRAPH_SECONDS = 10.0  # allowed on top: a graph is traced and compiled however little the network has to learn
 TIMED_BLOCK = 32
@@ -59,12 +61,15 @@ class Search:
         self.budget, self.listener = budget, listener
         self.judge = Judge(task=spec.task, objective=experiment.objective, rows=validation_rows)
         self.factory = experiment.factory or models.default_factory(spec)
-        self._oracle = ORACLES[experiment.oracle].make(
+        row = ORACLES[experiment.oracle]
+        recipes = {"recipes": models.RECIPES.get(self.factory, NO_RECIPES)} if row.climbs else {}
+        self._oracle = row.make(
             dimensions,
             seed=experiment.seed,
             direction=objective(spec.task, experiment.objective)[1],
             trials=experiment.trials,
             epochs=budget.epochs,
+            **recipes,
         )
         self._begun = time.monotonic() - store.seconds_used
         seconds = math.inf if experiment.seconds is None else experiment.seconds
@@ -73,10 +78,13 @@ class Search:
         plan = store.get("confirmation")
         begun = time.monotonic() if plan is not None and plan["budget"][1] != experiment.seconds else self._begun
         self._explore_until = begun + budget.explore_share * (self._end - begun)
-        self._epochs = budget.epochs  # that a candidate trains for, unless the oracle says so
         self._known = {trial.id: trial for trial in store.trials()}
         self._asked = {e.trial.id: Proposal(**e.proposal) for e in store.events() if e.kind == "ask" and e.proposal}
         self._block, self._window = self._blocks()
+        self._rungs = Rungs(
+            budget, experiment, block=self._block, workers=round(min(workers.size, self._window)),
+            begun=self._begun, until=self._explore_until,
+        )  # fmt: skip
         self._kinds: dict[int, Kind | None] = {}  # of the networks that were built
         self._starts: list[Start] = []  # asked, not yet made jobs
         self._pending: deque[Job] = deque()  # waiting for a worker
@@ -114,7 +122,10 @@ class Search:
             if self._tell_one():
                 continue
             if len(self._told) == len(self._order):
-                break  # nothing is left to ask for
+                if not self._used_up():
+                    break  # nothing is left to ask for
+                self._climb(over=True)
+                continue
             out_of_time = time.monotonic() >= self._explore_until
             if not out_of_time or not self._anything_finished():
                 self._submit()
@@ -144,25 +155,20 @@ class Search:
             self._order.append(id)
         return True
 
-    def _climb(self) -> None:
-        """Train what is asked for from now on for longer, where this rung has had its share of trials or time."""
-        rung = round(math.log(self._epochs / self.budget.epochs, FACTOR))
-        if rung + 1 >= self.budget.rungs or len(self._order) % self._block:
+    def _climb(self, *, over: bool = False) -> None:
+        """Before the next is asked for: for how long it trains. With `over` longer than those before it."""
+        if self.budget.rungs == 1 or (len(self._order) % self._block and not over):
             return
-        trials = self.experiment.trials
-        enough = trials is not None and not rung and len(self._order) >= self._first_rung(trials)
-        if not enough and self.experiment.seconds is not None and (cost := self._leading()) is not None:
-            seconds = self._explore_until - self._begun
-            count = affordable(self.budget, seconds, cost, round(min(self.workers.size, self._window)))
-            enough = rung + 1 < count and time.monotonic() >= self._begun + seconds * (rung + 1) / count
-        if enough:
-            self._epochs *= FACTOR
-            self._oracle.climb(self._epochs)
-            self._say("notice", f"the best so far, and their offspring, {self._epochs} epochs each")
+        cost = self._leading()
+        if over or self._rungs.over(len(self._order), cost):
+            self._rungs.climb()
+            self._say("notice", f"new candidates now train for {self._rungs.epochs} epochs, as do the best so far")
+        self._oracle.climb(self._rungs.epochs, self._rungs.most(cost))
 
-    def _first_rung(self, trials: int) -> int:
-        """How many of `trials` are explored on the first rung: whole blocks, one at least."""
-        return max(1, int(FIRST_RUNG * trials / self._block)) * self._block
+    def _used_up(self) -> bool:
+        """Whether a small space was explored, with trials and time left to train its best for longer."""
+        wanted = self.experiment.trials is None or len(self._order) < self.experiment.trials
+        return wanted and not self._limit.hopeless and self._rungs.another(self._leading())
 
     def _tell_one(self) -> bool:
         """Tell the oracle of the next trial, in the order in which they were asked, if it is over."""
@@ -201,8 +207,8 @@ class Search:
         models.forget()  # what its build reads is what it is
         excess = self._limit.excess(parameters)
         epochs = proposal.epochs or self.budget.epochs
-        if self.budget.rungs > 1:
-            self._epochs = max(self._epochs, epochs)
+        if proposal.parent is None:
+            self._rungs.seen(epochs)
         values = dict(hp.read)
         parent = None if proposal.parent is None else source(self._known[proposal.parent])
         twin = id if excess else self._first.setdefault((key(values), epochs, parent), id)
@@ -335,8 +341,12 @@ class Search:
         self._starts.append(Start(trial, self._kinds.get(trial.id), initial_epoch, parent))
 
     def _make_jobs(self) -> None:
-        """Everything that was started becomes jobs."""
-        self._pending.extend(jobs(self._starts, self.budget.rows))
+        """Everything that was started becomes jobs; what goes on with a training comes first: it leads so far."""
+        for job in jobs(self._starts, self.budget.rows):
+            if job.initial_epoch:
+                self._pending.appendleft(job)
+            else:
+                self._pending.append(job)
         self._starts.clear()
 
     def _submit(self) -> None:
@@ -376,7 +386,8 @@ class Search:
         if self.experiment.seconds is None or first is None or _stage(job) != "explore":
             return math.inf
         epochs = sum(trial.epochs - job.initial_epoch for trial in job.trials)
-        return GRAPH_SECONDS + SLOW * self._cost(first) * epochs
+        usual = (self._explore_until - self._begun) / (MANY * self.budget.epochs)
+        return GRAPH_SECONDS + max(SLOW * self._cost(first), usual) * epochs
 
     def _wait(self) -> None:
         """Take in what the workers did in the next moment."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from kexp.errors import ExperimentError
-from kexp.records import Dimension
+from kexp.records import NO_RECIPES, Dimension, Recipes
 from kexp.search.protocol import AbstractOracle, Proposal, Space, check_replay
 
 __all__ = ["ORACLES", "AbstractOracle", "GridOracle", "OracleRow", "Proposal"]
@@ -27,7 +27,7 @@ class OracleRow(NamedTuple):
     block b - 2 was told.
 
     `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: all),
-    trained for `epochs`, the better the higher ("max") or lower ("min") their score.
+    trained for `epochs`, the better the higher ("max") or lower ("min") their score. What climbs takes `recipes` too.
     Raises ExperimentError for a space that the oracle cannot walk.
     """
 
@@ -107,11 +107,12 @@ def _bayesian(
 
 
 def _evolution(
-    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
-) -> AbstractOracle:
+    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int,
+    recipes: Recipes = NO_RECIPES,
+) -> AbstractOracle:  # fmt: skip
     from kexp.search.evolution import EvolutionOracle
 
-    return EvolutionOracle(dimensions, seed=seed, direction=direction, trials=trials)
+    return EvolutionOracle(dimensions, seed=seed, direction=direction, trials=trials, epochs=epochs, recipes=recipes)
 
 
 def _hyperband(

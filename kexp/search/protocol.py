@@ -58,8 +58,8 @@ class AbstractOracle(ABC):
         It is over, as if it was told. No equal one is proposed again, and the next is asked at once.
         """
 
-    def climb(self, epochs: int) -> None:
-        """Propose candidates for trainings of `epochs` from now on, the best so far among the first.
+    def climb(self, epochs: int, most: int) -> None:
+        """Propose new candidates for trainings of `epochs` from now on; the best so far go on, to `most` at the most.
 
         Asked of oracles whose row in ORACLES says that they climb.
         """

@@ -19,7 +19,7 @@ from kexp.data.dataset import Dataset
 from kexp.errors import FailedTrial
 from kexp.metrics import objective
 from kexp.records import DatasetSpec, Trial
-from kexp.train.epoch import Fit, fit
+from kexp.train.epoch import Fit, Graphs, fit
 from kexp.train.feed import OnDisk, Samples, samples
 from kexp.train.population import Member, Population
 from kexp.train.stack import Kind, layout, products
@@ -29,6 +29,7 @@ OnEpoch = Callable[[int], None]  # told the number of every epoch that ended, fr
 Callbacks = Callable[[Trial], Sequence[keras.callbacks.Callback]]
 OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 ENCODINGS = 2  # of a table, kept in memory: piecewise and standard
+KEPT = 4  # graphs of networks that trained alone: those that are promoted were among the last
 
 
 def kind_of(spec: DatasetSpec, network: models.Network) -> Kind | None:
@@ -55,6 +56,7 @@ class Trainer:
         gc.collect()
         gc.freeze()  # the collection after every trial need not search the libraries: a quarter of a second
         self._samples: dict[str, tuple[Samples, Samples]] = {}  # by the front end's configuration
+        self._graphs: dict[str, Graphs] = {}  # by all values but the learning rate; the last used is last
 
     def run(
         self,
@@ -120,7 +122,8 @@ class Trainer:
                 return each()
             else:
                 watching = self._callbacks(first) if self._callbacks else ()
-                fits = [fit(self.spec, network, train, validation, **options, callbacks=watching)]
+                graphs = self._shared(first, network)
+                fits = [fit(self.spec, network, train, validation, **options, callbacks=watching, graphs=graphs)]
         except FailedTrial as error:
             fits = [str(error)]  # of the one that trained alone: a population says which of its members failed
         except OUT_OF_MEMORY as error:
@@ -148,6 +151,21 @@ class Trainer:
         status = "stopped" if fitted.stopped else "completed"
         done = dataclasses.replace(done, status=status, metrics=metrics, score=metrics[name], message=text)  # type: ignore[arg-type]
         return done, fitted
+
+    def _shared(self, trial: Trial, network: models.Network) -> Graphs | None:
+        """Graphs for `network`: if possible those of one that differs in weights and learning rate alone.
+
+        None where that cannot be known: of a user's own factory, or of networks that callbacks look at.
+        """
+        if self._callbacks or trial.factory not in models.FACTORIES:
+            return None
+        same = {name: value for name, value in trial.values.items() if name != "learning_rate"}
+        key = json.dumps([trial.factory, same], sort_keys=True)
+        graphs = self._graphs.pop(key, None) or Graphs(self.spec, network)
+        self._graphs[key] = graphs
+        while len(self._graphs) > KEPT:
+            del self._graphs[next(iter(self._graphs))]
+        return graphs
 
     def _ready(self, network: models.Network) -> tuple[Samples, Samples]:
         """Training and validation samples as this network's front end leaves them; those of two front ends are kept.

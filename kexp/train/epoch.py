@@ -43,6 +43,29 @@ class Fit:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+class Graphs:
+    """One network, its optimiser, and the graphs that train and validate it. Made in most of a second.
+
+    Another network that differs in nothing but weights and learning rate can train in it (`take`). Its optimiser is
+    that of `network`, or AdamW.
+    """
+
+    def __init__(self, spec: DatasetSpec, network: Network) -> None:
+        self.network = network
+        own = network.optimizer
+        self.optimizer = own or keras.optimizers.AdamW(network.learning_rate, weight_decay=network.weight_decay)
+        self.optimizer.build(network.core.trainable_variables)
+        self.train = _epoch_graph(spec, network, self.optimizer)
+        self.answers = _answers(spec, network)
+
+    def take(self, network: Network) -> None:
+        """Begin as `network` does: with its weights, its state of chance, and an optimiser that has seen nothing."""
+        for mine, its in zip(self.network.core.variables, network.core.variables, strict=True):
+            mine.assign(its)
+        for variable in self.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
+
+
 def fit(
     spec: DatasetSpec,
     network: Network,
@@ -57,8 +80,11 @@ def fit(
     deadline: float = math.inf,
     on_epoch: Callable[[int], None] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    graphs: Graphs | None = None,
 ) -> Fit:
     """Train `network.core` from epoch `initial_epoch` to `epochs`; the best epoch's weights are kept.
+
+    With `graphs`, of an equal network, that one is trained in the place of this, from its weights.
 
     The learning rate makes one cycle over the epochs that are asked for. Keras's `callbacks` are called at the ends of
     training and epochs, with "loss" and "val_..." of every metric; their `model` is the core. A learning rate that one
@@ -71,28 +97,31 @@ def fit(
     n = int(train.features.shape[0])
     batch = min(batch_size, n)
     steps = n // batch
-    total = steps * (epochs - initial_epoch)
-    optimizer = network.optimizer or keras.optimizers.AdamW(network.learning_rate, weight_decay=network.weight_decay)
-    optimizer.build(network.core.trainable_variables)
-    run = _epoch_graph(spec, network, optimizer, total)
-    watched = Watched(network, optimizer, callbacks, epochs)
-    answers = _answers(spec, network, validation)
+    total = tf.constant(steps * (epochs - initial_epoch), tf.float32)
+    if graphs is None:
+        graphs = Graphs(spec, network)
+    else:
+        graphs.take(network)
+    core = graphs.network.core
+    watched = Watched(network, graphs.optimizer, callbacks, epochs)
     course = Course(spec, objective, epochs - initial_epoch)
     unseen = (initial_epoch + epochs) // 2 if spec.kind == "image" and not callbacks else 0
     for epoch in range(initial_epoch, epochs):
         step, loss = steps * (epoch - initial_epoch), 0.0
         peak = watched.begin(epoch)
         for features, targets, order in slabs(train, permutation(seed, epoch, n, steps, batch)):
-            with precision(spec, network.core):
-                loss += float(run(features, targets, order, tf.constant(step, tf.float32), peak)) / steps
+            with precision(spec, core):
+                first = tf.constant(step, tf.float32)
+                loss += float(graphs.train(features, targets, order, first, total, peak)) / steps
             step += int(order.shape[0])
             if on_epoch is not None and isinstance(train.features, OnDisk):
                 on_epoch(epoch)  # so many ended; such an epoch may take longer than silence is borne
         if not math.isfinite(loss):
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
         last = time.monotonic() > deadline and epoch + 1 < epochs
-        now = metrics(spec.task, validation.y, answers()[: len(validation.y)]) if epoch >= unseen or last else {}
-        over = course.add(epoch, loss, now, network.core.get_weights)
+        seen = epoch >= unseen or last
+        now = metrics(spec.task, validation.y, graphs.answers(validation)) if seen else {}
+        over = course.add(epoch, loss, now, core.get_weights)
         if on_epoch is not None:
             on_epoch(epoch + 1)
         watched.end(epoch, {"loss": loss, **{f"val_{name}": value for name, value in now.items()}})
@@ -102,7 +131,7 @@ def fit(
             course.best.stopped = True
             break
     watched.close(course.best.history[-1])
-    network.core.set_weights(course.best.weights)
+    core.set_weights(course.best.weights)
     return course.best
 
 
@@ -168,23 +197,25 @@ def prepare(spec: DatasetSpec, network: Network, features: tf.Tensor) -> tf.Tens
 
 
 def _epoch_graph(
-    spec: DatasetSpec, network: Network, optimizer: keras.optimizers.Optimizer, total: int
+    spec: DatasetSpec, network: Network, optimizer: keras.optimizers.Optimizer
 ) -> Callable[..., tf.Tensor]:
     """The graph of an epoch, or a part of one.
 
-    (features, targets, order (steps, batch), first step, peak of the learning rate) -> the sum of the steps' losses.
-    `total` are the steps of the whole training.
+    (features, targets, order (steps, batch), first step, steps of the whole training, peak of the learning rate) ->
+    the sum of the steps' losses.
     """
     core, cyclic = in_training(network.core), network.learning_rate is not None
     loss_of, weights = network.loss or losses(spec, logits=network.answer is not None), network.core.trainable_variables
 
     @tf.function  # type: ignore[untyped-decorator]
-    def run(features: tf.Tensor, targets: tf.Tensor, order: tf.Tensor, first: tf.Tensor, peak: tf.Tensor) -> tf.Tensor:
+    def run(
+        features: tf.Tensor, targets: tf.Tensor, order: tf.Tensor, first: tf.Tensor, total: tf.Tensor, peak: tf.Tensor
+    ) -> tf.Tensor:
         summed = tf.constant(0.0)
         for i in tf.range(tf.shape(order)[0]):
             step = first + tf.cast(i, tf.float32)
             if cyclic:
-                optimizer.learning_rate.assign(peak * cycle(step, float(total)))
+                optimizer.learning_rate.assign(peak * cycle(step, total))
             rows = order[i]
             x, y = prepare(spec, network, tf.gather(features, rows)), tf.gather(targets, rows)
             with tf.GradientTape() as tape:
@@ -198,9 +229,9 @@ def _epoch_graph(
     return run  # type: ignore[no-any-return]
 
 
-def _answers(spec: DatasetSpec, network: Network, part: Samples) -> Callable[[], Array]:
-    """Computes answers (n or a little more, outputs) to the rows of `part`, in the task's own terms."""
-    answer, features = network.answer, part.features
+def _answers(spec: DatasetSpec, network: Network) -> Callable[[Samples], Array]:
+    """Computes answers (n, outputs) to the rows of a part, in the task's own terms."""
+    answer = network.answer
 
     def one(rows: tf.Tensor) -> tf.Tensor:
         out = network.core(prepare(spec, network, rows), training=False)
@@ -210,11 +241,10 @@ def _answers(spec: DatasetSpec, network: Network, part: Samples) -> Callable[[],
     def forward(held: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.map_fn(one, held, fn_output_signature=tf.float32), [-1, spec.outputs])
 
-    if not isinstance(features, OnDisk):
-        held = chunks(features, FORWARD_ROWS)
-        return lambda: forward(held).numpy()  # type: ignore[no-any-return]
-
-    def read() -> Array:
+    def read(part: Samples) -> Array:
+        features = part.features
+        if not isinstance(features, OnDisk):
+            return forward(chunks(features, FORWARD_ROWS)).numpy()[: len(part.y)]  # type: ignore[no-any-return]
         spans = features.spans(FORWARD_ROWS)
         return np.concatenate([forward(chunks(features.read(s), FORWARD_ROWS)).numpy()[: len(s)] for s in spans])
 
