@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 ours = False  # whether the process is kexp's own, command line or worker: there is no code beside it to miss anything
 
@@ -19,3 +20,13 @@ def keras() -> None:
         import keras  # noqa: F401 - to have it loaded
     finally:
         del sys.modules["sklearn"]
+
+
+def beside() -> None:
+    """Import Keras in a thread, for who will need it in a while; the program does not end before it is there."""
+    threading.Thread(target=_load).start()
+
+
+def _load() -> None:
+    keras()
+    import keras as _  # noqa: F401

@@ -10,6 +10,7 @@ import functools
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -139,6 +140,17 @@ class Dimension:
     maximum: float = 0.0
     step: float | None = None
     sampling: Literal["linear", "log"] = "linear"
+
+
+def key(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    """The identity of a candidate: the values its build reads, floats to nine digits."""
+    return tuple(sorted((name, _rounded(value)) for name, value in values.items()))
+
+
+def _rounded(value: Value) -> Value:
+    if isinstance(value, float) and math.isfinite(value) and value:
+        return float(f"{value:.9g}")
+    return value
 
 
 class Recipes(NamedTuple):

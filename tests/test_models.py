@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kexp.errors import ExperimentError
-from kexp.models.space import HyperParameters, declare, key
-from kexp.records import Column, DatasetSpec, Experiment
+from kexp.models.space import HyperParameters, declare
+from kexp.records import Column, DatasetSpec, Experiment, key
 
 keras = pytest.importorskip("keras")
 from kexp import models  # noqa: E402

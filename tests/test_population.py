@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from test_train import pictures, table
 
-from kexp import models
+from kexp import layouts, models
 from kexp.metrics import metrics
 from kexp.records import Trial
 from kexp.train import Trainer, epoch, feed, kind_of, population, stack
@@ -121,10 +121,10 @@ def test_those_that_ended_leave_and_the_others_do_not_notice(monkeypatch):
         return without(self, places)
 
     monkeypatch.setattr(population._State, "without", counted)
-    monkeypatch.setattr(stack, "GRAPH_SECONDS", math.inf)
+    monkeypatch.setattr(population, "GRAPH_SECONDS", math.inf)
     stayed = together(dataset, hurried, epochs=40)
     assert not graphs
-    monkeypatch.setattr(stack, "GRAPH_SECONDS", 0.0)
+    monkeypatch.setattr(population, "GRAPH_SECONDS", 0.0)
     left = together(dataset, hurried, epochs=40)
     assert max(graphs) > 0
     assert len({len(one.history) for one in stayed}) > 1
@@ -284,29 +284,29 @@ def kinds(*widths, features=""):
     made = {}
     for i, hidden in enumerate(widths):
         n = len(hidden)
-        layout = stack.Layout((10, *hidden, 1), (True,) * (n + 1), (None,) * n, ("relu",) * n, (0.0,) * n)
-        made[i] = stack.Kind(features, layout)
+        layout = layouts.Layout((10, *hidden, 1), (True,) * (n + 1), (None,) * n, ("relu",) * n, (0.0,) * n)
+        made[i] = layouts.Kind(features, layout)
     return made
 
 
 def test_equal_shapes_and_cheap_ones_share_a_graph():
-    assert stack.together(kinds((32,), (32,), (16,)), examples=1000) == [[0, 1, 2]]
+    assert layouts.together(kinds((32,), (32,), (16,)), examples=1000) == [[0, 1, 2]]
 
 
 def test_a_narrow_network_is_not_filled_up_where_that_costs_more_than_a_graph():
-    groups = stack.together(kinds((4096, 4096), (16, 16), (16, 32)), examples=10_000_000)
+    groups = layouts.together(kinds((4096, 4096), (16, 16), (16, 32)), examples=10_000_000)
     assert sorted(map(sorted, groups)) == [[0], [1, 2]]
 
 
 def test_no_group_takes_too_long_or_too_much_memory():
-    slow = stack.together(kinds(*[(64,)] * 8), examples=int(stack.RATE * stack.MOST_SECONDS / (6 * 704 * 3)))
+    slow = layouts.together(kinds(*[(64,)] * 8), examples=int(layouts.RATE * layouts.MOST_SECONDS / (6 * 704 * 3)))
     assert sorted(map(len, slow)) == [2, 3, 3]
-    large = stack.together(kinds(*[(stack.MOST_WEIGHTS // 30,)] * 8), examples=1)
+    large = layouts.together(kinds(*[(layouts.MOST_WEIGHTS // 30,)] * 8), examples=1)
     assert sorted(map(len, large)) == [2, 2, 2, 2]
 
 
 def test_other_depths_do_not_share_and_graphs_have_their_limit():
-    groups = stack.together(kinds((16,), (16, 16), *[(16,)] * 40), examples=1)
+    groups = layouts.together(kinds((16,), (16, 16), *[(16,)] * 40), examples=1)
     assert [1] in groups
-    assert max(map(len, groups)) <= stack.MOST
+    assert max(map(len, groups)) <= layouts.MOST
     assert sorted(id for group in groups for id in group) == list(range(42))

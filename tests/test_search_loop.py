@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kexp import models
 from kexp.data.dataset import Dataset
 from kexp.errors import RunError, SearchError
 from kexp.models import RECIPES
@@ -22,6 +21,7 @@ from kexp.search.events import ignore
 from kexp.search.limits import IN_A_ROW, Limit
 from kexp.search.loop import Search
 from kexp.search.oracles import ORACLES
+from kexp.search.sketches import Sketches
 from kexp.search.worker import Job, Setup
 from kexp.search.workers import AbstractWorkers, Outcome
 from kexp.store import RunStore
@@ -90,8 +90,7 @@ def search(home, name, oracle, *, size=1, seed=0, last=None, trials=14, space=No
     run = RunStore.open(home, name) if (home / "runs" / name).exists() else RunStore.create(home, name, question)
     with run, run.lock():
         workers = FakeWorkers(run, size, seed, last)
-        dimensions = models.space(SPEC, question)
-        found = Search(question, SPEC, dimensions, run, workers, BUDGET, 100, ignore)
+        found = Search(question, SPEC, Sketches(SPEC, question), run, workers, BUDGET, 100, ignore)
         with contextlib.suppress(Killed):
             found.run()
         return run.trials(), workers.trained
@@ -183,9 +182,8 @@ def test_the_first_trial_is_a_job_by_itself_and_the_first(tmp_path):
             super().submit(job)
 
     question = Experiment(name="first", data="d", trials=16, finalists=0)
-    dimensions = models.space(SPEC, question)
     with RunStore.create(tmp_path, "first", question) as run, run.lock():
-        Search(question, SPEC, dimensions, run, Noted(run, 2, 0), BUDGET, 100, ignore).run()
+        Search(question, SPEC, Sketches(SPEC, question), run, Noted(run, 2, 0), BUDGET, 100, ignore).run()
     assert given[0] == [0]
     assert max(map(len, given)) > 1
 
@@ -213,7 +211,7 @@ def test_what_is_explored_ends_with_its_stage_and_leaves_the_rest_to_the_leaders
     with RunStore.create(tmp_path, "t", question) as run, run.lock():
         workers = Slow(run, 1, 0)
         budget = dataclasses.replace(BUDGET, explore_share=0.5)
-        Search(question, SPEC, models.space(SPEC, question), run, workers, budget, 100, ignore).run()
+        Search(question, SPEC, Sketches(SPEC, question), run, workers, budget, 100, ignore).run()
     explored = [(at, job) for at, job in jobs if job.trials[0].stage == "explore"]
     assert all(at < 100.0 for at, _ in explored)  # nothing begins once exploring is over
     later = [job for at, job in explored if at > 20.0]
@@ -256,7 +254,7 @@ def climbing(home, monkeypatch, kills=(), pace=1.0, more=()):
         run = RunStore.open(home, "t") if known else RunStore.create(home, "t", question)
         with run, run.lock(), contextlib.suppress(Killed):
             workers = Timed(run, 1, 0, last)
-            Search(question, spec, models.space(spec, question), run, workers, budget, 100, ignore).run()
+            Search(question, spec, Sketches(spec, question), run, workers, budget, 100, ignore).run()
         with RunStore.open(home, "t") as run:
             trials = run.trials()
     return trials

@@ -178,14 +178,3 @@ def _range(dimension: Dimension, wanted: Mapping[str, Any]) -> Dimension:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def key(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    """The identity of a candidate: the values its build reads, floats to nine digits."""
-    return tuple(sorted((name, _rounded(value)) for name, value in values.items()))
-
-
-def _rounded(value: Value) -> Value:
-    if isinstance(value, float) and math.isfinite(value) and value:
-        return float(f"{value:.9g}")
-    return value

@@ -11,6 +11,7 @@ from kexp.metrics import objective
 from kexp.records import DatasetSpec, Experiment, Trial
 from kexp.search.budget import Budget, budget
 from kexp.search.events import Event, Listener, ignore
+from kexp.search.loop import Search
 from kexp.search.oracles import ORACLES
 from kexp.search.worker import Setup
 from kexp.search.workers import WORKERS, AbstractWorkers
@@ -45,7 +46,6 @@ def search(
     What has finished is in the journal at any moment; KeyboardInterrupt and bugs pass through after the workers ended.
     Raises ExperimentError for an oracle, factory, space or objective that cannot be, SearchError when nothing finished.
     """
-    lean.keras()
     spec = dataset.spec
     check(experiment, spec)
     plan = _kept(store, budget(experiment, spec, len(dataset.rows("train"))))
@@ -60,15 +60,11 @@ def search(
     pool = pool or WORKERS["processes"]()
     try:
         pool.begin(setup, workers, store.root / "workers.log")
-        # Networks bring TensorFlow: only a search pays for it, not whoever wants ORACLES or an Event.
-        from kexp import models
-        from kexp.search.loop import Search
-
-        dimensions = models.space(spec, experiment)
-        text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(dimensions)} hyperparameters"
-        listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
         rows = len(dataset.rows("validation"))
-        Search(experiment, spec, dimensions, store, pool, plan, rows, listener).run()
+        found = Search(experiment, spec, pool.sketches(spec, experiment), store, pool, plan, rows, listener)
+        text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {found.dimensions} hyperparameters"
+        listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
+        found.run()
     finally:
         pool.close()
     store.finish()
@@ -85,6 +81,7 @@ def _kept(store: RunStore, plan: Budget) -> Budget:
 
 def keep_best(run: RunStore, dataset: Dataset, experiment: Experiment) -> Trial:
     """Choose the best of what is in the journal of `run`, and write model.keras with its weights."""
+    lean.keras()
     from kexp.search.keep import keep_best
 
     return keep_best(run, dataset, experiment)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kexp.metrics import objective, rank
-from kexp.models.space import key
-from kexp.records import Task, Trial
+from kexp.records import Task, Trial, key
 
 LUCK = 0.02  # of an error: how far one run may be from the mean of its candidate
 FAR = 1.25  # times the best error: a candidate that is further behind is not run again, however fast it may be

@@ -42,12 +42,12 @@ class Forks:
         )  # fmt: skip
         theirs.close()
         self._count = 0
-        self._loaded = False
+        self._loaded = self._gone = False
 
     @property
     def alive(self) -> bool:
         """Whether it can start workers."""
-        return self._process.poll() is None
+        return not self._gone and self._process.poll() is None
 
     def fork(self, log: Path) -> tuple[int, Connection]:
         """The number of a worker that there will be, and the connection to it. Its output goes to `log`."""
@@ -69,6 +69,7 @@ class Forks:
                 return int(json.loads(answer))
         except OSError:
             pass
+        self._gone = True  # as a process it may be there for a moment more
         if not self._output.closed:  # another worker's end has told it already
             self._output.seek(0)
             with log.open("ab") as file:

@@ -12,26 +12,24 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
-from kexp import models
+from kexp import lean
 from kexp.errors import RunError, SearchError
+from kexp.layouts import Kind
 from kexp.metrics import objective
-from kexp.models.space import HyperParameters, key
-from kexp.records import NO_RECIPES, DatasetSpec, Dimension, Experiment, Trial, to_json
+from kexp.records import DatasetSpec, Experiment, Trial, key, to_json
 from kexp.search.budget import CANDIDATES, Budget, Confirmation, confirmation
 from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
 from kexp.search.limits import IN_A_ROW, Limit, check_refusal
 from kexp.search.oracles import ORACLES, Proposal
 from kexp.search.rungs import Rungs
+from kexp.search.sketches import AbstractSketches
 from kexp.search.together import Start, jobs
 from kexp.search.worker import Job
 from kexp.search.workers import AbstractWorkers, Outcome
 from kexp.store import RunStore
-from kexp.train import kind_of
-from kexp.train.stack import Kind
 
 SLOW = 3.0  # times the first trial's seconds, after which an explored one is stopped in a search with a time limit
 MANY = 12  # of the shortest trainings, one after another, fit exploring: those that are no slower are not stopped
@@ -50,7 +48,7 @@ class Search:
         self,
         experiment: Experiment,
         spec: DatasetSpec,
-        dimensions: Sequence[Dimension],
+        sketches: AbstractSketches,
         store: RunStore,
         workers: AbstractWorkers,
         budget: Budget,
@@ -60,11 +58,12 @@ class Search:
         self.experiment, self.spec, self.store, self.workers = experiment, spec, store, workers
         self.budget, self.listener = budget, listener
         self.judge = Judge(task=spec.task, objective=experiment.objective, rows=validation_rows)
-        self.factory = experiment.factory or models.default_factory(spec)
+        self._sketches, outline = sketches, sketches.outline()
+        self.factory, self.dimensions, self._alone = outline.factory, len(outline.dimensions), outline.alone
         row = ORACLES[experiment.oracle]
-        recipes = {"recipes": models.RECIPES.get(self.factory, NO_RECIPES)} if row.climbs else {}
+        recipes = {"recipes": outline.recipes} if row.climbs else {}
         self._oracle = row.make(
-            dimensions,
+            outline.dimensions,
             seed=experiment.seed,
             direction=objective(spec.task, experiment.objective)[1],
             trials=experiment.trials,
@@ -107,6 +106,7 @@ class Search:
             nothing_fits = self._limit.refused and not self._order
             raise SearchError(self._limit.nothing_fits() if nothing_fits else _nothing_finished(explored))
         self._say("stage", "confirm")
+        lean.beside()  # the best will be built in this process
         self._confirm(finished, len(explored))
 
     # explore
@@ -201,15 +201,11 @@ class Search:
 
     def _propose(self, id: int, proposal: Proposal) -> bool:
         """Journal a proposal and start it, unless it, or its equal, ran already. False where it was refused."""
-        hp = HyperParameters(proposal.values, self.experiment.space)
-        network = models.sketch(self.spec, self.factory, hp)
-        self._kinds[id], parameters = kind_of(self.spec, network), int(network.core.count_params())
-        models.forget()  # what its build reads is what it is
+        values, parameters, self._kinds[id] = self._sketches.look(proposal.values)  # what its build reads is what it is
         excess = self._limit.excess(parameters)
         epochs = proposal.epochs or self.budget.epochs
         if proposal.parent is None:
             self._rungs.seen(epochs)
-        values = dict(hp.read)
         parent = None if proposal.parent is None else source(self._known[proposal.parent])
         twin = id if excess else self._first.setdefault((key(values), epochs, parent), id)
         trial = Trial(
@@ -323,11 +319,9 @@ class Search:
 
     def _blocks(self) -> tuple[int, float]:
         """How many candidates are asked at once, and how far ahead of what was told."""
-        row, default = ORACLES[self.experiment.oracle], HyperParameters({}, self.experiment.space)
-        alone = kind_of(self.spec, models.sketch(self.spec, self.factory, default)) is None
-        models.forget()
+        row = ORACLES[self.experiment.oracle]
         window = self.experiment.window or row.window or math.inf
-        if alone:
+        if self._alone:
             return 1, window
         # Under a time limit not much more than can be trained is asked for: what is left would only be looked through.
         block = row.block if self.experiment.seconds is None else min(row.block, TIMED_BLOCK)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from kexp.layouts import Kind, seconds, together
 from kexp.records import Trial
 from kexp.search.worker import Job
-from kexp.train.stack import Kind, seconds, together
 
 
 class Start(NamedTuple):

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from kexp.errors import KexpError
 from kexp.records import Trial
+from kexp.search import sketches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +52,12 @@ class Report(NamedTuple):
     payload: Any = None
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, setup: Setup) -> None:
     """Train what arrives until None does."""
     from kexp.data.dataset import Dataset
     from kexp.store import RunStore
     from kexp.train import Trainer
 
-    setup: Setup = connection.recv()
     store = RunStore.open(Path(setup.home), setup.run)
     trainer = Trainer(Dataset.open(store.data), batch_size=setup.batch_size, objective=setup.objective)
     connection.send(Report("ready"))
@@ -93,7 +93,12 @@ def main(connection: int) -> None:
     """A worker's life, once it is a process of its own; `connection` is its end of the socket pair with the driver."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    driver = Connection(connection)
     try:
-        serve(Connection(connection))
+        first = driver.recv()  # it says what the process is for
+        if isinstance(first, sketches.Request):
+            sketches.serve(driver, first)
+        else:
+            serve(driver, first)
     except (EOFError, ConnectionResetError, BrokenPipeError):
         return  # the driver is gone

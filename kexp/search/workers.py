@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kexp.errors import SearchError
-from kexp.records import Trial
+from kexp.records import DatasetSpec, Experiment, Trial
 from kexp.search.forks import Forks
+from kexp.search.sketches import AbstractSketches, RemoteSketches, Sketches
 from kexp.search.worker import Job, Report, Setup
 
 # Jobs after which a worker is replaced, since TensorFlow gives little memory back. A network that trains alone counts
@@ -58,6 +59,10 @@ class AbstractWorkers(ABC):
     @abstractmethod
     def begin(self, setup: Setup, size: int, log: Path) -> None:
         """Have `size` workers on the saved data of a run; what they print goes to `log`."""
+
+    def sketches(self, spec: DatasetSpec, experiment: Experiment) -> AbstractSketches:
+        """What builds networks to look at them: this process, unless there is another that has TensorFlow loaded."""
+        return Sketches(spec, experiment)
 
     @abstractmethod
     def submit(self, job: Job) -> None:
@@ -122,6 +127,11 @@ class Processes(AbstractWorkers):
     @staticmethod
     def _new_forks() -> Forks:
         return Forks({**ENVIRONMENT, **{name: os.environ[name] for name in YIELDING if name in os.environ}})
+
+    def sketches(self, spec: DatasetSpec, experiment: Experiment) -> AbstractSketches:
+        """See AbstractWorkers."""
+        _, connection = self._forks.fork(self._log)
+        return RemoteSketches(connection, spec, experiment)
 
     def submit(self, job: Job) -> None:
         """See AbstractWorkers."""

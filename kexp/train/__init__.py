@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from kexp import models
 from kexp.data.dataset import Dataset
 from kexp.errors import FailedTrial
+from kexp.layouts import Kind, products
 from kexp.metrics import objective
 from kexp.records import DatasetSpec, Trial
 from kexp.train.epoch import Fit, Graphs, fit
 from kexp.train.feed import OnDisk, Samples, samples
 from kexp.train.population import Member, Population
-from kexp.train.stack import Kind, layout, products
+from kexp.train.stack import layout
 
 Weights = list[NDArray[Any]]
 OnEpoch = Callable[[int], None]  # told the number of every epoch that ended, from 1

@@ -19,13 +19,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kexp.layouts import GRAPH_SECONDS, Layout, products, seconds
 from kexp.metrics import metrics
 from kexp.models import Network, answer_layer
 from kexp.records import DatasetSpec
-from kexp.train import stack
 from kexp.train.epoch import Course, Fit, cycle, diverged, losses, permutation, prepare
 from kexp.train.feed import Samples, chunks
-from kexp.train.stack import Layout
 
 Array = NDArray[Any]
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Keras's Adam
@@ -99,7 +98,7 @@ class Population:
             if not alive:
                 break
             left = n * (epochs - epoch - 1)
-            if _seconds(members, inside, left) > _seconds(members, alive, left) + stack.GRAPH_SECONDS:
+            if _seconds(members, inside, left) > _seconds(members, alive, left) + GRAPH_SECONDS:
                 state = state.without([inside.index(i) for i in inside if i not in alive])
                 inside = alive[:]
                 run = self._graph(state.members, left)
@@ -110,7 +109,7 @@ class Population:
         layout = members[0].layout
         names = tuple(sorted({name for member in members for name in member.layout.activations}))
         noisy = any(any(member.layout.dropouts) for member in members)
-        work = 6.0 * examples * sum(stack.products(member.layout.widths) for member in members)
+        work = 6.0 * examples * sum(products(member.layout.widths) for member in members)
         compiled = work >= COMPILE_FROM and _can_compile()
         kind = (layout.topology, names, noisy, compiled)
         if kind not in self._graphs:
@@ -337,4 +336,4 @@ def _chunks(validation: Samples, members: Sequence[Member]) -> tf.Tensor:
 
 
 def _seconds(members: Sequence[Member], which: Sequence[int], examples: int) -> float:
-    return stack.seconds([members[i].layout for i in which], examples)
+    return seconds([members[i].layout for i in which], examples)
