@@ -65,7 +65,7 @@ def main() -> None:
     parts = {
         "training": examples / own["rate"],
         "validation": validation,
-        "graphs": found["trials"] * own["graph"],
+        "graphs": WORKERS * own["graph"],  # the networks differ in the learning rate alone, and share them
         "start": found["start"],
         "end": found["end"],
         "between trials": spent - found["start"] - found["end"] - found["trained"],
