@@ -100,6 +100,19 @@ def drive(home, name, workers):
     )
 
 
+@pytest.mark.slow
+def test_a_driver_loads_no_tensorflow_before_it_writes_the_best(tmp_path):
+    prepared(tmp_path, finalists=0, oracle="evolution").close()
+    say = 'print(json.dumps([event.kind, "tensorflow" in sys.modules]), flush=True)'
+    code = DRIVER.replace("print(json.dumps([event.kind, event.trial.id]), flush=True)", say)
+    command = [sys.executable, "-c", code, str(tmp_path), "toy", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *events, best = map(json.loads, done.stdout.splitlines())
+    assert [kind for kind, loaded in events] == ["started", "finished"] * 4
+    assert not any(loaded for _, loaded in events)
+    assert best[0] == "best"
+
+
 def children(pid: int) -> list[int]:
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in listed.stdout.split()]

@@ -10,7 +10,6 @@ import pytest
 from kexp.records import Column, DatasetSpec, Experiment
 from kexp.search.budget import (
     CANDIDATES,
-    FACTOR,
     MARGIN,
     MOST_SAMPLES,
     UNTIMED,
@@ -20,6 +19,7 @@ from kexp.search.budget import (
     confirmation,
     share_until,
 )
+from kexp.search.protocol import FACTOR
 
 QUESTION = Experiment(name="q", data="d")
 IMAGE = DatasetSpec(name="i", kind="image", task="binary", shape=(8, 8, 1), outputs=1, labels=("a", "b"))

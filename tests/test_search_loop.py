@@ -16,11 +16,12 @@ from kexp.data.dataset import Dataset
 from kexp.errors import RunError, SearchError
 from kexp.models import RECIPES
 from kexp.records import Column, DatasetSpec, Experiment, Trial
-from kexp.search.budget import CANDIDATES, FACTOR, Budget
+from kexp.search.budget import CANDIDATES, Budget
 from kexp.search.events import ignore
 from kexp.search.limits import IN_A_ROW, Limit
 from kexp.search.loop import Search
 from kexp.search.oracles import ORACLES
+from kexp.search.protocol import FACTOR
 from kexp.search.sketches import Sketches
 from kexp.search.worker import Job, Setup
 from kexp.search.workers import AbstractWorkers, Outcome
@@ -220,7 +221,7 @@ def test_what_is_explored_ends_with_its_stage_and_leaves_the_rest_to_the_leaders
     assert confirmed and all(job.end == 1200.0 for job in confirmed)
 
 
-def climbing(home, monkeypatch, kills=(), pace=1.0, more=()):
+def climbing(home, monkeypatch, kills=(), pace=1.0, more=(), space=None):
     """The trials of a search of 2,000 s of a clock of its own, by one worker, killed after so many events.
 
     It goes on in calls with the seconds `more`.
@@ -246,7 +247,7 @@ def climbing(home, monkeypatch, kills=(), pace=1.0, more=()):
     spec = DatasetSpec(
         name="p", kind="image", task="binary", shape=(8, 8, 1), outputs=1, labels=("a", "b"), mean=(0.0,), std=(1.0,)
     )
-    question = Experiment(name="t", data="d", seconds=2000.0, finalists=2, seeds=1)
+    question = Experiment(name="t", data="d", seconds=2000.0, finalists=2, seeds=1, space=space or {})
     budget = Budget(rows=64, epochs=2, batch_size=8, explore_share=0.5, rungs=8)
     for last, longest in (*((kill, 2000.0) for kill in kills), (None, 2000.0), *((None, seconds) for seconds in more)):
         known = (home / "runs" / "t").exists()
@@ -295,10 +296,9 @@ def test_the_best_pictures_go_ahead_of_the_new_ones_and_before_them(tmp_path, mo
 def test_recipes_made_by_hand_are_tried_when_their_time_has_come(tmp_path, monkeypatch):
     explored = [t for t in climbing(tmp_path, monkeypatch) if t.stage == "explore"]
     assert explored[1].values["augmentation"] == "none" and explored[1].values["dropout"] == 0.0
-    for epochs in (6, 18, 54):
-        first = next(t for t in explored if t.epochs == epochs and t.parent is None)
-        assert first.values["convolutions"] == 2
-        assert {**first.values, **RECIPES["conv"].long[0]} == first.values
+    first = next(t for t in explored if t.epochs == 6 and t.parent is None)
+    assert {**first.values, **RECIPES["conv"].long[0]} == first.values
+    assert sum(t.values == first.values and t.parent is None for t in explored) == 1
 
 
 def test_a_search_that_is_given_more_time_explores_again_and_climbs_higher(tmp_path, monkeypatch):
@@ -346,20 +346,39 @@ def test_of_a_number_of_trials_the_last_are_on_the_second_rung_whoever_is_first(
         assert told(other) == told(alone)
 
 
-@pytest.mark.parametrize("window", [None, 1])
+USED_UP = {"hidden_layers": 1, "units_0": [16, 32, 64], "learning_rate": [1e-3, 1e-2], "dropout": 0.0,
+           "weight_decay": 1e-4, "activation": "relu", "batch_normalization": False}  # fmt: skip
+
+
+@pytest.mark.parametrize("window", [None, 1, 4])
 def test_the_best_of_a_space_that_is_used_up_are_trained_for_longer(tmp_path, monkeypatch, window):
     monkeypatch.setattr("test_search_loop.BUDGET", dataclasses.replace(BUDGET, epochs=3, rungs=2))
-    space = {"hidden_layers": 1, "units_0": [16, 32, 64], "learning_rate": [1e-3, 1e-2], "dropout": 0.0,
-             "weight_decay": 1e-4, "activation": "relu", "batch_normalization": False}  # fmt: skip
-    trials, _ = search(tmp_path, "t", "evolution", trials=20, window=window, space=space)
+    options = {"trials": 20, "window": window, "space": USED_UP}
+    trials, _ = search(tmp_path, "t", "evolution", **options)
     explored = [t for t in trials if t.stage == "explore"]
     short = [t for t in explored if t.epochs == 3]
     assert len({repr(t.values) for t in short}) == len(short) == 6
     best = sorted(short, key=lambda t: -t.score)[:4]
     longer = [t.values for t in explored if t.epochs == 9]
     assert sorted(map(repr, longer)) == sorted(repr(t.values) for t in best)
-    again, trained = search(tmp_path, "t", "evolution", trials=20, window=window, space=space)
+    again, trained = search(tmp_path, "t", "evolution", **options)
     assert told(again) == told(trials) and not trained
+    for last in range(4, 11):
+        name = f"killed{last}"
+        search(tmp_path, name, "evolution", last=last, **options)
+        again, _ = search(tmp_path, name, "evolution", **options)
+        assert told(again) == told(trials), last
+
+
+def test_a_finished_search_of_a_space_that_is_used_up_trains_nothing_again(tmp_path, monkeypatch):
+    space = {"filters": [8, 16], "filter_growth": 1.0, "kernel_size": 3, "stages": [1, 2], "convolutions": 1,
+             "separable": False, "padding": "same", "pooling": "max", "pool_size": 2, "conv_activation": "relu",
+             "conv_batch_normalization": True, "reduction": "flatten", "dense_layers": 0, "dense_units": 32,
+             "dropout": 0.0, "augmentation": "none", "learning_rate": [1e-3, 1e-2], "weight_decay": 1e-4}  # fmt: skip
+    once = climbing(tmp_path, monkeypatch, space=space)
+    assert len({repr(t.values) for t in once}) == 8
+    assert {t.epochs for t in once if t.stage == "explore"} >= {2, 6, 18, 54}
+    assert told(climbing(tmp_path, monkeypatch, space=space)) == told(once)
 
 
 def test_a_climb_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):

@@ -699,4 +699,17 @@ def test_recipes_are_as_near_as_the_space_allows_and_asked_for_once():
     assert (first.values, first.epochs) == ({"deep": True, "width": 16, "rate": 1e-2, "dropout": 0.5}, 6)
     assert first.values not in [one.values for one in others] + asked
     oracle.climb(18, 18)
-    assert oracle.ask(12).values == first.values
+    assert oracle.ask(12).values != first.values  # nobody was told: it is promoted as any other, or not at all
+
+
+def test_a_recipe_beyond_a_bound_of_many_digits_is_asked_for_once():
+    dimensions = (
+        Dimension(name="rate", kind="float", default=1e-3, minimum=1e-4, maximum=0.005623413, sampling="log"),
+        Dimension(name="width", kind="choice", default=8, values=(8, 16)),
+    )
+    oracle = evolution(Recipes(long=({"rate": 6e-3},)), dimensions)
+    oracle.ask(0)
+    oracle.climb(6, 6)
+    asked = [oracle.ask(id).values for id in range(1, 8)]
+    assert asked[0]["rate"] == pytest.approx(0.0056234, rel=1e-4)
+    assert all(values != asked[0] for values in asked[1:])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from kexp.errors import ExperimentError
@@ -79,11 +76,3 @@ def test_where_the_process_is_gone_this_one_builds(forks, tmp_path):
     forks.end(number, tmp_path / "log")
     assert there.look({}) == before
     assert there.outline() == Sketches(TABLE, QUESTION).outline()
-
-
-def test_a_driver_loads_no_tensorflow():
-    code = (
-        "import sys, kexp.pipeline, kexp.search.loop; print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

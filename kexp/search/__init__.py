@@ -26,6 +26,7 @@ def check(experiment: Experiment, spec: DatasetSpec) -> None:
         raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
     objective(spec.task, experiment.objective)
     if experiment.factory not in ("", *FACTORY_NAMES):
+        lean.keras()
         from kexp import models  # brings TensorFlow: seconds
 
         models.check_factory(experiment.factory)
@@ -62,7 +63,7 @@ def search(
         pool.begin(setup, workers, store.root / "workers.log")
         rows = len(dataset.rows("validation"))
         found = Search(experiment, spec, pool.sketches(spec, experiment), store, pool, plan, rows, listener)
-        text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {found.dimensions} hyperparameters"
+        text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(found.outline.dimensions)} hyperparameters"
         listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
         found.run()
     finally:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from kexp.records import DatasetSpec, Experiment
 from kexp.search.oracles import ORACLES
+from kexp.search.protocol import FACTOR
 
 # Samples that one explored candidate trains on. On one core a small convolutional network passes some 3,000 pictures
 # a second, a dense one some 150,000 rows: 40 and 7 seconds a candidate.
@@ -23,7 +24,6 @@ EXPLORE_SHARE = {"image": 0.45, "table": 0.7}
 # reach EXPLORE_SAMPLES on the second, pictures go on as long as there is time for CANDIDATES on a rung: those that
 # evolution takes along (its PARENTS) and at least one that is new.
 RUNGS = {"image": 8, "table": 2}
-FACTOR = 3
 CANDIDATES = 5
 FIRST_RUNG = 0.6  # share of a number of trials that is explored on the first rung; the rest is on the second
 # How many times longer than on the first rung a finalist may train, longest first; and without a time budget.
@@ -74,8 +74,8 @@ def affordable(budget: Budget, seconds: float, cost: float, workers: int) -> int
     """
     count = 1
     # Each of them trains on one worker alone: more workers than candidates make none of them sooner.
-    most = min(workers, CANDIDATES) * seconds / (CANDIDATES * cost * budget.epochs)
-    while count < budget.rungs and _lengths(count + 1) <= most:
+    seconds *= min(workers, CANDIDATES)
+    while count < budget.rungs and CANDIDATES * cost * budget.epochs * _lengths(count + 1) <= seconds:
         count += 1
     return count
 

@@ -14,10 +14,9 @@ from typing import Literal
 import numpy as np
 
 from kexp.records import NO_RECIPES, Dimension, Recipes, Value
-from kexp.search.protocol import AbstractOracle, Code, Proposal, Space, refused_last
+from kexp.search.protocol import FACTOR, AbstractOracle, Code, Proposal, Space, refused_last
 
 PARENTS = 4  # the best so many may have offspring, and are trained for longer
-FACTOR = 3  # times as long is the next training of one that is promoted; ahead of the new ones, of so many one is
 CHANGES = 3.0  # dimensions that change, on average
 STRANGERS = 0.15  # share of proposals drawn evenly from the space
 STRIDE = 0.2  # standard deviation of a change to a number, as a share of its range
@@ -26,7 +25,7 @@ REDRAWS = 1000  # draws that were all proposed before: the space counts as used 
 
 
 class EvolutionOracle(AbstractOracle):
-    """Each proposal depends on nothing but the seed, how many came before, and the scores told."""
+    """Each proposal depends on nothing but the seed, how many came before, what was told, and where it climbed."""
 
     def __init__(
         self, dimensions: Sequence[Dimension], *, seed: int, direction: Literal["max", "min"], trials: int | None,
@@ -106,16 +105,17 @@ class EvolutionOracle(AbstractOracle):
 
     def _made(self, values: Mapping[str, Value]) -> dict[str, Code]:
         """The default candidate with `values` in it, as near as the space allows."""
-        return self._space.encode({**self._space.decode(self._space.default), **values})
+        codes = self._space.encode({**self._space.decode(self._space.default), **values})
+        return self._space.encode(self._space.decode(codes))  # a bound may have more digits than a value
 
     def _by_hand(self) -> tuple[dict[str, Code], int | None, int] | None:
         """The default first, then the recipes whose time has come."""
         if not self._asked:
             return self._space.default, None, self._new
-        if self._new == self._first:
+        if self._new == self._first:  # those for longer trainings are promoted, after one, as any other
             codes = next((codes for codes in self._short if tuple(codes.values()) not in self._seen), None)
         else:
-            codes = next((codes for codes in self._long if codes not in self._longer(self._new)), None)
+            codes = next((codes for codes in self._long if codes not in self._longer(self._first + 1)), None)
         return None if codes is None else (codes, None, self._new)
 
     def _longer(self, epochs: int) -> list[dict[str, Code]]:

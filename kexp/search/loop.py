@@ -58,12 +58,12 @@ class Search:
         self.experiment, self.spec, self.store, self.workers = experiment, spec, store, workers
         self.budget, self.listener = budget, listener
         self.judge = Judge(task=spec.task, objective=experiment.objective, rows=validation_rows)
-        self._sketches, outline = sketches, sketches.outline()
-        self.factory, self.dimensions, self._alone = outline.factory, len(outline.dimensions), outline.alone
+        self._sketches, self.outline = sketches, sketches.outline()
+        self.factory = self.outline.factory
         row = ORACLES[experiment.oracle]
-        recipes = {"recipes": outline.recipes} if row.climbs else {}
+        recipes = {"recipes": self.outline.recipes} if row.climbs else {}
         self._oracle = row.make(
-            outline.dimensions,
+            self.outline.dimensions,
             seed=experiment.seed,
             direction=objective(spec.task, experiment.objective)[1],
             trials=experiment.trials,
@@ -140,13 +140,12 @@ class Search:
         """Ask for one candidate, if budget, window and oracle allow; one that is refused counts for none of them."""
         if len(self._order) % self._block == 0:
             self._make_jobs()  # of the block that is whole
-        if self._idle or not self._may_ask(len(self._order), len(self._told), len(self._journal) - self._limit.refused):
-            return False
         k = len(self._order) + self._limit.refused
         id = self._journal[k] if k < len(self._journal) else max(self._known, default=-1) + 1
         recorded = self._asked.get(id)
-        if recorded is None:
-            self._climb()
+        self._climb(over=recorded is None and len(self._order) % self._block == 0 and self._rung_is_over())
+        if self._idle or not self._may_ask(len(self._order), len(self._told), len(self._journal) - self._limit.refused):
+            return False
         proposal = self._oracle.ask(id) if recorded is None else self._oracle.replay(id, recorded)
         if proposal is None:
             self._idle = True  # until more is told
@@ -155,15 +154,18 @@ class Search:
             self._order.append(id)
         return True
 
-    def _climb(self, *, over: bool = False) -> None:
-        """Before the next is asked for: for how long it trains. With `over` longer than those before it."""
-        if self.budget.rungs == 1 or (len(self._order) % self._block and not over):
+    def _climb(self, *, over: bool) -> None:
+        """Before the next is asked for: for how long it trains. Where this rung is `over`, for longer."""
+        if self.budget.rungs == 1:
             return
-        cost = self._leading()
-        if over or self._rungs.over(len(self._order), cost):
+        while over:
             self._rungs.climb()
-            self._say("notice", f"new candidates now train for {self._rungs.epochs} epochs, as do the best so far")
-        self._oracle.climb(self._rungs.epochs, self._rungs.most(cost))
+            self._say("notice", f"candidates train for {self._rungs.epochs} epochs now, the best so far among them")
+            self._idle, over = False, self._rung_is_over()
+        self._oracle.climb(self._rungs.epochs, self._rungs.most(self._leading()))
+
+    def _rung_is_over(self) -> bool:
+        return self.budget.rungs > 1 and self._rungs.over(len(self._order), self._leading())
 
     def _used_up(self) -> bool:
         """Whether a small space was explored, with trials and time left to train its best for longer."""
@@ -185,7 +187,9 @@ class Search:
     def _may_ask(self, asked: int, told: int, journal: int) -> bool:
         """Whether budget, window and workers want one more proposal; `journal` were asked in an earlier call."""
         limits = self.experiment
-        if self._oracle.exhausted or self._limit.hopeless or (limits.trials is not None and asked >= limits.trials):
+        # What a time limit had once allowed, the journal knows better than the oracle.
+        exhausted = self._oracle.exhausted and not (asked < journal and limits.seconds is not None)
+        if exhausted or self._limit.hopeless or (limits.trials is not None and asked >= limits.trials):
             return False
         within = asked % self._block
         if asked - within - told > self._window - self._block:
@@ -321,7 +325,7 @@ class Search:
         """How many candidates are asked at once, and how far ahead of what was told."""
         row = ORACLES[self.experiment.oracle]
         window = self.experiment.window or row.window or math.inf
-        if self._alone:
+        if self.outline.alone:
             return 1, window
         # Under a time limit not much more than can be trained is asked for: what is left would only be looked through.
         block = row.block if self.experiment.seconds is None else min(row.block, TIMED_BLOCK)
@@ -336,11 +340,8 @@ class Search:
 
     def _make_jobs(self) -> None:
         """Everything that was started becomes jobs; what goes on with a training comes first: it leads so far."""
-        for job in jobs(self._starts, self.budget.rows):
-            if job.initial_epoch:
-                self._pending.appendleft(job)
-            else:
-                self._pending.append(job)
+        self._pending.extend(jobs(self._starts, self.budget.rows))
+        self._pending = deque(sorted(self._pending, key=lambda job: not job.initial_epoch))
         self._starts.clear()
 
     def _submit(self) -> None:

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+from kexp import lean
 from kexp.errors import ExperimentError
 from kexp.records import NO_RECIPES, Dimension, Recipes
 from kexp.search.protocol import AbstractOracle, Proposal, Space, check_replay
@@ -93,6 +94,7 @@ def _grid(
 def _random(
     dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
 ) -> AbstractOracle:
+    lean.keras()
     from kexp.search.tuner_oracles import SamplingOracle
 
     return SamplingOracle(dimensions, seed=seed, direction=direction, trials=trials, model=False)
@@ -101,6 +103,7 @@ def _random(
 def _bayesian(
     dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
 ) -> AbstractOracle:
+    lean.keras()
     from kexp.search.tuner_oracles import SamplingOracle
 
     return SamplingOracle(dimensions, seed=seed, direction=direction, trials=trials, model=True)
@@ -118,6 +121,7 @@ def _evolution(
 def _hyperband(
     dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
 ) -> AbstractOracle:
+    lean.keras()
     from kexp.search.tuner_oracles import HyperbandOracle
 
     return HyperbandOracle(dimensions, seed=seed, direction=direction, trials=trials, epochs=epochs)

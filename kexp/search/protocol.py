@@ -17,6 +17,7 @@ from kexp.errors import ExperimentError, RunError
 from kexp.records import Dimension, Value
 
 Code = int | float
+FACTOR = 3  # times as long does a candidate train on the next rung (the eta of successive halving)
 
 
 class Proposal(NamedTuple):

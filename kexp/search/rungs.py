@@ -2,7 +2,7 @@
 
 Asynchronous successive halving (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning") whose new
 candidates do not stay on the lowest rung: what wins a short training (few layers, no augmentation) need not win a long
-one, so that those that are asked for later train as long as the best so far.
+one, so that those that are asked for later train for longer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import math
 import time
 
 from kexp.records import Experiment
-from kexp.search.budget import FACTOR, FIRST_RUNG, Budget, affordable, share_until
+from kexp.search.budget import FIRST_RUNG, Budget, affordable, share_until
+from kexp.search.protocol import FACTOR
 
 PROMOTION = 0.25  # of the time to explore: no training ahead of the new ones takes more
 

@@ -1,7 +1,8 @@
 """What a search must know of networks that it has not trained: their space, their size, who can train with whom.
 
-To know it they are built, which takes TensorFlow. The driver has that done by a process that has it loaded anyway,
-and never loads it itself: a search begins seconds earlier, and its driver is a fifth as large.
+To know it they are built, which takes TensorFlow. The driver has that done by a process forked from one that has it
+loaded, and need not load it before it writes the best: a search begins seconds earlier. (keras-tuner's oracles, and the
+check of a user's own factory, load it all the same.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from kexp.errors import KexpError
 from kexp.layouts import Kind
-from kexp.records import DatasetSpec, Dimension, Experiment, Recipes, Value
+from kexp.records import NO_RECIPES, DatasetSpec, Dimension, Experiment, Recipes, Value
 
 
 class Outline(NamedTuple):
@@ -35,15 +36,19 @@ class Sketch(NamedTuple):
 
 
 class AbstractSketches(ABC):
-    """Builds networks of one experiment to look at them. Errors are those of the factory."""
+    """Builds networks of one experiment to look at them."""
 
     @abstractmethod
     def outline(self) -> Outline:
-        """Of all candidates. Raises ExperimentError for a factory or a [space] that cannot be."""
+        """Of all candidates.
+
+        Raises ExperimentError for a factory or a [space] that cannot be; a bug of the factory passes through, from
+        another process as RuntimeError with its traceback.
+        """
 
     @abstractmethod
     def look(self, values: Mapping[str, Value]) -> Sketch:
-        """At the candidate of `values`."""
+        """At the candidate of `values`. Raises as `outline` does."""
 
 
 class Sketches(AbstractSketches):
@@ -56,10 +61,9 @@ class Sketches(AbstractSketches):
         """See AbstractSketches."""
         from kexp import models
 
-        factory = self._experiment.factory or models.default_factory(self._spec)
+        recipes = models.RECIPES.get(self._factory, NO_RECIPES)
         dimensions = models.space(self._spec, self._experiment)
-        recipes = models.RECIPES.get(factory, Recipes())
-        return Outline(factory, dimensions, recipes, self.look({}).kind is None)
+        return Outline(self._factory, dimensions, recipes, self.look({}).kind is None)
 
     def look(self, values: Mapping[str, Value]) -> Sketch:
         """See AbstractSketches."""
@@ -68,10 +72,16 @@ class Sketches(AbstractSketches):
         from kexp.train import kind_of
 
         hp = HyperParameters(values, self._experiment.space)
-        network = models.sketch(self._spec, self._experiment.factory or models.default_factory(self._spec), hp)
+        network = models.sketch(self._spec, self._factory, hp)
         kind, parameters = kind_of(self._spec, network), int(network.core.count_params())
         models.forget()
         return Sketch(dict(hp.read), parameters, kind)
+
+    @property
+    def _factory(self) -> str:
+        from kexp import models
+
+        return self._experiment.factory or models.default_factory(self._spec)
 
 
 class Request(NamedTuple):
@@ -116,7 +126,7 @@ class RemoteSketches(AbstractSketches):
         if isinstance(answer, KexpError):
             raise answer
         if isinstance(answer, str):
-            raise RuntimeError(f"building a network hit a bug.\n\n{answer}")
+            raise RuntimeError(f"a candidate cannot be built; what had finished is kept.\n\n{answer}")
         return answer
 
 

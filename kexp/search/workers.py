@@ -25,7 +25,8 @@ from kexp.search.sketches import AbstractSketches, RemoteSketches, Sketches
 from kexp.search.worker import Job, Report, Setup
 
 # Jobs after which a worker is replaced, since TensorFlow gives little memory back. A network that trains alone counts
-# for more: nobody uses its graphs again. At 24 of them a worker has grown by a tenth; another is there in a moment.
+# for more: its graphs are its own, and few others use them. At 24 a worker has grown by a tenth; another is there in a
+# moment.
 RECYCLE = 60
 ALONE = 2.5
 SILENCE_SECONDS = 1800.0  # without a word (a word comes every epoch) a worker counts as hung
@@ -61,7 +62,10 @@ class AbstractWorkers(ABC):
         """Have `size` workers on the saved data of a run; what they print goes to `log`."""
 
     def sketches(self, spec: DatasetSpec, experiment: Experiment) -> AbstractSketches:
-        """What builds networks to look at them: this process, unless there is another that has TensorFlow loaded."""
+        """What builds networks to look at them: this process, where there is none that has TensorFlow loaded.
+
+        To be asked for after `begin`.
+        """
         return Sketches(spec, experiment)
 
     @abstractmethod

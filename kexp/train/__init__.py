@@ -128,6 +128,7 @@ class Trainer:
         except FailedTrial as error:
             fits = [str(error)]  # of the one that trained alone: a population says which of its members failed
         except OUT_OF_MEMORY as error:
+            self._graphs.clear()
             if len(group) > 1:  # there may be room for each
                 return each()
             fits = [_too_large(error)]
