@@ -64,7 +64,7 @@ CASES = {
     # Keras's own batch size. Encoded once for both: standardised numbers, one-hot categories, 108 inputs.
     "adult": Case("dense", 5, 32, 256, 24, SMALL),
     "adult_wide": Case("dense", 5, 32, 256, 24, {}, "adult"),  # kexp's whole default space: 0 to 4 layers of 16 to 256
-    "fashion_mnist": Case("conv", 2, 64, 24, 12, {}),
+    "fashion_mnist": Case("conv", 2, 64, 128, 24, {}),
 }
 
 
