@@ -7,8 +7,8 @@ code that it measured is unchanged; an interrupted call goes on where it was. En
 
     python benchmarks/acceptance.py --data DIR --only fashion_1h fashion_2h
 
-searches for an hour, and that search on to two hours, and asks for the accuracy of the int8 file. These two run when
-they are named alone; one that was interrupted goes on with its search.
+search for an hour, and for two, and ask for the accuracy of the int8 file. These run when they are named alone; one
+that was interrupted goes on with its search.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -41,7 +40,6 @@ class Case:
     options: tuple[str, ...] = ()
     seconds: float = 600.0  # that the search may take, beside the epoch that was running, loading and saving
     long: bool = False  # runs where it is named, goes on where it was interrupted, and is judged by its int8 file
-    after: str = ""  # the case whose search it continues
 
     @property
     def most_seconds(self) -> float:
@@ -60,7 +58,7 @@ CASES = {
     "trashnet": Case("{data}/trashnet", "accuracy", 0.78),
     "fashion_mnist": Case("{data}/fashion_mnist", "accuracy", 0.91),
     "fashion_1h": Case("{data}/fashion_mnist", "accuracy", 0.93, (*SMALL, "--time", "1h"), 3600.0, True),
-    "fashion_2h": Case("{data}/fashion_mnist", "accuracy", 0.935, (*SMALL, "--time", "2h"), 7200.0, True, "fashion_1h"),
+    "fashion_2h": Case("{data}/fashion_mnist", "accuracy", 0.935, (*SMALL, "--time", "2h"), 7200.0, True),
 }
 
 
@@ -92,10 +90,7 @@ def kexp(home: Path, *arguments: str) -> tuple[int, dict[str, Any], float]:
 def search(name: str, case: Case, data: str, home: Path, *, begun: bool = False) -> dict[str, Any]:
     """Search one data set; where that has `begun`, go on."""
     source = case.source.format(data=data)
-    if case.after and not begun:  # in a copy, so that the network which it began with can be exported still
-        shutil.rmtree(home / "runs" / name, ignore_errors=True)
-        shutil.copytree(home / "runs" / case.after, home / "runs" / name)
-    anew = () if begun or case.after else ("--fresh",)
+    anew = () if begun else ("--fresh",)
     status, shown, seconds = kexp(home, "search", source, "--name", name, "--workers", "2", *anew, *case.options)
     if status:
         return {"ok": False, "error": f"search ended with {status}"}
@@ -142,7 +137,7 @@ def main() -> None:
     home = RESULTS / "home"
     home.mkdir(exist_ok=True)
     wanted = arguments.only or [name for name, case in CASES.items() if not case.long]
-    for name in [name for name in CASES if name in wanted or any(CASES[one].after == name for one in wanted)]:
+    for name in wanted:
         case, row = CASES[name], known.get(name, {})
         code = {"search_code": digest(*SEARCH), "code": digest(*SEARCH, *EXPORT)}
         again = arguments.again and name in wanted
@@ -159,8 +154,7 @@ def main() -> None:
             file.write_text(json.dumps(known, indent=1))
         if row.get("code") != code["code"] and "error" not in row:
             print(f"{name}: export, evaluate ...", file=sys.stderr, flush=True)
-            seconds = row["search_seconds"] + known.get(case.after, {}).get("search_seconds", 0)
-            row |= {**ship(name, case, home, seconds), **code, "date": time.strftime("%Y-%m-%d")}
+            row |= {**ship(name, case, home, row["search_seconds"]), **code, "date": time.strftime("%Y-%m-%d")}
             file.write_text(json.dumps(known, indent=1))
     code = digest(*SEARCH, *EXPORT)
     print(f"{'data':20}{'metric':10}{'test':>10}{'int8':>10}{'limit':>10}{'int8 bytes':>12}{'search':>8}  verdict")

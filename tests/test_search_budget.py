@@ -77,6 +77,16 @@ def test_a_slow_leader_leaves_its_place_to_one_that_fits():
     assert found.epochs > 10
 
 
+def test_the_best_is_not_left_out_for_what_is_faster():
+    explored, costs = [18, 18, 18], [38.8, 24.9, 14.3]  # of a search of an hour, .9331 .9231 .9214
+    found = plan(1985.0, costs, explored=explored)
+    assert found.candidates[0] == 0
+    assert found.epochs == 44
+    assert plan(1985.0, costs[1:], explored=explored[1:]).epochs > found.epochs
+    hasty = plan(1985.0, [60.0, *costs[1:]], explored=explored)  # 28 epochs of the best would gain little
+    assert 0 not in hasty.candidates and hasty.epochs > 44
+
+
 def test_a_run_is_not_shorter_than_the_one_that_it_repeats():
     assert plan(1000.0, [10.0, 10.0], explored=[18, 6]).epochs >= 18
     assert plan(150.0, [10.0, 10.0], explored=[18, 6]).candidates == (1,)
