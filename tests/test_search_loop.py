@@ -358,9 +358,10 @@ def test_the_best_of_a_space_that_is_used_up_are_trained_for_longer(tmp_path, mo
     explored = [t for t in trials if t.stage == "explore"]
     short = [t for t in explored if t.epochs == 3]
     assert len({repr(t.values) for t in short}) == len(short) == 6
-    best = sorted(short, key=lambda t: -t.score)[:4]
+    best = sorted(short, key=lambda t: -t.score)[:2]  # one of three
     longer = [t.values for t in explored if t.epochs == 9]
-    assert sorted(map(repr, longer)) == sorted(repr(t.values) for t in best)
+    assert {repr(t.values) for t in best} <= set(map(repr, longer))
+    assert len(longer) == 2 or (window and len(longer) == 3)  # one went ahead before the others were told
     again, trained = search(tmp_path, "t", "evolution", **options)
     assert told(again) == told(trials) and not trained
     for last in range(4, 11):

@@ -18,7 +18,7 @@ from kexp.search.protocol import FACTOR, AbstractOracle, Code, Proposal, Space, 
 
 PARENTS = 4  # the best so many may have offspring, and are trained for longer
 CHANGES = 3.0  # dimensions that change, on average
-STRANGERS = 0.15  # share of proposals drawn evenly from the space
+STRANGERS = 0.15  # share of proposals drawn evenly from the space, while trainings are short: few are any good
 STRIDE = 0.2  # standard deviation of a change to a number, as a share of its range
 WIDER = 4  # of so many refused in a row changes CHANGES dimensions more: what is feasible may be far away
 REDRAWS = 1000  # draws that were all proposed before: the space counts as used up
@@ -123,7 +123,7 @@ class EvolutionOracle(AbstractOracle):
         return [self._asked[id] for id, length in self._epochs.items() if length >= epochs]
 
     def _promoted(self) -> tuple[dict[str, Code], int | None, int] | None:
-        """Codes, parent and length of a candidate whose time has come to be trained FACTOR times as long.
+        """Codes, parent and length of a candidate whose time has come to be trained FACTOR times as long: one of FACTOR.
 
         As many are told late as workers are at work, and take their place then: asynchronous successive halving (Li et
         al. 2020, "A System for Massively Parallel Hyperparameter Tuning"). Ahead of the new ones it goes on from what
@@ -134,7 +134,7 @@ class EvolutionOracle(AbstractOracle):
             there = self._longer(length)
             below = self._best(length // FACTOR)
             ahead = length > self._new
-            for id in below[: min(PARENTS, len(below) // FACTOR) if ahead else PARENTS]:
+            for id in below[: min(PARENTS, max(len(below) // FACTOR, not ahead))]:
                 if self._asked[id] not in there:
                     return self._asked[id], id if ahead else None, length
             length //= FACTOR
@@ -147,7 +147,7 @@ class EvolutionOracle(AbstractOracle):
         for draw in range(REDRAWS):
             parent = self._asked[best[random.integers(len(best))]] if best else self._space.default
             # Where the neighbours are used up, only strangers are left.
-            stranger = draw > REDRAWS // 4 or random.random() < STRANGERS
+            stranger = draw > REDRAWS // 4 or (self._new == self._first and random.random() < STRANGERS)
             chance = 1.0 if stranger else changes / max(len(parent), 1)
             codes = {
                 name: self._changed(name, code, random, anew=stranger) if random.random() < chance else code
