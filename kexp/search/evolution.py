@@ -123,7 +123,7 @@ class EvolutionOracle(AbstractOracle):
         return [self._asked[id] for id, length in self._epochs.items() if length >= epochs]
 
     def _promoted(self) -> tuple[dict[str, Code], int | None, int] | None:
-        """Codes, parent and length of a candidate whose time has come to be trained FACTOR times as long: one of FACTOR.
+        """Codes, parent and length of one that is to be trained FACTOR times as long now: of FACTOR the best.
 
         As many are told late as workers are at work, and take their place then: asynchronous successive halving (Li et
         al. 2020, "A System for Massively Parallel Hyperparameter Tuning"). Ahead of the new ones it goes on from what
