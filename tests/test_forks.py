@@ -182,7 +182,9 @@ def test_where_forks_are_not_safe_a_worker_is_a_program_of_its_own(tmp_path):
     ours, theirs = socket.socketpair()
     pid = _spawn(theirs.fileno(), str(tmp_path / "log"))
     theirs.close()
-    with open(f"/proc/{pid}/cmdline") as file:
-        assert "kexp.search.worker" in file.read()
+    line, until = Path(f"/proc/{pid}/cmdline"), time.monotonic() + 30
+    while not line.read_text() and time.monotonic() < until:  # it is on its way from one program to the other
+        time.sleep(0.01)
+    assert "kexp.search.worker" in line.read_text()
     ours.close()  # its driver is gone
     assert _end(pid, 60.0) == 0
