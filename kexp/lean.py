@@ -29,4 +29,4 @@ def beside() -> None:
 
 def _load() -> None:
     keras()
-    import keras as _  # noqa: F401
+    import keras as _  # noqa: F401 - to have it loaded, also where the function above leaves it to others

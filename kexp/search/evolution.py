@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from kexp.records import NO_RECIPES, Dimension, Recipes, Value
+from kexp.records import Dimension, Recipes, Value
 from kexp.search.protocol import FACTOR, AbstractOracle, Code, Proposal, Space, refused_last
 
 PARENTS = 4  # the best so many may have offspring, and are trained for longer
@@ -29,7 +29,7 @@ class EvolutionOracle(AbstractOracle):
 
     def __init__(
         self, dimensions: Sequence[Dimension], *, seed: int, direction: Literal["max", "min"], trials: int | None,
-        epochs: int = 1, recipes: Recipes = NO_RECIPES,
+        epochs: int, recipes: Recipes,
     ) -> None:  # fmt: skip
         self._space = Space(dimensions)
         self._seed = seed

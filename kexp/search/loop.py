@@ -79,6 +79,7 @@ class Search:
         self._explore_until = begun + budget.explore_share * (self._end - begun)
         self._known = {trial.id: trial for trial in store.trials()}
         self._asked = {e.trial.id: Proposal(**e.proposal) for e in store.events() if e.kind == "ask" and e.proposal}
+        self._pace = self._leading()  # renewed with each trial that is over: it is looked at with every ask
         self._block, self._window = self._blocks()
         self._rungs = Rungs(
             budget, experiment, block=self._block, workers=round(min(workers.size, self._window)),
@@ -162,15 +163,15 @@ class Search:
             self._rungs.climb()
             self._say("notice", f"candidates train for {self._rungs.epochs} epochs now, the best so far among them")
             self._idle, over = False, self._rung_is_over()
-        self._oracle.climb(self._rungs.epochs, self._rungs.most(self._leading()))
+        self._oracle.climb(self._rungs.epochs, self._rungs.most(self._pace))
 
     def _rung_is_over(self) -> bool:
-        return self.budget.rungs > 1 and self._rungs.over(len(self._order), self._leading())
+        return self._rungs.over(len(self._order), self._pace)
 
     def _used_up(self) -> bool:
         """Whether a small space was explored, with trials and time left to train its best for longer."""
         wanted = self.experiment.trials is None or len(self._order) < self.experiment.trials
-        return wanted and not self._limit.hopeless and self._rungs.another(self._leading())
+        return wanted and not self._limit.hopeless and self._rungs.another(self._pace)
 
     def _tell_one(self) -> bool:
         """Tell the oracle of the next trial, in the order in which they were asked, if it is over."""
@@ -288,7 +289,7 @@ class Search:
         """Seconds that an epoch of a candidate took; of one that was stopped, no fewer than of those that were not."""
         trial = self._known[source(trial)]
         begun = self._known[trial.parent].epochs if trial.parent is not None and trial.stage == "explore" else 0
-        least = self._leading() or 0.0 if trial.status == "stopped" else 0.0
+        least = self._pace or 0.0 if trial.status == "stopped" else 0.0
         return max(least, trial.seconds / max(1, trial.epochs - begun))
 
     def _typical(self) -> float | None:
@@ -408,6 +409,7 @@ class Search:
 
     def _finished(self, trial: Trial) -> Trial:
         self._known[trial.id] = trial
+        self._pace = self._leading()
         self._say("finished", trial.message, trial=trial)
         return trial
 

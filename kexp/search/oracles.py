@@ -6,6 +6,7 @@ of its oracles is made, not before (it brings TensorFlow: 5 seconds).
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -91,22 +92,13 @@ def _grid(
     return GridOracle(dimensions, trials=trials)
 
 
-def _random(
-    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
+def _sampling(
+    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int, model: bool
 ) -> AbstractOracle:
     lean.keras()
     from kexp.search.tuner_oracles import SamplingOracle
 
-    return SamplingOracle(dimensions, seed=seed, direction=direction, trials=trials, model=False)
-
-
-def _bayesian(
-    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int
-) -> AbstractOracle:
-    lean.keras()
-    from kexp.search.tuner_oracles import SamplingOracle
-
-    return SamplingOracle(dimensions, seed=seed, direction=direction, trials=trials, model=True)
+    return SamplingOracle(dimensions, seed=seed, direction=direction, trials=trials, model=model)
 
 
 def _evolution(
@@ -128,9 +120,15 @@ def _hyperband(
 
 
 ORACLES: dict[str, OracleRow] = {
-    "random": OracleRow(_random, learns=False, doc="candidates drawn evenly from the space"),
+    "random": OracleRow(
+        functools.partial(_sampling, model=False), learns=False, doc="candidates drawn evenly from the space"
+    ),
     "bayesian": OracleRow(
-        _bayesian, learns=True, doc="a Gaussian process over what was scored so far", window=16, block=8
+        functools.partial(_sampling, model=True),
+        learns=True,
+        doc="a Gaussian process over what was scored so far",
+        window=16,
+        block=8,
     ),
     "evolution": OracleRow(
         _evolution, learns=True, doc="small changes to the best so far", window=6, block=8, climbs=True

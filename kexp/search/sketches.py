@@ -101,11 +101,13 @@ class RemoteSketches(AbstractSketches):
 
     def outline(self) -> Outline:
         """See AbstractSketches."""
-        return self._asked("outline")  # type: ignore[no-any-return]
+        found: Outline = self._asked("outline")
+        return found
 
     def look(self, values: Mapping[str, Value]) -> Sketch:
         """See AbstractSketches."""
-        return self._asked("look", dict(values))  # type: ignore[no-any-return]
+        found: Sketch = self._asked("look", dict(values))
+        return found
 
     def _send(self, message: object) -> None:
         try:
