@@ -81,10 +81,18 @@ def test_the_best_is_not_left_out_for_what_is_faster():
     explored, costs = [18, 18, 18], [38.8, 24.9, 14.3]  # of a search of an hour, .9331 .9231 .9214
     found = plan(1985.0, costs, explored=explored)
     assert found.candidates[0] == 0
-    assert found.epochs == 44
+    assert found.epochs == int(1985.0 / MARGIN / 38.8)
     assert plan(1985.0, costs[1:], explored=explored[1:]).epochs > found.epochs
-    hasty = plan(1985.0, [60.0, *costs[1:]], explored=explored)  # 28 epochs of the best would gain little
+    hasty = plan(1985.0, [80.0, *costs[1:]], explored=explored)  # 21 epochs of the best would gain little
     assert 0 not in hasty.candidates and hasty.epochs > 44
+
+
+def test_the_best_trains_for_all_that_it_has_time_for():
+    found = plan(1754.0, [35.2, 13.9, 13.5, 13.1, 7.4, 13.4], explored=[18, 18, 18, 18, 6, 18])
+    assert found.candidates[0] == 0
+    assert found.epochs == int(1754.0 / MARGIN / 35.2)  # 43; of the usual lengths 32 would be the next
+    high = plan(4000.0, [36.0, 14.0], explored=[54, 18])  # no training is longer than 72, and it has time for that
+    assert (high.candidates, high.epochs) == ((0, 1), 72)
 
 
 def test_a_run_is_not_shorter_than_the_one_that_it_repeats():

@@ -32,7 +32,7 @@ LONGER = {"image": (64, 48, 36, 28, 22, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1), "ta
 UNTIMED = {"image": 4, "table": 1}
 MOST_SAMPLES = 4_000_000  # that one finalist trains on: 75 epochs of 54,000 pictures
 MARGIN = 1.15  # a training that is planned into a time must not just miss it
-WORTH = 2.0  # times as long as it was explored for must a leader train, or another one may be trained for longer
+WORTH = 1.5  # times as long as it was explored for must a leader train, or another one may be trained for longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +107,10 @@ def confirmation(
     """The longest, then the largest, confirmation of the best that fits `seconds` of `workers` workers.
 
     `costs` are the seconds that an epoch of each leader took, best first, `explored` the epochs that it was explored
-    for; one that is too slow to train WORTH times as long leaves its place to the next. Without a time limit nothing
-    depends on measured time, so that the same seed gives the same search. Where networks train `together`, those of one
-    seed may be one job of one worker. None where the experiment wants none, or not one run fits.
+    for. The best sets the length; one that is too slow to train WORTH times as long leaves that to the next. Without a
+    time limit nothing depends on measured time, so that the same seed gives the same search. Where networks train
+    `together`, those of one seed may be one job of one worker. None where the experiment wants none, or not one run
+    fits.
     """
     most, seeds = min(experiment.finalists, len(costs)), experiment.seeds
     if not most or not seeds:
@@ -127,9 +128,9 @@ def confirmation(
     # As long as it was explored for is never too long: what leads from a high rung must not give way to a lower one.
     lengths = sorted({max(epochs, min(explored)) for epochs in longer} | set(explored), reverse=True)
     for cost, begun in zip(costs, explored, strict=True):
-        possible = [epochs for epochs in lengths if cost * epochs * MARGIN <= seconds]
-        if possible and possible[0] >= WORTH * begun:  # those behind it have no longer training, however fast they are
-            lengths = possible
+        longest = int(min(lengths[0], seconds / max(cost * MARGIN, 1e-9)))
+        if longest == lengths[0] or longest >= WORTH * begun:  # those behind it train no longer, however fast they are
+            lengths = [longest, *(epochs for epochs in lengths if epochs < longest)]
             break
     busy = min(max(2, workers), most * seeds)  # runs: one would be luck, and a worker without a run would be idle
     for least in (busy, 1):
