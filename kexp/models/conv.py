@@ -25,7 +25,7 @@ RECIPES = Recipes(
     long=(
         {
             "convolutions": 2, "filters": 16, "filter_growth": 2.0, "reduction": "average", "dense_layers": 0,
-            "dropout": 0.1, "learning_rate": 6e-3,
+            "dropout": 0.1, "learning_rate": 6e-3, "weight_decay": 0.05,
         },
     ),
 )  # fmt: skip
