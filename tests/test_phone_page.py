@@ -801,6 +801,7 @@ def test_camera_frames_and_uploaded_photos_are_classified(browser, tmp_path):
             browser.upload("#file-choose", path)
             pixels = decode(path, (8, 8, 1))  # waited for: a frame of the camera may have the same answer to a percent
             eventually(lambda pixels=pixels: np.abs(seen(browser) - pixels).max() <= 1, f"{path.name} is seen")
+            eventually(lambda: answered(browser, runtime), "its answer is shown")
             shown(browser, run(model, [path])[0], apart=0.5)  # a turned picture is resized in the other order
         (tmp_path / "no.png").write_bytes(b"no picture")
         browser.upload("#file-choose", tmp_path / "no.png")

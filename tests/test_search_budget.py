@@ -91,8 +91,29 @@ def test_the_best_trains_for_all_that_it_has_time_for():
     found = plan(1754.0, [35.2, 13.9, 13.5, 13.1, 7.4, 13.4], explored=[18, 18, 18, 18, 6, 18])
     assert found.candidates[0] == 0
     assert found.epochs == int(1754.0 / MARGIN / 35.2)  # 43; of the usual lengths 32 would be the next
+    assert len(found.candidates) == 3  # the other worker trains two that are faster meanwhile
     high = plan(4000.0, [36.0, 14.0], explored=[54, 18])  # no training is longer than 72, and it has time for that
     assert (high.candidates, high.epochs) == ((0, 1), 72)
+    high = plan(2940.0, [36.0, 14.0], explored=[54, 18])  # ... or for nearly as much
+    assert (high.candidates, high.epochs) == ((0, 1), 71)
+    assert 0 not in plan(2200.0, [36.0, 14.0], explored=[54, 18]).candidates  # 53 are fewer than it had
+
+
+def test_a_slow_leader_of_short_trainings_does_not_shorten_those_of_the_others():
+    found = plan(1150.0, [100.0, 10.0, 10.0], explored=[6, 18, 18])
+    assert found.candidates == (1, 2)
+    assert found.epochs > 40
+
+
+@pytest.mark.parametrize("seconds", [300.0, 1000.0, 1754.0])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_no_run_is_planned_that_the_time_limit_would_cut_short(seconds, workers):
+    costs = [20.0, 5.0, 5.0]
+    found = plan(seconds, costs, explored=[6, 18, 18], workers=workers)
+    free = [0.0] * workers
+    for cost in [costs[i] for i in found.candidates] * found.seeds:  # in the order in which they are submitted
+        free[free.index(min(free))] += cost * found.epochs
+    assert max(free) * MARGIN <= seconds * 1.001
 
 
 def test_a_run_is_not_shorter_than_the_one_that_it_repeats():

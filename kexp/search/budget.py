@@ -6,6 +6,7 @@ complete learning-rate cycles, and only the leading ones are trained for long, u
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,13 +27,15 @@ EXPLORE_SHARE = {"image": 0.45, "table": 0.7}
 RUNGS = {"image": 8, "table": 2}
 CANDIDATES = 5
 FIRST_RUNG = 0.6  # share of a number of trials that is explored on the first rung; the rest is on the second
-# How many times longer than on the first rung a finalist may train, longest first; and without a time budget.
+# How many times longer than on the first rung a finalist may train, longest first, besides what the best one has time
+# for; and without a time budget.
 # Twice as long as EXPLORE_SAMPLES made adult's finalists worse (log loss .294 to .301): rows are few, and it overfits.
 LONGER = {"image": (64, 48, 36, 28, 22, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1), "table": (FACTOR, 1)}
 UNTIMED = {"image": 4, "table": 1}
 MOST_SAMPLES = 4_000_000  # that one finalist trains on: 75 epochs of 54,000 pictures
 MARGIN = 1.15  # a training that is planned into a time must not just miss it
-WORTH = 1.5  # times as long as it was explored for must a leader train, or another one may be trained for longer
+# Times as long as explored must a leader be able to train, or come as near to the longest: or another sets the length.
+WORTH = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,7 @@ def confirmation(
     """The longest, then the largest, confirmation of the best that fits `seconds` of `workers` workers.
 
     `costs` are the seconds that an epoch of each leader took, best first, `explored` the epochs that it was explored
-    for. The best sets the length; one that is too slow to train WORTH times as long leaves that to the next. Without a
+    for. The best sets the length; one that is too slow (WORTH) leaves that to the next, and may have no run. Without a
     time limit nothing depends on measured time, so that the same seed gives the same search. Where networks train
     `together`, those of one seed may be one job of one worker. None where the experiment wants none, or not one run
     fits.
@@ -127,9 +130,10 @@ def confirmation(
     longer = {m * budget.epochs for m in multiples if m == 1 or m * budget.epochs * budget.rows <= MOST_SAMPLES}
     # As long as it was explored for is never too long: what leads from a high rung must not give way to a lower one.
     lengths = sorted({max(epochs, min(explored)) for epochs in longer} | set(explored), reverse=True)
+    enough = min(WORTH * max(explored), lengths[0] / WORTH)
     for cost, begun in zip(costs, explored, strict=True):
         longest = int(min(lengths[0], seconds / max(cost * MARGIN, 1e-9)))
-        if longest == lengths[0] or longest >= WORTH * begun:  # those behind it train no longer, however fast they are
+        if longest >= max(begun, enough):  # those behind it train no longer, however fast they are
             lengths = [longest, *(epochs for epochs in lengths if epochs < longest)]
             break
     busy = min(max(2, workers), most * seeds)  # runs: one would be luck, and a worker without a run would be idle
@@ -141,17 +145,20 @@ def confirmation(
             ]  # fmt: skip
             for candidates, repeats in sizes:
                 chosen = fitting[:candidates]
-                work = repeats * epochs * MARGIN * sum(costs[i] for i in chosen)
-                jobs = repeats if together else len(chosen) * repeats
+                works = [epochs * MARGIN * costs[i] for i in chosen]
+                jobs = ([sum(works)] if together else works) * repeats
                 if (
                     len(chosen) == candidates
-                    and jobs >= (1 if together else least)
-                    and _fits(work, jobs, workers, seconds)
+                    and len(jobs) >= (1 if together else least)
+                    and _until(jobs, workers) <= seconds
                 ):
                     return Confirmation(candidates=tuple(chosen), seeds=repeats, epochs=epochs)
     return None
 
 
-def _fits(work: float, jobs: int, workers: int, seconds: float) -> bool:
-    """Whether `jobs` jobs of `work` seconds together end in time; a worker that has no job is idle."""
-    return -(-jobs // workers) * work / jobs <= seconds
+def _until(jobs: Sequence[float], workers: int) -> float:
+    """When the last of `jobs`, of so many seconds each, is done: whoever is free takes the next."""
+    ends = [0.0] * workers
+    for job in jobs:
+        heapq.heapreplace(ends, ends[0] + job)
+    return max(ends)
