@@ -28,8 +28,8 @@ RUNGS = {"image": 8, "table": 2}
 CANDIDATES = 5
 FIRST_RUNG = 0.6  # share of a number of trials that is explored on the first rung; the rest is on the second
 # How many times longer than on the first rung a finalist may train, longest first, besides what the best one has time
-# for; and without a time budget.
-# Twice as long as EXPLORE_SAMPLES made adult's finalists worse (log loss .294 to .301): rows are few, and it overfits.
+# for; and without a time budget. Twice as long as EXPLORE_SAMPLES made adult's finalists worse (log loss .294 to .301):
+# rows are few, and it overfits.
 LONGER = {"image": (64, 48, 36, 28, 22, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1), "table": (FACTOR, 1)}
 UNTIMED = {"image": 4, "table": 1}
 MOST_SAMPLES = 4_000_000  # that one finalist trains on: 75 epochs of 54,000 pictures
@@ -122,6 +122,7 @@ def confirmation(
         usual = FACTOR if spec.kind == "table" and budget.rungs > 1 else UNTIMED[spec.kind]
         epochs = max(budget.epochs * usual, *explored)
         return Confirmation(candidates=tuple(range(most)), seeds=seeds, epochs=epochs)
+    seconds /= MARGIN
     sizes = sorted(
         {(c, s) for c in range(1, most + 1) for s in range(1, seeds + 1)},
         key=lambda cs: (-cs[0] * cs[1], -cs[0]),
@@ -132,7 +133,7 @@ def confirmation(
     lengths = sorted({max(epochs, min(explored)) for epochs in longer} | set(explored), reverse=True)
     enough = min(WORTH * max(explored), lengths[0] / WORTH)
     for cost, begun in zip(costs, explored, strict=True):
-        longest = int(min(lengths[0], seconds / max(cost * MARGIN, 1e-9)))
+        longest = int(min(lengths[0], seconds / max(cost, 1e-9)))
         if longest >= max(begun, enough):  # those behind it train no longer, however fast they are
             lengths = [longest, *(epochs for epochs in lengths if epochs < longest)]
             break
@@ -141,11 +142,11 @@ def confirmation(
         for epochs in lengths:
             fitting = [
                 i for i, (cost, begun) in enumerate(zip(costs, explored, strict=True))
-                if begun <= epochs and cost * epochs * MARGIN <= seconds
+                if begun <= epochs and cost * epochs <= seconds
             ]  # fmt: skip
             for candidates, repeats in sizes:
                 chosen = fitting[:candidates]
-                works = [epochs * MARGIN * costs[i] for i in chosen]
+                works = [epochs * costs[i] for i in chosen]
                 jobs = ([sum(works)] if together else works) * repeats
                 if (
                     len(chosen) == candidates
