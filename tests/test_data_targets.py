@@ -77,6 +77,20 @@ def test_a_few_whole_numbers_are_a_quantity_unless_the_experiment_says_classes()
     assert ten.labels[-1] == "10"
 
 
+@pytest.mark.parametrize("name", ["label", "Class", " cluster "])
+def test_whole_numbers_are_classes_where_the_column_is_called_so(name):
+    marks = [str(i % 3 + 1) for i in range(30)]
+    target = targets.encode(cells(marks), names=[name])
+    assert (target.task, target.labels) == ("multiclass", ("1", "2", "3"))
+    assert "because of its name" in target.notices[0]
+    assert targets.encode(cells(marks), names=[name], task="regression").task == "regression"
+
+
+@pytest.mark.parametrize("marks", [NUMBERS, [str(i) for i in range(30)], [str(i % 3 + 0.5) for i in range(30)]])
+def test_other_numbers_are_a_quantity_whatever_the_column_is_called(marks):
+    assert targets.encode(cells(marks), names=["label"]).task == "regression"
+
+
 def test_spellings_of_one_class_are_one():
     assert targets.encode(cells(["1", "1.0", "0", "0.0"] * 3), names=["t"]).labels == ("0", "1")
     large = targets.encode(cells(["12345678901", "12345678902"] * 3), names=["t"])

@@ -1,7 +1,8 @@
 """What is to be predicted: which column, which task, and the numbers that the network learns.
 
 The task follows from the target unless the experiment names it: text is classes, two values are binary, other
-numbers are regression, several columns of yes and no are multilabel. What was decided is said in a notice.
+numbers are regression (whole ones are classes in a column that is called so), several columns of yes and no are
+multilabel. What was decided is said in a notice.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from kexp.records import Task
 MAX_CLASSES = 1000
 FEWEST = 3  # samples of a class: one for each part
 NAMES = ("target", "targets", "label", "labels", "class", "outcome", "response", "y")  # says what it is
+# Whole numbers in a column with such a name are classes, where there are enough rows of each on average.
+CLASSES = ("label", "labels", "class", "classes", "cluster", "category")
 # Words in the names of columns that people predict; the last column of these is meant, in doubt.
 WORDS = frozenset(
     [
@@ -131,7 +134,11 @@ def _infer(cells: NDArray[Any], names: Sequence[str]) -> tuple[Task, str]:
     if len(names) == 1:
         name, count = repr(names[0]), len(set(_one_spelling(distinct[0])))
         if numeric[0] and count > 2:
-            whole = all(float(word).is_integer() for word in distinct[0] if math.isfinite(float(word)))
+            values = [float(word) for word in distinct[0]]
+            called = names[0].strip().lower() in CLASSES and count * FEWEST <= len(cells)
+            if called and all(value.is_integer() for value in values):
+                return "multiclass", f"{name} holds {count} classes, because of its name: multiclass. {advice}"
+            whole = all(value.is_integer() for value in values if math.isfinite(value))
             if whole and count <= 20:
                 return "regression", (
                     f"{name} holds {count} different whole numbers: taken as a quantity (regression). "
