@@ -74,7 +74,7 @@ class FakeWorkers(AbstractWorkers):
         pass
 
 
-def search(home, name, oracle, *, size=1, seed=0, last=None, trials=14, space=None, window=5, most=None):
+def search(home, name, oracle, *, size=1, seed=0, last=None, trials=14, space=None, window=5, most=None, told=ignore):
     grid = {"learning_rate": [1e-3, 1e-2], "weight_decay": 1e-4, "dropout": 0.0}
     space = space or (grid if oracle == "grid" else {})
     question = Experiment(
@@ -91,7 +91,7 @@ def search(home, name, oracle, *, size=1, seed=0, last=None, trials=14, space=No
     run = RunStore.open(home, name) if (home / "runs" / name).exists() else RunStore.create(home, name, question)
     with run, run.lock():
         workers = FakeWorkers(run, size, seed, last)
-        found = Search(question, SPEC, Sketches(SPEC, question), run, workers, BUDGET, 100, ignore)
+        found = Search(question, SPEC, Sketches(SPEC, question), run, workers, BUDGET, 100, told)
         with contextlib.suppress(Killed):
             found.run()
         return run.trials(), workers.trained
@@ -425,6 +425,18 @@ def test_what_is_too_large_is_refused_before_it_is_trained_and_is_none_of_the_tr
         assert trial.parameters > 2_000
     again = [t for t in trials if t.stage == "confirm"]
     assert again and {t.parent for t in again} <= {t.id for t in explored}
+
+
+def test_what_is_said_counts_the_trials_of_its_stage(tmp_path):
+    said = []
+    limited(tmp_path, "t", "random", told=said.append)
+    after = next(i for i, event in enumerate(said) if event.kind == "stage" and event.text == "confirm")
+    explored, confirmed = said[:after], said[after:]
+    assert max(event.refused for event in explored) > 0 and {event.refused for event in confirmed} == {0}
+    assert (explored[-1].done, explored[-1].planned) == (14, 14)
+    plan = next(event for event in confirmed if event.kind == "notice")
+    assert plan.done == 0 and plan.planned
+    assert [event.done for event in confirmed if event.kind == "finished"] == [*range(1, plan.planned + 1)]
 
 
 @pytest.mark.parametrize("oracle", ORACLES)

@@ -18,7 +18,7 @@ class Event:
     trial: Trial | None = None
     done: int = 0
     running: int = 0
-    refused: int = 0  # proposals that are over a limit, so far
+    refused: int = 0  # proposals of the present stage that are over a limit
     planned: int | None = None  # None: as many as the time allows
     best: Trial | None = None
     seconds_left: float | None = None

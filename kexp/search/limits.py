@@ -44,7 +44,8 @@ class Limit:
 def check_refusal(known: Trial, excess: str) -> None:
     """Raise RunError where `known`, of the journal, was refused and would not be now, or the other way round."""
     if known.status != "running" and (known.status == "infeasible") != bool(excess):
+        was = known.message if known.status == "infeasible" else "was trained"
         raise RunError(
-            f"trial {known.id} {known.message or 'was trained'}, and now {excess or 'is small enough'}: its factory "
+            f"trial {known.id} {was}, and now {excess or 'is small enough'}: its factory "
             "has changed since. Use --fresh (the old run is kept aside), or another --name."
         )

@@ -18,7 +18,7 @@ from kexp import lean
 from kexp.errors import RunError, SearchError
 from kexp.layouts import Kind
 from kexp.metrics import objective
-from kexp.records import DatasetSpec, Experiment, Trial, key, to_json
+from kexp.records import DatasetSpec, Experiment, Stage, Trial, key, to_json
 from kexp.search.budget import CANDIDATES, Budget, Confirmation, confirmation
 from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
@@ -90,6 +90,7 @@ class Search:
         self._pending: deque[Job] = deque()  # waiting for a worker
         self._jobs: list[Job] = []  # at the workers
         self._running: dict[int, Trial] = {}  # the trials of these
+        self._stage: Stage = "explore"
         self._planned: int | None = None
         self._journal = [trial.id for trial in self._known.values() if trial.stage == "explore"]
         self._limit = Limit(experiment.max_parameters)
@@ -106,6 +107,7 @@ class Search:
         if not finished:
             nothing_fits = self._limit.refused and not self._order
             raise SearchError(self._limit.nothing_fits() if nothing_fits else _nothing_finished(explored))
+        self._stage = "confirm"
         self._say("stage", "confirm")
         lean.beside()  # the best will be built in this process
         self._confirm(finished, len(explored))
@@ -428,16 +430,15 @@ class Search:
     def _say(self, kind: Any, text: str = "", trial: Trial | None = None) -> None:
         over = [t for t in self._known.values() if t.status not in ("running", "infeasible")]
         scored = [t for t in over if t.score is not None]
-        stage = trial.stage if trial else "explore"
         left = None if self.experiment.seconds is None else max(0.0, self._end - time.monotonic())
         self.listener(
             Event(
                 kind=kind,
                 text=text,
                 trial=trial,
-                done=sum(t.stage == stage for t in over),
+                done=sum(t.stage == self._stage for t in over),
                 running=len(self._running),
-                refused=self._limit.refused,
+                refused=self._limit.refused if self._stage == "explore" else 0,
                 planned=self._planned,
                 best=max(scored, key=self.judge.rank) if scored else None,
                 seconds_left=left,
