@@ -170,6 +170,26 @@ def test_augmentation_draws_its_seed_from_the_global_one():
     assert Augment.from_config(Augment(flip=True).get_config()).seed is None
 
 
+def test_what_is_erased_is_one_rectangle_of_at_most_so_much_of_each_side():
+    x = np.ones((500, 20, 12, 3), np.float32)
+    layer = Augment(erase=0.5, seed=1)
+    np.testing.assert_array_equal(layer(x, training=False), x)
+    import tensorflow as tf
+
+    out = np.asarray(tf.function(layer)(x, training=True))  # as in a graph of training
+    assert set(np.unique(out)) == {0.0, 1.0}
+    gone = out == 0.0
+    assert (gone == gone[..., :1]).all()  # in all channels
+    gone = gone[..., 0]
+    rows, columns = gone.any(axis=2), gone.any(axis=1)
+    np.testing.assert_array_equal(gone, rows[:, :, None] & columns[:, None, :])  # a rectangle
+    assert all((np.diff(side.astype(int), axis=1) == 1).sum(axis=1).max() == 1 for side in (rows, columns))
+    assert (rows.sum(axis=1).max(), columns.sum(axis=1).max()) == (10, 6)  # half of 20 and of 12
+    assert 0.05 < gone.mean() < 0.07  # a quarter of a half of a half, less what lies outside
+    assert rows.any(axis=0).all() and columns.any(axis=0).all()  # anywhere
+    assert Augment.from_config(layer.get_config()).erase == 0.5
+
+
 def test_a_flip_is_a_mirror_image():
     x = np.arange(2 * 4 * 4, dtype=np.float32).reshape(2, 4, 4, 1).repeat(16, axis=0)
     out = np.asarray(Augment(flip=True, seed=3)(x, training=True))

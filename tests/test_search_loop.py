@@ -375,7 +375,8 @@ def test_a_finished_search_of_a_space_that_is_used_up_trains_nothing_again(tmp_p
     space = {"filters": [8, 16], "filter_growth": 1.0, "kernel_size": 3, "stages": [1, 2], "convolutions": 1,
              "separable": False, "padding": "same", "pooling": "max", "pool_size": 2, "conv_activation": "relu",
              "conv_batch_normalization": True, "reduction": "flatten", "dense_layers": 0, "dense_units": 32,
-             "dropout": 0.0, "augmentation": "none", "learning_rate": [1e-3, 1e-2], "weight_decay": 1e-4}  # fmt: skip
+             "dropout": 0.0, "augmentation": "none", "erase": 0.0, "learning_rate": [1e-3, 1e-2],
+             "weight_decay": 1e-4}  # fmt: skip
     once = climbing(tmp_path, monkeypatch, space=space)
     assert len({repr(t.values) for t in once}) == 8
     assert {t.epochs for t in once if t.stage == "explore"} >= {2, 6, 18, 54}

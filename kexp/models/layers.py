@@ -94,6 +94,8 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Flip, shift, rotate and zoom pictures (n, h, w, c) at random in one resampling; nothing at inference.
 
     `shift` and `zoom` are shares of the side, `rotate` is in degrees, each uniform in +-. Border pixels are repeated.
+    A rectangle anywhere, its sides up to `erase` of the picture's, becomes 0, the mean of standardised pictures
+    (Zhong et al. 2017, "Random Erasing Data Augmentation"; of every picture, and without their limits to its shape).
     Without a `seed` it is drawn from Keras's global one (`keras.utils.set_random_seed`), as that of a Dropout is.
     """
 
@@ -103,17 +105,23 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         shift: float = 0.0,
         rotate: float = 0.0,
         zoom: float = 0.0,
+        erase: float = 0.0,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.flip, self.shift, self.rotate, self.zoom, self.seed = flip, shift, rotate, zoom, seed
+        self.flip, self.shift, self.rotate, self.zoom, self.erase, self.seed = flip, shift, rotate, zoom, erase, seed
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, x: Any, training: bool = False) -> Any:
         """(n, h, w, c) -> the same shape."""
-        if not training or not (self.flip or self.shift or self.rotate or self.zoom):
+        if not training:
             return x
+        if self.flip or self.shift or self.rotate or self.zoom:
+            x = self._moved(x)
+        return self._erased(x) if self.erase else x
+
+    def _moved(self, x: Any) -> Any:
         import tensorflow as tf  # the only backend that trains here
 
         n, h, w = tf.shape(x)[0], x.shape[1], x.shape[2]
@@ -139,6 +147,14 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
             fill_value=0.0,
         )
 
+    def _erased(self, x: Any) -> Any:
+        n, h, w = ops.shape(x)[0], x.shape[1], x.shape[2]
+        row, column, tall, wide = ops.unstack(keras.random.uniform((4, n, 1, 1, 1), seed=self.generator), 4)
+        above = ops.abs(ops.reshape(np.arange(h, dtype=np.float32), (h, 1, 1)) - row * h)
+        beside = ops.abs(ops.reshape(np.arange(w, dtype=np.float32), (w, 1)) - column * w)
+        kept = ops.logical_or(above > self.erase * h / 2 * tall, beside > self.erase * w / 2 * wide)
+        return x * ops.cast(kept, x.dtype)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input's."""
         return input_shape
@@ -150,6 +166,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
             "shift": self.shift,
             "rotate": self.rotate,
             "zoom": self.zoom,
+            "erase": self.erase,
             "seed": self.seed,
         }
         return {**super().get_config(), **config}
