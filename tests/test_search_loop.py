@@ -19,7 +19,7 @@ from kexp.records import Column, DatasetSpec, Experiment, Trial
 from kexp.search.budget import CANDIDATES, Budget
 from kexp.search.events import ignore
 from kexp.search.limits import IN_A_ROW, Limit
-from kexp.search.loop import Search
+from kexp.search.loop import AHEAD, Search
 from kexp.search.oracles import ORACLES
 from kexp.search.protocol import FACTOR
 from kexp.search.sketches import Sketches
@@ -268,9 +268,10 @@ def test_pictures_climb_to_longer_trainings_with_the_best_so_far(tmp_path, monke
     assert sum(map(len, by_epochs.values())) == len(new)
     assert min(map(len, by_epochs.values())) >= CANDIDATES
     assert [t.epochs for t in new] == sorted(t.epochs for t in new)
-    # Each rung has as much of the 1,000 s as one training takes there.
-    ends = [sum(t.seconds for t in explored[: explored.index(by_epochs[epochs][0])]) for epochs in (6, 18, 54)]
-    assert ends == pytest.approx([1000 / 40, 4000 / 40, 13000 / 40], rel=0.4)
+    # Each rung has as much of the 1,000 s as one training takes there, and what then runs and what waits still ends.
+    for epochs, share in ((6, 1000 / 40), (18, 4000 / 40), (54, 13000 / 40)):
+        before = [t.seconds for t in explored[: explored.index(by_epochs[epochs][0])]]
+        assert share <= sum(before) <= share + (1 + AHEAD) * max(before)
     for below, above in ((2, 6), (6, 18), (18, 54)):
         known = [t for t in explored if t.epochs <= below]
         best = max((t for t in known if t.epochs == below), key=lambda t: t.score)
