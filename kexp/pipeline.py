@@ -114,7 +114,6 @@ def take_up(run: RunStore, question: Experiment, dataset: Dataset) -> None:
     """Make `question` and its rows those of `run`. Raises RunError where it was begun with others, budget aside."""
     run.check_same(question, dataset.fingerprint)
     run.remember(question, dataset.fingerprint)
-    run.set("finished", None)
     if not Dataset.saved(run.data):
         dataset.save(run.data)
 

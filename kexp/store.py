@@ -230,7 +230,8 @@ class RunStore:
         if fingerprint and self.fingerprint and fingerprint != self.fingerprint:
             raise RunError(
                 f"the run {self.name!r} was started with other rows than {experiment.data} holds now "
-                f"(data, fingerprint {self.fingerprint[:8]}, now {fingerprint[:8]}). {way_out}"
+                f"(data, fingerprint {self.fingerprint[:8]}, now {fingerprint[:8]}), or than this version of kexp "
+                f"makes of them. {way_out}"
             )
 
     # The journal

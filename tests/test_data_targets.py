@@ -86,7 +86,10 @@ def test_whole_numbers_are_classes_where_the_column_is_called_so(name):
     assert targets.encode(cells(marks), names=[name], task="regression").task == "regression"
 
 
-@pytest.mark.parametrize("marks", [NUMBERS, [str(i) for i in range(30)], [str(i % 3 + 0.5) for i in range(30)]])
+@pytest.mark.parametrize(
+    "marks",
+    [NUMBERS, [str(i) for i in range(30)], [str(i % 3 + 0.5) for i in range(30)], [*("12345" * 6), "6", "7"]],
+)
 def test_other_numbers_are_a_quantity_whatever_the_column_is_called(marks):
     assert targets.encode(cells(marks), names=["label"]).task == "regression"
 

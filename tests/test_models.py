@@ -186,6 +186,7 @@ def test_what_is_erased_is_one_rectangle_of_at_most_so_much_of_each_side():
     assert all((np.diff(side.astype(int), axis=1) == 1).sum(axis=1).max() == 1 for side in (rows, columns))
     assert (rows.sum(axis=1).max(), columns.sum(axis=1).max()) == (10, 6)  # half of 20 and of 12
     assert 0.05 < gone.mean() < 0.07  # a quarter of a half of a half, less what lies outside
+    assert rows[:, 0].sum() == pytest.approx(rows[:, -1].sum(), rel=0.25)  # as often at one border as at the other
     assert rows.any(axis=0).all() and columns.any(axis=0).all()  # anywhere
     assert Augment.from_config(layer.get_config()).erase == 0.5
 

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from kexp.data.dataset import PARTS
 from kexp.errors import DataError
 
-# Rows, where the data bring their own test rows. A share of .93 then has a standard error of .0036; a few thousand rows
-# more to train on are worth as much to the network as they are to the choice, and cost no validation.
+# Rows, where the data bring their own test rows. A share of .93 then has a standard error of .0036; a further row is
+# worth more to the network than to the choice.
 LARGEST_VALIDATION = 5_000
 LARGEST_TWINS = 0.05  # of the rows: one larger group of equal rows would unbalance the parts
 SMALLEST_STRATUM = 10  # rows of a label that are spread as one: many smaller ones would add up to other shares

@@ -24,7 +24,7 @@ from kexp.records import Task
 MAX_CLASSES = 1000
 FEWEST = 3  # samples of a class: one for each part
 NAMES = ("target", "targets", "label", "labels", "class", "outcome", "response", "y")  # says what it is
-# Whole numbers in a column with such a name are classes, where there are enough rows of each on average.
+# Whole numbers in a column with such a name are classes, where there are enough rows of each.
 CLASSES = ("label", "labels", "class", "classes", "cluster", "category")
 # Words in the names of columns that people predict; the last column of these is meant, in doubt.
 WORDS = frozenset(
@@ -135,9 +135,10 @@ def _infer(cells: NDArray[Any], names: Sequence[str]) -> tuple[Task, str]:
         name, count = repr(names[0]), len(set(_one_spelling(distinct[0])))
         if numeric[0] and count > 2:
             values = [float(word) for word in distinct[0]]
-            called = names[0].strip().lower() in CLASSES and count * FEWEST <= len(cells)
-            if called and all(value.is_integer() for value in values):
-                return "multiclass", f"{name} holds {count} classes, because of its name: multiclass. {advice}"
+            if names[0].strip().lower() in CLASSES and all(value.is_integer() for value in values):
+                rarest = min(Counter(_one_spelling(list(map(columns.text, cells[:, 0])))).values())
+                if rarest >= FEWEST and count <= MAX_CLASSES:
+                    return "multiclass", f"{name} holds {count} classes, because of its name: multiclass. {advice}"
             whole = all(value.is_integer() for value in values if math.isfinite(value))
             if whole and count <= 20:
                 return "regression", (

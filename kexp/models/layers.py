@@ -150,8 +150,8 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     def _erased(self, x: Any) -> Any:
         n, h, w = ops.shape(x)[0], x.shape[1], x.shape[2]
         row, column, tall, wide = ops.unstack(keras.random.uniform((4, n, 1, 1, 1), seed=self.generator), 4)
-        above = ops.abs(ops.reshape(np.arange(h, dtype=np.float32), (h, 1, 1)) - row * h)
-        beside = ops.abs(ops.reshape(np.arange(w, dtype=np.float32), (w, 1)) - column * w)
+        above = ops.abs(np.arange(h, dtype=np.float32).reshape(h, 1, 1) + 0.5 - row * h)
+        beside = ops.abs(np.arange(w, dtype=np.float32).reshape(w, 1) + 0.5 - column * w)
         kept = ops.logical_or(above > self.erase * h / 2 * tall, beside > self.erase * w / 2 * wide)
         return x * ops.cast(kept, x.dtype)
 

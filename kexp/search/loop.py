@@ -18,7 +18,7 @@ from kexp import lean
 from kexp.errors import RunError, SearchError
 from kexp.layouts import Kind
 from kexp.metrics import objective
-from kexp.records import DatasetSpec, Experiment, Stage, Trial, key, to_json
+from kexp.records import DatasetSpec, Experiment, Trial, key, to_json
 from kexp.search.budget import CANDIDATES, Budget, Confirmation, confirmation
 from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
@@ -90,7 +90,7 @@ class Search:
         self._pending: deque[Job] = deque()  # waiting for a worker
         self._jobs: list[Job] = []  # at the workers
         self._running: dict[int, Trial] = {}  # the trials of these
-        self._stage: Stage = "explore"
+        self._again: set[int] | None = None  # the trials of the second stage; None in the first
         self._planned: int | None = None
         self._journal = [trial.id for trial in self._known.values() if trial.stage == "explore"]
         self._limit = Limit(experiment.max_parameters)
@@ -107,7 +107,6 @@ class Search:
         if not finished:
             nothing_fits = self._limit.refused and not self._order
             raise SearchError(self._limit.nothing_fits() if nothing_fits else _nothing_finished(explored))
-        self._stage = "confirm"
         self._say("stage", "confirm")
         lean.beside()  # the best will be built in this process
         self._confirm(finished, len(explored))
@@ -275,11 +274,10 @@ class Search:
             for s in range(chosen.seeds)
             for i in chosen.candidates
         ]
-        self._planned = len(wanted)
+        self._again, self._planned = set(), len(wanted)
         text = f"{len(chosen.candidates)} leading candidate(s) again, {chosen.seeds} seed(s) each"
         self._say("notice", f"{text}, {chosen.epochs} epochs")
-        for leader, seed in wanted:
-            self._confirm_one(leader, seed, chosen.epochs)
+        self._again.update(self._confirm_one(leader, seed, chosen.epochs) for leader, seed in wanted)
         self._make_jobs()
         self._submit()
         while self._running and self._may_go_on():
@@ -305,22 +303,22 @@ class Search:
         best = self.judge.leaders(done, CANDIDATES) if done else []
         return sum(map(self._cost, best)) / len(best) if best else None
 
-    def _confirm_one(self, leader: Trial, seed: int, epochs: int) -> None:
-        """Start the trial that repeats `leader` under `seed`, unless it is over."""
-        kind = self._kinds[leader.id]
-        for trial in self._known.values():
-            if (trial.stage, trial.parent, trial.seed, trial.epochs) == ("confirm", leader.id, seed, epochs):
-                if trial.status == "running":
-                    self._kinds[trial.id] = kind
-                    self._start(trial)
-                return
-        trial = Trial(
-            id=max(self._known) + 1, factory=leader.factory, values=leader.values, status="running", stage="confirm",
-            parent=leader.id, seed=seed, epochs=epochs,
-        )  # fmt: skip
-        self.store.record_ask(trial)
-        self._known[trial.id], self._kinds[trial.id] = trial, kind
-        self._start(trial)
+    def _confirm_one(self, leader: Trial, seed: int, epochs: int) -> int:
+        """Start the trial that repeats `leader` under `seed`, unless it is over. Its id."""
+        like = ("confirm", leader.id, seed, epochs)
+        same = (t for t in self._known.values() if (t.stage, t.parent, t.seed, t.epochs) == like)
+        trial = next(same, None)
+        if trial is None:
+            trial = Trial(
+                id=max(self._known) + 1, factory=leader.factory, values=leader.values, status="running",
+                stage="confirm", parent=leader.id, seed=seed, epochs=epochs,
+            )  # fmt: skip
+            self.store.record_ask(trial)
+            self._known[trial.id] = trial
+        if trial.status == "running":
+            self._kinds[trial.id] = self._kinds[leader.id]
+            self._start(trial)
+        return trial.id
 
     # workers
 
@@ -339,6 +337,7 @@ class Search:
     def _start(self, trial: Trial, *, initial_epoch: int = 0, parent: int | None = None) -> None:
         if parent is not None and not self.store.weights(parent).exists():
             parent, initial_epoch = None, 0  # they were cleaned away: it starts anew
+        self.store.set("finished", None)
         self._starts.append(Start(trial, self._kinds.get(trial.id), initial_epoch, parent))
 
     def _make_jobs(self) -> None:
@@ -436,9 +435,9 @@ class Search:
                 kind=kind,
                 text=text,
                 trial=trial,
-                done=sum(t.stage == self._stage for t in over),
+                done=sum(t.stage == "explore" if self._again is None else t.id in self._again for t in over),
                 running=len(self._running),
-                refused=self._limit.refused if self._stage == "explore" else 0,
+                refused=self._limit.refused if self._again is None else 0,
                 planned=self._planned,
                 best=max(scored, key=self.judge.rank) if scored else None,
                 seconds_left=left,

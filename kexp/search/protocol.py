@@ -120,8 +120,8 @@ class Space:
         return {d.name: self._value(d, codes.get(d.name, 0)) for d in self._dimensions}
 
     def encode(self, values: Mapping[str, Value]) -> dict[str, Code]:
-        """The code of what `decode` returned."""
-        return {name: _code(values[name], d, listed) for name, (d, listed) in self.free.items()}
+        """The code of what `decode` returned; a dimension that the factory has only now is at its default."""
+        return {name: _code(values.get(name, d.default), d, listed) for name, (d, listed) in self.free.items()}
 
     def _value(self, dimension: Dimension, code: Code) -> Value:
         values = self._listed[dimension.name]

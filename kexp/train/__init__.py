@@ -148,7 +148,7 @@ class Trainer:
         if isinstance(fitted, str):
             return dataclasses.replace(done, status="failed", message=fitted), None
         name, _ = objective(self.spec.task, self._objective)
-        text = f"the time limit came after {len(fitted.history)} epochs" if fitted.stopped else ""
+        text = f"its time was up after {len(fitted.history)} epochs" if fitted.stopped else ""
         metrics = {key: float(value) for key, value in fitted.metrics.items()}
         status = "stopped" if fitted.stopped else "completed"
         done = dataclasses.replace(done, status=status, metrics=metrics, score=metrics[name], message=text)  # type: ignore[arg-type]
