@@ -11,6 +11,7 @@ from kexp.records import Column, DatasetSpec, Experiment
 from kexp.search.budget import (
     CANDIDATES,
     MARGIN,
+    MOST_EPOCHS,
     MOST_SAMPLES,
     UNTIMED,
     Budget,
@@ -54,10 +55,10 @@ def test_what_the_experiment_says_holds():
 EXPLORED = Budget(rows=54_000, epochs=2, batch_size=128, explore_share=0.5, rungs=8)
 
 
-def plan(seconds, costs, spec=IMAGE, workers=2, explored=None, **options):
+def plan(seconds, costs, spec=IMAGE, workers=2, explored=None, of=EXPLORED, **options):
     question = Experiment(name="q", data="d", **options)
     explored = explored or [2] * len(costs)
-    return confirmation(question, spec, EXPLORED, seconds=seconds, costs=costs, explored=explored, workers=workers)
+    return confirmation(question, spec, of, seconds=seconds, costs=costs, explored=explored, workers=workers)
 
 
 def test_without_a_time_limit_the_plan_does_not_depend_on_measured_time():
@@ -69,6 +70,13 @@ def test_much_time_gives_all_finalists_the_longest_training():
     found = plan(100_000.0, [30.0, 30.0, 30.0])
     assert (found.candidates, found.seeds) == ((0, 1, 2), 2)
     assert MOST_SAMPLES / 1.5 < found.epochs * EXPLORED.rows <= MOST_SAMPLES
+
+
+def test_few_rows_are_not_trained_on_for_more_epochs_than_teach_anything():
+    few = Budget(rows=1_200, epochs=20, batch_size=32, explore_share=0.5, rungs=8)
+    found = plan(10_000.0, [0.05] * 3, explored=[60] * 3, of=few)
+    assert found.epochs == MOST_EPOCHS
+    assert plan(10_000.0, [0.05] * 3, explored=[540] * 3, of=few).epochs == 540  # as long as they were explored
 
 
 def test_a_slow_leader_leaves_its_place_to_one_that_fits():

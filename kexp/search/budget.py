@@ -32,7 +32,8 @@ FIRST_RUNG = 0.6  # share of a number of trials that is explored on the first ru
 # rows are few, and it overfits.
 LONGER = {"image": (64, 48, 36, 28, 22, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1), "table": (FACTOR, 1)}
 UNTIMED = {"image": 4, "table": 1}
-MOST_SAMPLES = 4_000_000  # that one finalist trains on: 75 epochs of 54,000 pictures
+MOST_SAMPLES = 4_000_000  # that one finalist trains on: 72 epochs of 55,000 pictures
+MOST_EPOCHS = 320  # of it: few rows are known by heart by then
 MARGIN = 1.15  # a training that is planned into a time must not just miss it
 # Times as long as explored must a leader be able to train, or come as near to the longest: or another sets the length.
 WORTH = 1.5
@@ -128,7 +129,8 @@ def confirmation(
         key=lambda cs: (-cs[0] * cs[1], -cs[0]),
     )
     multiples = LONGER[spec.kind] if budget.rungs > 1 or spec.kind == "image" else (1,)
-    longer = {m * budget.epochs for m in multiples if m == 1 or m * budget.epochs * budget.rows <= MOST_SAMPLES}
+    most_epochs = min(MOST_EPOCHS, MOST_SAMPLES // budget.rows)
+    longer = {m * budget.epochs for m in multiples if m == 1 or m * budget.epochs <= most_epochs}
     # As long as it was explored for is never too long: what leads from a high rung must not give way to a lower one.
     lengths = sorted({max(epochs, min(explored)) for epochs in longer} | set(explored), reverse=True)
     enough = min(WORTH * max(explored), lengths[0] / WORTH)
