@@ -513,6 +513,9 @@ def test_every_tab_takes_an_update(browser):
         server.files = {**bundle(exported("people"), results=False)}
         browser.run("other.location.reload()")
         browser.until("other.document.querySelector('#newer:not([hidden]) button')")
+        browser.until("other.document.body.dataset.ready")
+        for tab in ("document", "other.document"):  # a worker that still answers is not replaced
+            browser.until(KEPT.replace("document", tab))
         browser.run("window.before = other.before = true")
         browser.run("void other.document.querySelector('#newer button').click()")
         browser.until("window.before === undefined && document.body.dataset.ready")
