@@ -134,12 +134,9 @@ def _infer(cells: NDArray[Any], names: Sequence[str]) -> tuple[Task, str]:
     if len(names) == 1:
         name, count = repr(names[0]), len(set(_one_spelling(distinct[0])))
         if numeric[0] and count > 2:
-            values = [float(word) for word in distinct[0]]
-            if names[0].strip().lower() in CLASSES and all(value.is_integer() for value in values):
-                rarest = min(Counter(_one_spelling(list(map(columns.text, cells[:, 0])))).values())
-                if rarest >= FEWEST and count <= MAX_CLASSES:
-                    return "multiclass", f"{name} holds {count} classes, because of its name: multiclass. {advice}"
-            whole = all(value.is_integer() for value in values if math.isfinite(value))
+            if _are_classes(names[0], cells[:, 0]):
+                return "multiclass", f"{name} holds {count} classes, because of its name: multiclass. {advice}"
+            whole = all(float(word).is_integer() for word in distinct[0] if math.isfinite(float(word)))
             if whole and count <= 20:
                 return "regression", (
                     f"{name} holds {count} different whole numbers: taken as a quantity (regression). "
@@ -160,6 +157,15 @@ def _infer(cells: NDArray[Any], names: Sequence[str]) -> tuple[Task, str]:
         f"Several targets are all numbers (regression) or all yes and no (multilabel), but {wrong!r} "
         "holds text. Name one target, or targets of one sort."
     )
+
+
+def _are_classes(name: str, numbers: NDArray[Any]) -> bool:
+    """Whether a column of numbers counts classes: it is called so, they are whole, and each is there often enough."""
+    if name.strip().lower() not in CLASSES:
+        return False
+    counts = Counter(_one_spelling([columns.text(cell) for cell in numbers]))
+    whole = all(float(word).is_integer() for word in counts)
+    return whole and len(counts) <= MAX_CLASSES and min(counts.values()) >= FEWEST
 
 
 BOOLEANS = frozenset((*columns.FALSE, *columns.TRUE))

@@ -274,10 +274,10 @@ class Search:
             for s in range(chosen.seeds)
             for i in chosen.candidates
         ]
-        self._again, self._planned = set(), len(wanted)
+        self._again = {self._confirm_one(leader, seed, chosen.epochs) for leader, seed in wanted}
+        self._planned = len(wanted)
         text = f"{len(chosen.candidates)} leading candidate(s) again, {chosen.seeds} seed(s) each"
         self._say("notice", f"{text}, {chosen.epochs} epochs")
-        self._again.update(self._confirm_one(leader, seed, chosen.epochs) for leader, seed in wanted)
         self._make_jobs()
         self._submit()
         while self._running and self._may_go_on():
@@ -337,7 +337,6 @@ class Search:
     def _start(self, trial: Trial, *, initial_epoch: int = 0, parent: int | None = None) -> None:
         if parent is not None and not self.store.weights(parent).exists():
             parent, initial_epoch = None, 0  # they were cleaned away: it starts anew
-        self.store.set("finished", None)
         self._starts.append(Start(trial, self._kinds.get(trial.id), initial_epoch, parent))
 
     def _make_jobs(self) -> None:
@@ -353,6 +352,7 @@ class Search:
             job = job._replace(end=self._latest(job), seconds=self._most_seconds(job))
             self._jobs.append(job)
             self._running |= {trial.id: trial for trial in job.trials}
+            self.store.set("finished", None)  # it was, if this run had ended and now goes on
             self.workers.submit(job)
             for trial in job.trials:
                 self._say("started", trial=trial)
