@@ -17,6 +17,15 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A real Chromium, shared by the tests of a module."""
+    from chromium import Chromium
+
+    with Chromium() as chromium:
+        yield chromium
+
+
 PACKAGES = {"node": "nodejs", "qemu-aarch64-static": "qemu-user-static"}  # Debian's, where it is not called the same
 
 
