@@ -10,14 +10,13 @@ import small_models
 from chromium import Served
 from PIL import Image, ImageDraw
 
-from kexp.export import card, graph
+from kexp.export import card
 from kexp.phone.bundle import bundle, worker
 
 CHECKED = """(() => {
   const { running, count } = document.querySelector(".verdict")?.dataset ?? {};
   return running === "false" && Number(count) === document.querySelectorAll(".variant").length;
 })()"""
-KEPT = "document.querySelector('#device dd:last-of-type').dataset.state === 'ready'"
 
 
 def exported(name):
@@ -60,14 +59,6 @@ def shown(browser, prediction, apart=0.11):
         f"document.querySelector('.headline .label')?.innerText === {json.dumps(label)} && "
         f"Math.abs(parseFloat(document.querySelector('.headline .share').innerText) - {share[:-1]}) < {apart}"
     )
-
-
-def broken(folder, format):
-    """The model with its largest constant zeroed."""
-    model = graph.read((folder / f"model_{format}.tflite").read_bytes())
-    largest = max((b for b in model.buffers if b.data is not None), key=lambda b: len(b.data))
-    largest.data = np.zeros(len(largest.data), np.uint8)
-    return bytes(graph.write(model))
 
 
 def photograph(path, width, height, **options):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from phone_page import CHECKED, KEPT, exported, headline, page, photograph, served, shown, text
+from phone_page import CHECKED, exported, headline, page, photograph, served, shown, text
 
 from kexp.phone.bundle import bundle, worker
 from kexp.predict import run
 
 pytestmark = pytest.mark.slow
+
+KEPT = "document.querySelector('#device dd:last-of-type').dataset.state === 'ready'"
 
 
 def test_after_one_visit_it_works_when_the_server_is_gone(browser):
