@@ -22,7 +22,7 @@ import click
 from kexp import lean
 from kexp.errors import KexpError, nearest
 from kexp.experiment import asked, parse_count, parse_duration, parse_size, sanitised
-from kexp.records import Task, to_json
+from kexp.records import Kind, Task, to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -239,6 +239,7 @@ def init(
         "kexp search ../photos --time 30m --workers 2",
         "kexp search adult.csv --target income --trials 100 --oracle bayesian",
         "kexp search ../photos --time 30m --max-parameters 100k",
+        "kexp search sales.csv --horizon 7",
     )
 )
 @click.argument("source", metavar="EXPERIMENT.toml|DATA")
@@ -266,11 +267,18 @@ def init(
 @click.option(
     "--factory",
     type=Row("kexp.models", "FACTORIES", own=True),
-    help="dense, conv, or your own module:function.",
+    help="dense, conv, conv1d, conv_sound, conv_clip, or your own module:function.",
 )
 @click.option("--name", help="Of the run; otherwise the experiment's.")
 @click.option("--fresh", is_flag=True, help="Start anew; an earlier run of that name is kept aside.")
-@click.option("--size", type=Parsed("size", parse_size), help="Height x width of pictures, such as 48x64.")
+@click.option("--kind", type=click.Choice(typing.get_args(Kind)), help="Where a file may be read in two ways.")
+@click.option("--size", type=Parsed("size", parse_size), help="Height x width of pictures and clips, such as 48x64.")
+@click.option("--length", type=Parsed("duration", parse_duration), help="That sounds are brought to: 1s.")
+@click.option("--rate", type=click.IntRange(1), metavar="HZ", help="That sounds are brought to.")
+@click.option("--frames", type=click.IntRange(1), metavar="N", help="Of a clip.")
+@click.option("--steps", type=click.IntRange(2), metavar="N", help="Of a series; a long table is cut into windows.")
+@click.option("--stride", type=click.IntRange(1), metavar="N", help="From one window to the next.")
+@click.option("--horizon", type=click.IntRange(1), metavar="N", help="Forecast so many next values.")
 @click.option("--objective", help="What ranks the trials: accuracy, log_loss, rmse ...")
 @click.option(
     "--max-parameters",
