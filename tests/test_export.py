@@ -16,6 +16,7 @@ from kexp import export, formats, verify
 from kexp.data.dataset import PARTS
 from kexp.errors import ExportError
 from kexp.export import golden, graph, metadata
+from kexp.export.source import NO_CARE, Care
 from kexp.formats import FORMATS
 from kexp.metrics import metrics
 from kexp.records import DatasetSpec
@@ -261,24 +262,25 @@ def test_a_file_that_fails_its_gate_is_not_left(digits, tmp_path, converted):
 
 
 def test_int8_that_loses_too_much_is_tried_with_narrower_ranges(digits, tmp_path, monkeypatch):
-    clips = []
+    cares = []
 
-    def convert(model, spec, calibration, formats, folder, *, clip=0.0, **_):
-        clips.append((clip, *formats))
+    def convert(model, spec, calibration, formats, folder, *, care=NO_CARE, **_):
+        cares.append((care, *formats))
         for name in formats:
             shutil.copyfile(digits.release.folder / FORMATS[name].file, folder / FORMATS[name].file)
         return {name: folder / FORMATS[name].file for name in formats}
 
     real = verify.drop
     monkeypatch.setattr(export, "export", convert)
-    monkeypatch.setattr(verify, "drop", lambda *given: 0.5 if len(clips) < 3 else real(*given))
+    monkeypatch.setattr(verify, "drop", lambda *given: 0.5 if len(cares) < 4 else real(*given))
     made = release(digits.model, digits.dataset, ["tflite_int8"], tmp_path / "out")
-    assert clips == [(0.0, "tflite_int8"), (0.01, "tflite_int8"), (0.05, "tflite_int8")]
+    tried = [NO_CARE, Care(0.01), Care(0.05), Care(0.01, first_float=True)]
+    assert cares == [(care, "tflite_int8") for care in tried]
     assert made.ok and not made.failures and all(check.ok for check in made.checks)
-    clips.clear()
+    cares.clear()
     monkeypatch.setattr(verify, "drop", lambda *given: 0.5)
     made = release(digits.model, digits.dataset, ["tflite_int8", "tflite_dynamic"], tmp_path / "out")
-    assert [clip for clip, *_ in clips] == [0.0, 0.01, 0.05] and set(made.failures) == {"tflite_int8", "tflite_dynamic"}
+    assert [care for care, *_ in cares] == tried and set(made.failures) == {"tflite_int8", "tflite_dynamic"}
 
 
 def test_clipping_makes_finer_steps(digits, tmp_path):
@@ -289,10 +291,28 @@ def test_clipping_makes_finer_steps(digits, tmp_path):
     for clip in (0.0, 0.25):
         folder = tmp_path / str(clip)
         folder.mkdir()
-        made = export.export(digits.model, digits.dataset.spec, x, ["tflite_int8"], folder, clip=clip)
+        made = export.export(digits.model, digits.dataset.spec, x, ["tflite_int8"], folder, care=Care(clip))
         outputs[clip] = LiteRTRuntime(made["tflite_int8"]).predict(x)
     assert np.abs(outputs[0.0] - outputs[0.25]).max() > 1e-4  # other ranges
     assert (outputs[0.0].argmax(1) == outputs[0.25].argmax(1)).mean() > 0.9
+
+
+def test_a_float_first_block_comes_nearer_and_costs_bytes(digits, tmp_path):
+    from kexp.runtime.litert import LiteRTRuntime, operators
+
+    rows = digits.dataset.rows("train")[:64]
+    x = np.asarray(digits.dataset.x[rows])
+    gaps, kernels = [], []
+    for care in (NO_CARE, Care(first_float=True)):
+        folder = tmp_path / str(care.first_float)
+        folder.mkdir()
+        made = export.export(digits.model, digits.dataset.spec, x, ["tflite_float32", "tflite_int8"], folder, care=care)
+        outputs = {name: LiteRTRuntime(path).predict(x) for name, path in made.items()}
+        gaps.append(np.abs(outputs["tflite_int8"] - outputs["tflite_float32"]).mean())
+        kernels.append(made["tflite_int8"].stat().st_size)
+        assert "CONV_2D" in operators(made["tflite_int8"])
+    assert gaps[1] < gaps[0]
+    assert kernels[1] > kernels[0]
 
 
 def test_where_nothing_passes_there_is_no_folder(digits, tmp_path, converted):

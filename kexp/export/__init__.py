@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kexp.export.source import NO_CARE, Care
 from kexp.formats import FORMATS
 from kexp.records import DatasetSpec, to_json
 
@@ -39,13 +40,13 @@ def export(
     *,
     modules: Sequence[str] = ("kexp.models.layers",),
     timeout_s: float = TIMEOUT_S,
-    clip: float = 0.0,
+    care: Care = NO_CARE,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Path | str]:
     """Write each of `formats` of the .keras file `model` into `folder`: its path, or why it is not there.
 
     `calibration` are raw training samples (n, *shape), about 256; `modules` register the layers that the
-    model names; `timeout_s` is for one child; `clip` is that of `Source`; `progress` is told how many formats are done.
+    model names; `timeout_s` is for one child; `care` is that of `Source`; `progress` is told how many formats are done.
     """
     made: dict[str, Path | str] = {}
     with tempfile.TemporaryDirectory(prefix="kexp-export-") as name:
@@ -58,7 +59,7 @@ def export(
                 "formats": left,
                 "folder": str(folder.resolve()),
                 "modules": list(modules),
-                "clip": clip,
+                "care": care,
             }
             (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
             done = len(made)

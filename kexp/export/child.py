@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kexp import export
-from kexp.export.source import Source
+from kexp.export.source import Care, Source
 from kexp.formats import FORMATS
 from kexp.records import DatasetSpec, from_json
 
@@ -28,7 +28,7 @@ def main(scratch: Path) -> None:
         calibration=np.load(scratch / "calibration.npy"),
         scratch=scratch,
         modules=tuple(job["modules"]),
-        clip=job["clip"],
+        care=Care(*job["care"]),
     )
     for half in ("batch_1", "batch_any"):  # a child that died may have left it unfinished
         shutil.rmtree(scratch / half, ignore_errors=True)

@@ -33,12 +33,14 @@ class Parts(NamedTuple):
     overflow (how Keras writes selu): one int8 scale for values up to e^x leaves nothing of the small ones.
     channels: scale each channel by a constant of its own (a batch normalisation that no convolution could take in, a
     depthwise convolution): one int8 scale for all channels leaves little of the small ones.
+    first: the first trained operator, and what follows it up to the next one.
     last: the trained operators that nothing trained follows. tail: what comes after those.
     """
 
     front: list[str]
     wild: list[str]
     channels: list[str]
+    first: list[str]
     last: list[str]
     tail: list[str]
 
@@ -106,13 +108,17 @@ def parts(content: bytes) -> Parts:
         return data is not None and len(data) > 0
 
     scaling = {code[name] for name in ("MUL", "ADD", "SUB", "DIV")}
-    found = Parts([], [], [], [], [])
+    found = Parts([], [], [], [], [], [])
+    trained = 0
     below: set[int] = set()  # tensors that depend on a trained operator
     exponential: set[int] = set()
     for operator in graph.operators:  # the file holds them in the order of execution
         kind, inputs = number(operator), set(operator.inputs)
         if (kind in trainable and not _FRONT_END.search(name(operator))) or inputs & below:
             below.update(operator.outputs)
+            trained += kind in trainable
+            if trained == 1:
+                found.first.append(name(operator))
         else:
             found.front.append(name(operator))
         if kind == code["DEPTHWISE_CONV_2D"] or (kind in scaling and any(constant(i) for i in operator.inputs)):

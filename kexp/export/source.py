@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,26 @@ from kexp.records import DatasetSpec
 from kexp.runtime import import_modules
 
 
+class Care(NamedTuple):
+    """What is done where int8 loses too much.
+
+    `clip` is the share of calibration samples whose outermost values do not count in the ranges of activations;
+    `first_float` whether the first trained operator, and what follows it, stays float.
+    """
+
+    clip: float = 0.0
+    first_float: bool = False
+
+
+NO_CARE = Care()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
     """A .keras file and what belongs to it.
 
     `calibration` are raw training samples (n, *shape); `modules` register the layers that the file names;
-    `scratch` is a folder for intermediate files; `clip` the share of calibration samples whose outermost values do not
-    count where activations are quantised.
+    `scratch` is a folder for intermediate files; `care` is what is done where int8 loses too much.
     """
 
     path: Path
@@ -28,7 +41,7 @@ class Source:
     calibration: NDArray[Any]
     scratch: Path
     modules: tuple[str, ...] = ()
-    clip: float = 0.0
+    care: Care = NO_CARE
 
     @functools.cached_property
     def model(self) -> Any:

@@ -10,8 +10,8 @@ dynamic    int8 weights, float activations
 int8       int8 weights and activations, float input and output; the last layer as in `dynamic`, so that no
            answer is cut off at the largest one seen in calibration (gap .44 -> .06 where that happened); what
            scales channels one by one stays float (a separable network, 379 photos: drop .029 -> .003); ranges of
-           activations are all that the calibration rows reach, less a share of the rows where `source.clip` says so:
-           what lies beyond is cut off, what lies within gets finer steps
+           activations are all that the calibration rows reach, less a share of the rows where `source.care` says so:
+           what lies beyond is cut off, what lies within gets finer steps; its last resort is a float first block
 uint8      int8 that takes raw pixels
 int16x8    int8 weights, int16 activations, ranges widened fourfold: int16 has bits to spare (gap .44 -> .04)
 """
@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from kexp.export import graph, metadata, saved_model
+from kexp.export.fold import fold
 from kexp.export.source import Source
 
 HEADROOM = 4.0  # int16x8: how far beyond the calibrated range a value may go
@@ -87,7 +88,7 @@ def _float32(source: Source) -> bytes:
     import tensorflow as tf
 
     folder = source.scratch / "batch_1"
-    saved_model.write(model, folder, batch=1)
+    saved_model.write(fold(model), folder, batch=1)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return bytes(converter.convert())
@@ -98,7 +99,8 @@ def _int8(source: Source) -> bytes:
     recipe = _Recipe(_float32(source))
     parts = recipe.parts
     recipe.manager.add_static_config(".*", "*", activation_num_bits=8, weight_num_bits=8)
-    recipe.keep_float(parts.front + parts.wild + parts.channels + parts.tail)
+    spared = parts.first if source.care.first_float else []
+    recipe.keep_float(parts.front + parts.wild + parts.channels + parts.tail + spared)
     for name in parts.last:
         recipe.manager.add_dynamic_config(_exactly(name), "*", num_bits=8)
     return recipe.quantise(source)
@@ -136,8 +138,8 @@ class _Recipe:
 def _ranges(recipe: _Recipe, source: Source, headroom: float) -> dict[str, Any]:
     """Smallest and largest value of each tensor over the calibration samples, both times `headroom`.
 
-    Of `source.clip` of the samples the ends do not count. The quantizer's own default is a moving average, which clips
-    far more (gap .34 instead of .01).
+    Of `source.care.clip` of the samples the ends do not count. The quantizer's own default is a moving average, which
+    clips far more (gap .34 instead of .01).
     """
     from ai_edge_quantizer import calibrator
 
@@ -149,7 +151,7 @@ def _ranges(recipe: _Recipe, source: Source, headroom: float) -> dict[str, Any]:
         seen.append({name: dict(found) for name, found in observer.get_model_qsvs().items()})
     ranges = seen[0]
     for name, found in ranges.items():
-        for end, share in (("min", source.clip), ("max", 1 - source.clip)):
+        for end, share in (("min", source.care.clip), ("max", 1 - source.care.clip)):
             if end in found:
                 values = np.stack([each[name][end] for each in seen])
                 found[end] = (np.quantile(values, share, axis=0) * headroom).astype(values.dtype)
