@@ -144,7 +144,7 @@ def read_file(path: Path) -> File:
         ) from error
     if not content.strip():
         raise DataError(f"{path} is empty: a header line and rows are expected.")
-    delimiter = _delimiter(content, path)
+    delimiter = separator(content, path)
     rows: list[list[str]] = []
     lines: list[int] = []
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
@@ -169,7 +169,7 @@ def read_file(path: Path) -> File:
     return File(path, dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)), lines)
 
 
-def _delimiter(content: str, path: Path) -> str:
+def separator(content: str, path: Path) -> str:
     """The separator that gives most of the first lines the width of the header, and the widest such."""
     best, score = "\t" if path.suffix.lower() == ".tsv" else ",", (0.0, 1)
     for delimiter in DELIMITERS:
