@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExperimentError, nearest
-from kexp.records import Experiment, Task
+from kexp.records import Experiment, Kind, Task
 
 # What a search may spend where nobody says: whichever is reached first.
 DEFAULT_TRIALS = 40
@@ -245,6 +245,13 @@ def _task(value: Any) -> str:
     return str(value)
 
 
+def _kind(value: Any) -> str:
+    known = typing.get_args(Kind)
+    if value not in known:
+        raise ValueError(f"one of {', '.join(known)} is expected")
+    return str(value)
+
+
 def _space(value: Any) -> dict[str, Any]:
     for name, item in _table(value).items():
         choices = item if isinstance(item, list | tuple) else [item]
@@ -301,6 +308,7 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "float": _number,
     "float | None": _duration,
     "Task | None": _task,
+    "Kind | None": _kind,
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
     "time" if spec.name == "seconds" else spec.name: _BY_KEY.get(spec.name) or _BY_TYPE[str(spec.type)]

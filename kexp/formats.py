@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from kexp.errors import ExportError, nearest
 from kexp.records import Kind
@@ -20,7 +20,7 @@ class Format(NamedTuple):
     file: str
     writer: str
     family: str
-    kinds: tuple[Kind, ...] = ("image", "table")
+    kinds: tuple[Kind, ...] = get_args(Kind)
     exact: bool = False
     backend: Literal["tensorflow", "torch"] = "tensorflow"
     parts: tuple[str, ...] = ()
@@ -33,14 +33,15 @@ FORMATS: dict[str, Format] = {
     "tflite_float16": Format("model_float16.tflite", "kexp.export.tflite:float16", "tflite"),
     "tflite_dynamic": Format("model_dynamic.tflite", "kexp.export.tflite:dynamic", "tflite"),
     "tflite_int8": Format("model_int8.tflite", "kexp.export.tflite:int8", "tflite"),
-    "tflite_uint8": Format("model_uint8.tflite", "kexp.export.tflite:uint8", "tflite", ("image",)),
+    "tflite_uint8": Format("model_uint8.tflite", "kexp.export.tflite:uint8", "tflite", ("image", "clip")),
     "tflite_int16x8": Format("model_int16x8.tflite", "kexp.export.tflite:int16x8", "tflite"),
-    "onnx": Format("model.onnx", "kexp.export.onnx:model", "onnx", exact=True),
+    # Its converter knows no real FFT.
+    "onnx": Format("model.onnx", "kexp.export.onnx:model", "onnx", ("image", "table", "series", "clip"), exact=True),
     "torch_export": Format("model.pt2", "kexp.export.torch:exported", "torch", exact=True, backend="torch"),
     "torch_script": Format("model.pt", "kexp.export.torch:script", "torch", exact=True, backend="torch"),
     "tfjs": Format("tfjs", "kexp.export.tfjs:folder", "tfjs", exact=True),
     "c": Format("c", "kexp.export.c:write", "c", parts=("tflite_int8",)),
-    "android": Format("android", "kexp.export.android:write", "android", parts=("tflite_int8",)),
+    "android": Format("android", "kexp.export.android:write", "android", ("image", "table"), parts=("tflite_int8",)),
     "phone": Format(
         "phone", "kexp.phone.bundle:write", "phone", parts=("tflite_float32", "tflite_float16", "tflite_int8")
     ),

@@ -1,5 +1,6 @@
-"""`kexp run`: an exported file on a user's own pictures, table rows or arrays. Neither TensorFlow nor pandas.
+"""`kexp run`: an exported file on a user's own files: pictures, table rows, recordings, sounds, clips.
 
+Neither TensorFlow nor pandas.
 What the model takes and answers is read from the file itself, or from the export.json beside it.
 """
 
@@ -10,19 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kexp.data.columns import encode_row
+from kexp.data.samples import SAMPLES, Sample, read
 from kexp.errors import DataError, ExportError
 from kexp.export import metadata
 from kexp.records import DatasetSpec
 from kexp.runtime import open_runtime
 from kexp.runtime.protocol import AbstractRuntime
-
-TABLES = (".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +40,8 @@ class Prediction:
     warnings: tuple[str, ...] = field(default=())
 
 
-class _Sample(NamedTuple):
-    source: str
-    x: NDArray[Any]  # (*shape,)
-    warnings: Sequence[str] = ()
-
-
 def run(model: Path, inputs: Sequence[Path], *, repeat: int = 1, top: int = 3, threads: int = 1) -> list[Prediction]:
-    """One answer per picture, table row and array element of `inputs`, in order, of the `top` labels each.
+    """One answer per file, table row and array element of `inputs`, in order, of the `top` labels each.
 
     Raises ExportError for a model that cannot be run, DataError for an input that does not suit it, naming
     the file and row.
@@ -61,7 +52,7 @@ def run(model: Path, inputs: Sequence[Path], *, repeat: int = 1, top: int = 3, t
             raise ExportError(f"{model} takes {runtime.shape}, its description says {spec.shape}. Export it again.")
         samples = [sample for path in inputs for sample in _read(path, spec)]
         if not samples:
-            raise DataError(f"no input: {_expected(spec)} is expected.")
+            raise DataError(f"no input: {SAMPLES[spec.kind].expected} is expected.")
         runtime.predict(samples[0].x[None])  # the first one allocates, and would be the slowest of all
         return [_answer(runtime, sample, spec, repeat, top) for sample in samples]
 
@@ -86,7 +77,7 @@ def describe(model: Path, texts: Mapping[str, str] = MappingProxyType({})) -> Da
     return card.manifest(model.parent)[1]
 
 
-def _answer(runtime: AbstractRuntime, sample: _Sample, spec: DatasetSpec, repeat: int, top: int) -> Prediction:
+def _answer(runtime: AbstractRuntime, sample: Sample, spec: DatasetSpec, repeat: int, top: int) -> Prediction:
     times = runtime.latency(sample.x[None], repeat)
     outputs = runtime.predict(sample.x[None])[0].astype(float)
     p50, p95 = np.percentile(times, (50, 95)) if repeat > 1 else (None, None)
@@ -117,62 +108,11 @@ def _answer(runtime: AbstractRuntime, sample: _Sample, spec: DatasetSpec, repeat
     )
 
 
-def _read(path: Path, spec: DatasetSpec) -> Iterator[_Sample]:
+def _read(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
     """The samples in one file of a user."""
+    expected = SAMPLES[spec.kind].expected
     if not path.exists():
-        raise DataError(f"{path} does not exist. Give {_expected(spec)}.")
+        raise DataError(f"{path} does not exist. Give {expected}.")
     if path.is_dir():
-        raise DataError(f"{path} is a folder. Give the files in it: {_expected(spec)}.")
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        yield from _array(path, spec)
-    elif spec.kind == "table":
-        if suffix not in TABLES:
-            raise DataError(f"{path}: this model takes rows of a table. Give {_expected(spec)}.")
-        yield from _rows(path, spec)
-    else:
-        if suffix in TABLES:
-            raise DataError(f"{path}: this model takes pictures. Give {_expected(spec)}.")
-        from kexp.data.pictures import decode
-
-        height, width, channels = spec.shape
-        yield _Sample(str(path), decode(path, (height, width, channels)))
-
-
-def _rows(path: Path, spec: DatasetSpec) -> Iterator[_Sample]:
-    from kexp.data.tables import read_file
-
-    table = read_file(path)
-    for line, cells in zip(table.lines, zip(*table.columns.values(), strict=True), strict=True):
-        source = f"{path} line {line}"
-        try:
-            vector, warnings = encode_row(dict(zip(table.columns, cells, strict=True)), spec.columns)
-        except DataError as error:
-            raise DataError(f"{source}: {error}") from error
-        yield _Sample(source, vector, warnings)
-
-
-def _array(path: Path, spec: DatasetSpec) -> Iterator[_Sample]:
-    """Raw samples (n, *shape), or one (*shape,): pictures 0..255, encoded rows."""
-    try:
-        x = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path} is no .npy array of numbers: {error}. Write it with numpy.save.") from error
-    if not isinstance(x, np.ndarray) or x.dtype.kind not in "uifb":
-        raise DataError(f"{path} holds no numbers. Expected: (n, {', '.join(map(str, spec.shape))}), raw samples.")
-    if x.shape == spec.shape:
-        x = x[None]
-    if x.shape[1:] != spec.shape:
-        raise DataError(f"{path} is {x.shape}: (n, {', '.join(map(str, spec.shape))}) is expected, raw samples.")
-    if spec.kind == "image":
-        bad = np.flatnonzero(~np.isfinite(x.astype(float)).reshape(len(x), -1).all(axis=1))
-        if len(bad):
-            raise DataError(f"{path} sample {bad[0]} holds a value that is no number. Pixels are 0 to 255.")
-        warning = ["largest pixel is 1 or less: 0 to 255 is expected"] if len(x) and 0 < x.max() <= 1 else []
-    else:
-        warning = []
-    yield from (_Sample(f"{path} sample {i}", sample, warning) for i, sample in enumerate(x))
-
-
-def _expected(spec: DatasetSpec) -> str:
-    return "pictures, or raw pixels as .npy" if spec.kind == "image" else "CSV files with a header, or rows as .npy"
+        raise DataError(f"{path} is a folder. Give the files in it: {expected}.")
+    yield from read(path, spec)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
-Kind = Literal["image", "table"]
+Kind = Literal["image", "table", "series", "sound", "clip"]
 Task = Literal["binary", "multiclass", "multilabel", "regression"]
 Part = Literal["train", "validation", "test"]
 ColumnKind = Literal["number", "boolean", "category", "date"]
@@ -24,6 +24,20 @@ Severity = Literal["error", "warning", "note"]
 Value = int | float | str | bool
 
 R = TypeVar("R")
+AXES: dict[Kind, tuple[str, ...]] = {  # of one sample
+    "image": ("height", "width", "channels"),
+    "table": ("columns",),
+    "series": ("steps", "channels"),
+    "sound": ("samples",),
+    "clip": ("frames", "height", "width", "channels"),
+}
+NOUNS: dict[Kind, str] = {  # what one sample is called
+    "image": "picture",
+    "table": "row",
+    "series": "series",
+    "sound": "sound",
+    "clip": "clip",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +65,15 @@ class Column:
 class DatasetSpec:
     """What a model must know before it sees a sample.
 
-    `shape` is of one sample without the batch axis: (height, width, channels) of a picture in 0..255,
-    (columns,) of a table row. `labels` are the classes in order of their index; for regression and
-    multilabel the names of the targets, one per output. `mean` and `std` are per channel, of the
-    training pictures, in 0..255; `target_mean` and `target_std` per output of a regression.
+    `shape` is of one sample without the batch axis: (height, width, channels) of a picture in 0..255, (columns,) of a
+    table row, (steps, channels) of a series as it was measured, (samples,) of a sound in -1..1 at `rate`, (frames,
+    height, width, channels) of a clip in 0..255. `labels` are the classes in order of their index; for regression and
+    multilabel the names of the targets, one per output. `mean` and `std` are per channel, of the training samples, in
+    their own units; `target_mean` and `target_std` per output of a regression.
+
+    A forecast is a regression of a series whose `horizon` next values it puts out, for each target in turn. It tells
+    how they differ from the naive forecast, the value `seasons[0]` steps earlier; `target_std` is of those differences.
+    `forecast` are the channels that are foretold.
     """
 
     name: str
@@ -69,6 +88,16 @@ class DatasetSpec:
     std: tuple[float, ...] = ()
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
+    rate: float = 0.0  # of a sound, or a series where known, in Hz; of a clip, frames a second
+    channels: tuple[str, ...] = ()  # names of a series' channels
+    horizon: int = 0
+    seasons: tuple[int, ...] = ()
+    forecast: tuple[int, ...] = ()
+
+    @property
+    def pixels(self) -> bool:
+        """Whether samples are bytes 0..255, which become numbers at the last moment."""
+        return self.kind in ("image", "clip")
 
     def __post_init__(self) -> None:
         expected = {"binary": 1}.get(self.task, len(self.labels))
@@ -76,8 +105,9 @@ class DatasetSpec:
             raise ValueError(f"{self.task} with {len(self.labels)} labels has {expected} outputs, not {self.outputs}")
         if self.kind == "table" and self.shape != (len(self.columns),):
             raise ValueError(f"a table of {len(self.columns)} columns cannot have samples of shape {self.shape}")
-        if self.kind == "image" and len(self.shape) != 3:
-            raise ValueError(f"a picture is (height, width, channels), not {self.shape}")
+        axes = AXES[self.kind]
+        if len(self.shape) != len(axes):
+            raise ValueError(f"a sample of kind {self.kind} is ({', '.join(axes)}), not {self.shape}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +124,14 @@ class Experiment:
     time_column: str = ""  # oldest rows train, newest rows test
     validation: float = 0.15  # shares of the rows, where the data do not say
     test: float = 0.15
-    size: tuple[int, ...] = ()  # (height, width) that pictures are brought to
+    kind: Kind | None = None  # where the same file may be read in two ways
+    size: tuple[int, ...] = ()  # (height, width) that pictures and clips are brought to
+    length: float | None = None  # seconds that sounds are brought to
+    rate: int | None = None  # Hz that sounds are brought to
+    frames: int | None = None  # of a clip
+    steps: int | None = None  # of a series: recordings are brought to it, a long table is cut into windows of it
+    stride: int | None = None  # from one window to the next
+    horizon: int | None = None  # how many next values a forecast answers
     factory: str = ""  # a row of FACTORIES, or "module:function"
     space: dict[str, Any] = field(
         default_factory=dict
@@ -114,8 +151,8 @@ class Experiment:
     tolerances: dict[str, float] = field(default_factory=dict)  # of the export gate: format -> largest metric drop
 
     def __post_init__(self) -> None:
-        counts = ("trials", "max_parameters", "epochs", "batch_size", "window")
-        for name, low in (*((count, 1) for count in counts), ("seconds", 0)):
+        counts = ("trials", "max_parameters", "epochs", "batch_size", "window", "rate", "frames", "stride", "horizon")
+        for name, low in (*((count, 1) for count in counts), ("seconds", 0), ("length", 0), ("steps", 2)):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"{name} = {value}: at least {low} is expected")

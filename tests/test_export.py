@@ -466,7 +466,7 @@ def test_a_foreign_file_has_no_description_and_a_damaged_one_is_told(tmp_path):
 
 def test_golden_samples_are_validation_rows_of_every_class(digits):
     rows = golden.choose(digits.dataset)
-    assert len(rows) == golden.SAMPLES and (digits.dataset.part[rows] == PARTS["validation"]).all()
+    assert len(rows) == golden.COUNT and (digits.dataset.part[rows] == PARTS["validation"]).all()
     assert set(digits.dataset.y[rows]) == set(range(10))
     numbers = small_models.diabetes().dataset
     chosen = numbers.y[golden.choose(numbers), 0]

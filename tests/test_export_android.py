@@ -46,7 +46,7 @@ OWN = {
     "digits": (
         f"{MODULE}/Pixels.kt", f"{MODULE}/Pictures.kt", "app/src/test/kotlin/kexp/app/PixelsTest.kt",
         "app/src/androidTest/kotlin/kexp/app/PicturesTest.kt", "app/src/main/res/layout/main_image.xml",
-        *(f"{ASSETS}/golden/{i:02}.png" for i in range(golden.SAMPLES)),
+        *(f"{ASSETS}/golden/{i:02}.png" for i in range(golden.COUNT)),
     ),
     "people": (
         f"{MODULE}/Cells.kt", "app/src/test/kotlin/kexp/app/CellsTest.kt", "app/src/test/kotlin/kexp/app/Csv.kt",

@@ -13,7 +13,7 @@ from kexp.search.budget import (
     MARGIN,
     MOST_EPOCHS,
     MOST_SAMPLES,
-    UNTIMED,
+    PICTURES,
     Budget,
     affordable,
     budget,
@@ -63,7 +63,7 @@ def plan(seconds, costs, spec=IMAGE, workers=2, explored=None, of=EXPLORED, **op
 
 def test_without_a_time_limit_the_plan_does_not_depend_on_measured_time():
     assert plan(None, [1.0, 50.0, 3.0]) == plan(None, [9.0, 1.0, 1.0], workers=7)
-    assert plan(None, [1.0] * 3).epochs == 2 * UNTIMED["image"]
+    assert plan(None, [1.0] * 3).epochs == 2 * PICTURES.untimed
 
 
 def test_much_time_gives_all_finalists_the_longest_training():

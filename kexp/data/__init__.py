@@ -5,10 +5,12 @@ What can be read is a row of READERS. Statistics are of the training rows alone.
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +18,10 @@ from kexp.data import prepare, targets
 from kexp.data.dataset import PARTS, Dataset, Raw
 from kexp.errors import DataError, nearest
 from kexp.experiment import SKLEARN, locate
-from kexp.records import Experiment
+from kexp.records import DatasetSpec, Experiment, Kind
+
+if TYPE_CHECKING:
+    from kexp.data import media
 
 __all__ = ["READERS", "Dataset", "Raw", "Reader", "describe", "load", "prepared", "read"]
 
@@ -28,7 +33,7 @@ Progress = Callable[[int, int], None]
 class Reader:
     """A kind of data: whether a path holds it, and how it is read."""
 
-    matches: Callable[[Path], bool]
+    matches: Callable[[Path, Experiment], bool]
     read: Callable[[Path, Experiment, Path, Progress | None], Raw]  # path, experiment, cache, progress
     has_target: bool = False  # the experiment chooses the target; elsewhere the data say what it is
 
@@ -36,7 +41,7 @@ class Reader:
 def load(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: Progress | None = None) -> Dataset:
     """The data that `experiment` names, read, split and encoded.
 
-    A path is relative to `base`, otherwise to the current folder. Decoded pictures are kept under `cache`;
+    A path is relative to `base`, otherwise to the current folder. Decoded files are kept under `cache`;
     `progress` is told how many of how many are done. Raises DataError where there is nothing, or what is there
     cannot be used.
     """
@@ -48,12 +53,12 @@ def read(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: 
     path = Path(locate(experiment.data, base))
     if not experiment.data.startswith(SKLEARN) and not path.exists():
         raise DataError(_not_there(path))
-    reader = next((row for row in READERS.values() if row.matches(path)), None)
+    reader = next((row for row in READERS.values() if row.matches(path, experiment)), None)
     if reader is None:
         raise DataError(
-            f"{path} is nothing that can be read. Expected: a folder of class folders with pictures, a table "
-            "(.csv, .tsv, .parquet; or a folder with train.csv and test.csv), a CSV with paths of pictures, "
-            "idx files, or an .npz with x and y."
+            f"{path} is nothing that can be read. Expected: a folder of class folders with pictures, sounds, clips or "
+            "recordings, a CSV with their paths, a table (.csv, .tsv, .parquet; or a folder with train.csv and "
+            "test.csv), series (.ts), idx files, or an .npz with x and y."
         )
     raw = reader.read(path, experiment, cache, progress)
     if experiment.target and not reader.has_target:
@@ -74,8 +79,7 @@ def describe(dataset: Dataset) -> list[tuple[str, str]]:
     lines = [("kind", spec.kind), ("task", spec.task), ("samples", f"{len(dataset.y):,}")]
     counts = [(part, len(dataset.rows(part))) for part in PARTS]
     lines.append(("parts", ", ".join(f"{part} {count:,}" for part, count in counts)))
-    if spec.kind == "image":
-        lines.append(("size", f"{spec.shape[0]} x {spec.shape[1]}, {'grey' if spec.shape[2] == 1 else 'colour'}"))
+    lines += [("size", text) for text in [_size(spec)] if text]
     if spec.target:
         lines.append(("target", spec.target))
     if spec.task in ("binary", "multiclass"):
@@ -98,6 +102,20 @@ def describe(dataset: Dataset) -> list[tuple[str, str]]:
         named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         lines.append(("columns", f"{len(spec.columns)} altogether: {named}"))
     return lines + [("notice", notice) for notice in dataset.notices]
+
+
+def _size(spec: DatasetSpec) -> str:
+    """The shape of a sample in words; empty for a row of a table, whose columns are told one by one."""
+    if spec.pixels:
+        frames, (height, width, channels) = spec.shape[:-3], spec.shape[-3:]
+        text = f"{height} x {width}, {'grey' if channels == 1 else 'colour'}"
+        return f"{frames[0]} frames of {text}" if frames else text
+    if spec.kind == "sound":
+        return f"{spec.shape[0] / spec.rate:.3g} s at {spec.rate:,.0f} Hz"
+    if spec.kind == "series":
+        steps, channels = spec.shape
+        return f"{steps:,} steps of {', '.join(spec.channels[:8]) or channels}{' ...' if channels > 8 else ''}"
+    return ""
 
 
 def _column_text(kind: str, choices: tuple[str, ...], missing: bool) -> str:
@@ -146,7 +164,7 @@ def _sklearn(path: Path, experiment: Experiment, cache: Path, progress: Progress
     return sklearn_sets.read(str(path))
 
 
-def _is_idx(path: Path) -> bool:
+def _is_idx(path: Path, experiment: Experiment) -> bool:
     from kexp.data import arrays
 
     return arrays.is_idx(path)
@@ -158,67 +176,99 @@ def _idx(path: Path, experiment: Experiment, cache: Path, progress: Progress | N
     return arrays.read_idx(path, size=experiment.size)
 
 
+def _is_npz(path: Path, experiment: Experiment) -> bool:
+    from kexp.data import arrays
+
+    return arrays.is_npz(path)
+
+
 def _npz(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
     from kexp.data import arrays
 
-    return arrays.read_npz(path, size=experiment.size)
+    return arrays.read_npz(path, experiment)
 
 
-def _is_picture_csv(path: Path) -> bool:
-    from kexp.data import pictures
+def _is_ts(path: Path, experiment: Experiment) -> bool:
+    from kexp.data import series
 
-    return pictures.is_picture_csv(_list_in(path))
-
-
-def _list_in(path: Path) -> Path:
-    """The one CSV, or the train.csv, in a folder that has no class folders for it to describe."""
-    if not path.is_dir():
-        return path
-    lists = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (".csv", ".tsv")]
-    train = [file for file in lists if file.stem.lower() == "train"]
-    folders = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return (train or lists)[0] if len(folders) < 2 and (train or len(lists) == 1) else path
+    return series.is_ts(path)
 
 
-def _picture_csv(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-    from kexp.data import pictures
+def _ts(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
+    from kexp.data import series
 
-    return pictures.read_csv(
-        _list_in(path),
-        target=experiment.target,
-        split_column=experiment.split_column,
-        group_column=experiment.group_column,
-        time_column=experiment.time_column,
-        size=experiment.size,
-        cache=cache,
-        progress=progress,
-    )
+    return series.read_ts(path, experiment)
 
 
-def _is_table(path: Path) -> bool:
+def _is_recordings(path: Path, experiment: Experiment) -> bool:
+    from kexp.data import media, recordings
+
+    return media.in_folder(path, recordings.EXTENSIONS)
+
+
+def _recordings(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
+    from kexp.data import recordings
+
+    return recordings.read(path, experiment)
+
+
+def _is_table(path: Path, experiment: Experiment) -> bool:
     from kexp.data import tables
 
     return bool(tables.find(path))
 
 
 def _table(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-    from kexp.data import tables
+    from kexp.data import rows
 
-    return tables.read(path, experiment)
-
-
-def _picture_folder(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-    from kexp.data import pictures
-
-    return pictures.read_folder(path, size=experiment.size, cache=cache, progress=progress)
+    return rows.read(path, experiment)
 
 
+def _medium(kind: Kind) -> media.Medium:
+    module: Any = importlib.import_module(f"kexp.data.{MEDIA[kind]}")
+    made: media.Medium = module.medium()
+    return made
+
+
+def _list_of(kind: Kind) -> Reader:
+    def matches(path: Path, experiment: Experiment) -> bool:
+        from kexp.data import media
+
+        return media.is_list(media.find_list(path, experiment), _medium(kind))
+
+    def read(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
+        from kexp.data import media
+
+        return media.read_list(media.find_list(path, experiment), _medium(kind), experiment, cache, progress)
+
+    return Reader(matches, read, has_target=True)
+
+
+def _folder_of(kind: Kind, *, any_folder: bool = False) -> Reader:
+    def matches(path: Path, experiment: Experiment) -> bool:
+        from kexp.data import media
+
+        return path.is_dir() and (any_folder or media.in_folder(path, _medium(kind).extensions))
+
+    def read(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
+        from kexp.data import media
+
+        return media.read_folder(path, _medium(kind), experiment, cache, progress)
+
+    return Reader(matches, read)
+
+
+MEDIA: dict[Kind, str] = {"image": "pictures", "sound": "sounds", "clip": "clips"}  # kind -> its module's name
 # The first that matches reads. Folders of pictures are last: any folder may be one, and says if it is none.
 READERS: dict[str, Reader] = {
-    "sklearn": Reader(lambda path: str(path).startswith("sklearn:"), _sklearn),
+    "sklearn": Reader(lambda path, _: str(path).startswith("sklearn:"), _sklearn),
     "idx": Reader(_is_idx, _idx),
-    "npz": Reader(lambda path: path.suffix.lower() == ".npz", _npz),
-    "picture_csv": Reader(_is_picture_csv, _picture_csv, has_target=True),
+    "npz": Reader(_is_npz, _npz),
+    "ts": Reader(_is_ts, _ts),
+    **{f"{kind}_list": _list_of(kind) for kind in MEDIA},
     "table": Reader(_is_table, _table, has_target=True),
-    "picture_folder": Reader(Path.is_dir, _picture_folder),
+    "sound_folder": _folder_of("sound"),
+    "clip_folder": _folder_of("clip"),
+    "recordings": Reader(_is_recordings, _recordings),
+    "image_folder": _folder_of("image", any_folder=True),
 }

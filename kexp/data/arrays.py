@@ -10,16 +10,18 @@ import gzip
 import re
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kexp.data import series
 from kexp.data.class_folders import part_codes
 from kexp.data.dataset import PART_NAMES, Raw
 from kexp.errors import DataError
-from kexp.records import Part
+from kexp.records import NOUNS, Experiment, Kind, Part
 
 Samples = list[tuple[Part, str, NDArray[Any], NDArray[Any]]]  # for each part: its name as written, x, y
 
@@ -30,7 +32,8 @@ IDX_NAME = re.compile(
 NPZ_NAME = re.compile(r"(?P<what>x|y)(_(?P<part>[a-z]+))?", re.IGNORECASE)
 NPZ_EXPECTED = (
     "Expected are x and y, or x_train, y_train, x_test and y_test: x of shape (pictures, height, width) or "
-    "(pictures, height, width, 1 or 3), of 0..255 or of fractions 0..1, or (rows, columns) for a table"
+    "(pictures, height, width, 1 or 3), of 0..255 or of fractions 0..1, (series, steps, channels) of other numbers, or "
+    "(rows, columns) for a table"
 )
 
 
@@ -108,19 +111,23 @@ def _class_names(path: Path, codes: NDArray[np.uint8]) -> tuple[NDArray[np.str_]
     return numbers, [f"Ignored {path.name}: {len(lines)} names, one for each of {len(codes)} classes is expected."]
 
 
-def read_npz(path: Path, *, size: tuple[int, ...] = ()) -> Raw:
-    """Pictures, or the rows of a table, from x and y, or from x_train, y_train, x_test, y_test, x_val, y_val.
+def is_npz(path: Path) -> bool:
+    """Whether `path` is an .npz, or a folder with train.npz."""
+    return path.suffix.lower() == ".npz" if not path.is_dir() else (path / "train.npz").is_file()
+
+
+def read_npz(path: Path, experiment: Experiment) -> Raw:
+    """Pictures, series, or the rows of a table, from x and y, or from x_train, y_train, x_test, y_test, x_val, y_val.
 
     Whole numbers and text in y are classes, floats are numbers; (n, k) of zeros and a single 1 are classes
     too, of zeros and ones labels. Raises DataError for what is no .npz, or has other keys or shapes.
     """
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is no .npz file (a zip of arrays, as numpy.savez writes it).")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}. Arrays of numbers or text are expected.") from error
+    path = path / "train.npz" if path.is_dir() else path
+    arrays = _load_npz(path)
+    if path.stem.lower() == "train" and {"x", "y"} == set(map(str.lower, arrays)):
+        for sibling in sorted(path.parent.glob("*.npz")):  # a file for each part
+            if sibling.stem.lower() in PART_NAMES and sibling != path:
+                arrays |= {f"{name}_{sibling.stem.lower()}": x for name, x in _load_npz(sibling).items()}
     keys: dict[tuple[Part, str], str] = {}
     for key in arrays:
         match = NPZ_NAME.fullmatch(key)
@@ -142,7 +149,17 @@ def read_npz(path: Path, *, size: tuple[int, ...] = ()) -> Raw:
                 "values of y as samples in x are expected."
             )
         samples.append((part, f"{path.name} {keys[part, 'x']}", x, y))
-    return _raw(path, samples, size=size)
+    return _raw(path, samples, size=experiment.size, experiment=experiment)
+
+
+def _load_npz(path: Path) -> dict[str, NDArray[Any]]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is no .npz file (a zip of arrays, as numpy.savez writes it).")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}. Arrays of numbers or text are expected.") from error
 
 
 def _raw(
@@ -152,6 +169,7 @@ def _raw(
     size: tuple[int, ...],
     labels: tuple[str, ...] = (),
     notices: list[str] | None = None,
+    experiment: Experiment | None = None,
 ) -> Raw:
     notices = list(notices or [])
     for _, name, x, y in samples[1:]:
@@ -163,28 +181,45 @@ def _raw(
     x = np.concatenate([x for _, _, x, _ in samples]) if len(samples) > 1 else samples[0][2]
     y = _targets(path, np.concatenate([y for *_, y in samples]))
     parts = part_codes([part for part, _, x_part, _ in samples for _ in range(len(x_part))])
-    if x.ndim == 2:
+    kind = _kind(x, experiment)
+    noun = NOUNS[kind]
+    ids = [f"{name} {noun} {i}" for _, name, part, _ in samples for i in range(len(part))]
+    made = partial(
+        Raw, kind=kind, y=y, parts=parts, ids=ids, labels=labels, notices=notices,
+        targets=("class",) if y.ndim == 1 else tuple(f"y{i}" for i in range(y.shape[1])),
+    )  # fmt: skip
+    if kind == "table":
         if x.dtype.kind not in "buif":
             raise DataError(f"{path}: x is of type {x.dtype}. {NPZ_EXPECTED}.")
         import pandas as pd
 
-        columns = [f"x{i}" for i in range(x.shape[1])]
-        table = pd.DataFrame({name: x[:, i].astype(str).tolist() for i, name in enumerate(columns)})
-        ids = [f"{name} row {i}" for _, name, part, _ in samples for i in range(len(part))]
-    else:
-        table = None
-        x = _resized(_bytes(path, x, notices), size, notices)
-        ids = [f"{name} picture {i}" for _, name, part, _ in samples for i in range(len(part))]
-    return Raw(
-        kind="image" if table is None else "table",
-        x=x if table is None else table,
-        y=y,
-        targets=("class",) if y.ndim == 1 else tuple(f"y{i}" for i in range(y.shape[1])),
-        parts=parts,
-        ids=ids,
-        labels=labels,
-        notices=notices,
-    )
+        return made(x=pd.DataFrame({f"x{i}": x[:, i].astype(str).tolist() for i in range(x.shape[1])}))
+    if kind == "series":
+        found = np.asarray(x[:, :, None] if x.ndim == 2 else x, np.float64)
+        whole, told = series.gather(list(found), ids, experiment.steps if experiment else None)
+        notices += told
+        return made(x=whole, channels=_channel_names(path, whole.shape[2]))
+    return made(x=_resized(_bytes(path, x, notices), size, notices))
+
+
+def _kind(x: NDArray[Any], experiment: Experiment | None) -> Kind:
+    """What the samples `x` are: three axes of numbers that are neither bytes nor fractions 0..1 are series."""
+    wanted = experiment.kind if experiment else None
+    if wanted in ("table", "image", "series") and (wanted == "series" or (x.ndim == 2) == (wanted == "table")):
+        return wanted
+    if x.ndim == 2:
+        return "table"
+    if x.ndim == 3 and x.dtype.kind in "if" and not (x == np.rint(x)).all() and not (x.min() >= 0 and x.max() <= 1):
+        return "series"
+    return "image"
+
+
+def _channel_names(path: Path, count: int) -> tuple[str, ...]:
+    """The lines of channels.txt beside the arrays, if there is one for each channel."""
+    file = path.parent / "channels.txt"
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.is_file() else []
+    names = tuple(line.strip() for line in lines if line.strip())
+    return names if len(set(names)) == count else series.names(count)
 
 
 def _bytes(path: Path, x: NDArray[Any], notices: list[str]) -> NDArray[np.uint8]:

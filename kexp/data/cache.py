@@ -1,6 +1,6 @@
-"""Decoded pictures kept on disk, so that a folder of photos is decoded once and memory-mapped ever after.
+"""Decoded files kept on disk, so that a folder of photos is decoded once and memory-mapped ever after.
 
-A set of pictures is known by its fingerprint: names, sizes and modification times of the files, and how they
+A set of files is known by its fingerprint: names, sizes and modification times of the files, and how they
 were decoded. Its folder appears whole or not at all. What could not be decoded is remembered with its reason.
 """
 
@@ -15,25 +15,27 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kexp.errors import DataError
 
-Shape = tuple[int, int, int]
+Array = NDArray[Any]
+S = TypeVar("S", bound=tuple[int, ...])
 VERSION = 2  # raise it when the same file would decode to other pixels
-CHUNK = 32  # pictures a thread decodes before it reports
+CHUNK = 32  # files a thread decodes before it reports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """Pictures `x`, (n, height, width, channels) uint8, memory-mapped, without those that are `damaged`.
+    """Samples `x`, (n, *shape), memory-mapped, without those that are `damaged`.
 
-    `damaged` holds index (among all files) and reason of each picture that was left out.
+    `damaged` holds index (among all files) and reason of each file that was left out.
     """
 
-    x: NDArray[np.uint8]
+    x: Array
     damaged: dict[int, str]
 
 
@@ -60,31 +62,34 @@ def fill(
     cache: Path,
     key: str,
     files: Sequence[Path],
-    shape: Shape,
-    decode: Callable[[Path, Shape], NDArray[np.uint8]],
+    shape: S,
+    decode: Callable[[Path, S], Array],
     progress: Callable[[int, int], None] | None = None,
+    *,
+    dtype: type[np.generic] = np.uint8,
+    noun: str = "picture",
 ) -> Decoded:
-    """Decode `files` to (n, *shape) on every core, and store them under `key`.
+    """Decode `files` to (n, *shape) of `dtype` on every core, and store them under `key`.
 
-    A DataError of `decode` marks that picture as damaged; any other exception ends the work. `progress` is
+    A DataError of `decode` marks that file as damaged; any other exception ends the work. `progress` is
     told how many of how many are done. Raises DataError when more than max(1, 1 %) are damaged, or when the
     disk is full.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    needed, free = len(files) * int(np.prod(shape)), shutil.disk_usage(cache).free
+    needed, free = len(files) * int(np.prod(shape)) * np.dtype(dtype).itemsize, shutil.disk_usage(cache).free
     if needed > free:  # writing to a mapped file on a full disk would kill the process
         raise DataError(
-            f"{len(files)} pictures of {shape[0]} x {shape[1]} need {needed:,} bytes under {cache}, "
+            f"{len(files)} {noun}s of {' x '.join(map(str, shape))} need {needed:,} bytes under {cache}, "
             f"{free:,} are free. Make room, or choose a smaller size."
         )
     work = Path(mkdtemp(prefix=f"{key}.", dir=cache))
     try:
-        x = np.lib.format.open_memmap(work / "x.npy", mode="w+", dtype=np.uint8, shape=(len(files), *shape))
+        x = np.lib.format.open_memmap(work / "x.npy", mode="w+", dtype=dtype, shape=(len(files), *shape))
         damaged = _decode_into(x, files, shape, decode, progress)
-        refuse_damaged(list(damaged.values()), len(files))
+        refuse_damaged(list(damaged.values()), len(files), noun)
         if damaged:
             kept = np.delete(np.arange(len(files)), list(damaged))
-            whole = np.lib.format.open_memmap(work / "kept.npy", mode="w+", dtype=np.uint8, shape=(len(kept), *shape))
+            whole = np.lib.format.open_memmap(work / "kept.npy", mode="w+", dtype=dtype, shape=(len(kept), *shape))
             for start in range(0, len(kept), 1024):
                 whole[start : start + 1024] = x[kept[start : start + 1024]]
             whole.flush()
@@ -105,21 +110,21 @@ def fill(
     return stored
 
 
-def refuse_damaged(reasons: Sequence[str], total: int) -> None:
+def refuse_damaged(reasons: Sequence[str], total: int, noun: str = "picture") -> None:
     """Raise DataError, with three of `reasons`, when more than max(1, 1 %) of `total` are damaged."""
     if len(reasons) > max(1, total // 100):
         named = "\n  ".join(reasons[:3])
         raise DataError(
-            f"{len(reasons)} of {total} pictures cannot be read; at most {max(1, total // 100)} (1 %, or "
+            f"{len(reasons)} of {total} {noun}s cannot be read; at most {max(1, total // 100)} (1 %, or "
             f"one) may be skipped. Replace or remove them, beginning with:\n  {named}"
         )
 
 
 def _decode_into(
-    x: NDArray[np.uint8],
+    x: Array,
     files: Sequence[Path],
-    shape: Shape,
-    decode: Callable[[Path, Shape], NDArray[np.uint8]],
+    shape: S,
+    decode: Callable[[Path, S], Array],
     progress: Callable[[int, int], None] | None,
 ) -> dict[int, str]:
     def work(start: int) -> dict[int, str]:

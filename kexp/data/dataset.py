@@ -34,29 +34,35 @@ PART_NAMES: dict[str, Part] = {  # as folders, files, arrays and cells are named
 class Raw:
     """What a reader found, before targets are encoded and rows are split.
 
-    `x` is (n, height, width, channels) uint8, memory-mapped when large, or a DataFrame of the input columns as
-    the user wrote them. `y` is (n,) of str for classes, (n, k) float64 for numbers, (n, k) bool for multilabel,
-    or (n, k) of str: cells as the user wrote them, whose task `targets.encode` finds out.
+    `x` is (n, *shape) as in records.DatasetSpec, uint8 for pictures and clips, float32 otherwise, memory-mapped when
+    large; of tables a DataFrame of the input columns as the user wrote them. `y` is (n,) of str for classes, (n, k)
+    float64 for numbers, (n, k) bool for multilabel, or (n, k) of str: cells as the user wrote them, whose task
+    `targets.encode` finds out.
     """
 
     kind: Kind
-    x: NDArray[np.uint8] | pd.DataFrame
+    x: NDArray[Any] | pd.DataFrame
     y: NDArray[Any]
     targets: tuple[str, ...] = ()  # names of the target columns, in the order of y's columns
     parts: NDArray[np.int8] | None = None  # PARTS of each row where the data say so, -1 where they do not
     ids: list[str] = field(default_factory=list)  # of each row, for messages: a file, or "adult.csv row 17"
-    files: list[str] | None = None  # absolute path of each picture, where there is one file for each
+    files: list[str] | None = None  # absolute path of each sample, where there is one file for each
     groups: NDArray[Any] | None = None  # (n,), equal values stay in one part
     times: NDArray[Any] | None = None  # (n,), sortable: oldest train, newest test
     labels: tuple[str, ...] = ()  # class names in the order wanted, where the data say so
     notices: list[str] = field(default_factory=list)  # what a person should know about how this was read
+    rate: float = 0.0  # as in records.DatasetSpec, and so are these
+    channels: tuple[str, ...] = ()
+    horizon: int = 0
+    seasons: tuple[int, ...] = ()
+    forecast: tuple[int, ...] = ()
 
 
 @dataclass(kw_only=True)
 class Dataset:
     """Samples, targets and the part (train, validation, test) of each row.
 
-    `x` is (n, *spec.shape): uint8 for pictures, float32 for tables (see records.Column for the encoding).
+    `x` is (n, *spec.shape): uint8 for pictures and clips, float32 otherwise (records.Column for a table's encoding).
     `y` is (n,) int32 class indices for binary and multiclass, (n, outputs) float32 otherwise.
     """
 

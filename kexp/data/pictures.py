@@ -1,4 +1,4 @@
-"""Pictures: `decode` brings one file to the network's shape; readers of class folders and of CSVs of paths.
+"""Pictures: `decode` brings one file to the network's shape; `medium` is what media.py reads folders and lists by.
 
 `decode` is also what `kexp run` calls, so that a photo is treated alike in training and afterwards; hence
 this module imports Pillow and NumPy alone, and the rest when a reader is called.
@@ -10,10 +10,10 @@ import io
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,21 +22,19 @@ from PIL import Image, UnidentifiedImageError
 from kexp.errors import DataError
 
 if TYPE_CHECKING:
-    from kexp.data.dataset import Raw
+    from kexp.data.media import Loaded, Medium
+    from kexp.records import Experiment
 
 Shape = tuple[int, int, int]
 Source = Path | bytes | BinaryIO
 Progress = Callable[[int, int], None]
 
 EXTENSIONS = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif"})
-LISTS = (".csv", ".tsv")
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # the same, as Pillow names them
 EXPECTED = "a jpeg, png, bmp, webp or gif"
 LARGEST_AREA = 64 * 64  # pixels, unless the user asks for more: what a CPU trains on in minutes
 STEP = 16  # sides of a reduced picture are multiples of it, so four poolings lose no pixels
 SAMPLE = 200  # pictures that are looked at to choose size and channels
-FIRST = 20  # rows of a CSV that are looked at for a picture that exists
-FEW_NUMBERS = 20  # different whole numbers as the target of a CSV are classes
 
 # --- one picture --------------------------------------------------------------------------------
 
@@ -71,17 +69,17 @@ def fit(picture: Image.Image, height: int, width: int) -> Image.Image:
     return picture.resize((width, height), bilinear, box=down, reducing_gap=2.0)
 
 
-def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The (height, width) to bring pictures of these (height, width) to: the median, or less of LARGEST_AREA.
+def choose_size(sizes: Sequence[tuple[int, int]], largest: int = LARGEST_AREA) -> tuple[int, int]:
+    """The (height, width) to bring pictures of these (height, width) to: the median, or an area of `largest` at most.
 
     A reduced size keeps the ratio as far as multiples of STEP can: 192 x 256 becomes 48 x 64.
     """
     height, width = (int(np.median([size[axis] for size in sizes])) for axis in (0, 1))
-    if height * width <= LARGEST_AREA:
+    if height * width <= largest:
         return max(1, height), max(1, width)
-    tall = math.sqrt(LARGEST_AREA * height / width)
-    longest = LARGEST_AREA // STEP
-    sides = [min(longest, max(STEP, int(side + 1e-6) // STEP * STEP)) for side in (tall, LARGEST_AREA / tall)]
+    tall = math.sqrt(largest * height / width)
+    longest = largest // STEP
+    sides = [min(longest, max(STEP, int(side + 1e-6) // STEP * STEP)) for side in (tall, largest / tall)]
     return sides[0], sides[1]
 
 
@@ -191,11 +189,13 @@ def _look(files: Sequence[Path], size: tuple[int, ...]) -> Shape:
 
 
 def _load(
-    files: Sequence[Path], names: Sequence[str], size: tuple[int, ...], cache: Path, progress: Progress | None
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
-    """Decoded pictures, from the cache if it has them; indices of those that are whole; notices on others."""
+    files: Sequence[Path], names: Sequence[str], experiment: Experiment, cache: Path, progress: Progress | None
+) -> Loaded:
+    """Decoded pictures, from the cache if it has them, brought to the experiment's size or what `choose_size` says."""
     from kexp.data.cache import fill, fingerprint, lookup
+    from kexp.data.media import Loaded
 
+    size = experiment.size
     key = fingerprint(files, names, size)
     decoded = lookup(cache, key)
     if decoded is None:
@@ -205,148 +205,11 @@ def _load(
             decoded = fill(cache, key, files, (height, width, channels), decode_one, progress)
         except _Coloured:
             decoded = fill(cache, key, files, (height, width, 3), decode, progress)
-    kept = np.setdiff1d(np.arange(len(files)), list(decoded.damaged))
-    skipped = [f"Skipped 1 of {len(files)} pictures: {reason}" for reason in decoded.damaged.values()]
-    return decoded.x, kept, skipped
+    return Loaded(x=decoded.x, damaged=decoded.damaged)
 
 
-def read_folder(path: Path, *, size: tuple[int, ...] = (), cache: Path, progress: Progress | None = None) -> Raw:
-    """The pictures under `path`, one folder for each class, optionally inside train/, val/ and test/.
+def medium() -> Medium:
+    """What a picture is to the readers of folders and lists."""
+    from kexp.data.media import Medium
 
-    They are brought to `size`, (height, width), or what `choose_size` says, and kept under `cache`. Raises
-    DataError for what `class_folders` refuses, and for more than max(1, 1 %) of damaged pictures.
-    """
-    from kexp.data.class_folders import check_classes, part_codes, scan
-    from kexp.data.dataset import Raw
-
-    rows, notices = scan(path, EXTENSIONS, noun="picture")
-    check_classes(path, rows, noun="picture")
-    names = [str(row.name) for row in rows]
-    files = [path / name for name in names]
-    x, kept, skipped = _load(files, names, size, cache, progress)
-    rows = [rows[i] for i in kept]
-    if skipped:
-        check_classes(path, rows, noun="picture")
-    return Raw(
-        kind="image",
-        x=x,
-        y=np.array([row.label for row in rows]),
-        targets=("class",),
-        parts=part_codes([row.part for row in rows]),
-        ids=[names[i] for i in kept],
-        files=[str(files[i].absolute()) for i in kept],
-        labels=tuple(sorted({row.label for row in rows})),
-        notices=notices + skipped,
-    )
-
-
-def is_picture_csv(path: Path) -> bool:
-    """Whether `path` is a CSV or TSV with a column of picture paths, of which some among the first exist.
-
-    Or a folder with one CSV or TSV, which is such a one.
-    """
-    from kexp.data.tables import read_file
-
-    path = _only_csv(path) or path
-    if path.suffix.lower() not in LISTS or not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        start = stream.read(1 << 16).lower()
-    if not any(extension.encode() in start for extension in EXTENSIONS):
-        return False
-    try:
-        cells = read_file(path).columns
-    except DataError:  # the reader of tables says what is wrong
-        return False
-    column = _path_column(cells)
-    return column is not None and any((path.parent / cell.strip()).is_file() for cell in cells[column][:FIRST])
-
-
-def read_csv(
-    path: Path,
-    *,
-    target: Sequence[str] = (),
-    split_column: str = "",
-    group_column: str = "",
-    time_column: str = "",
-    size: tuple[int, ...] = (),
-    cache: Path,
-    progress: Progress | None = None,
-) -> Raw:
-    """The pictures that the CSV at `path` lists, by paths relative to its folder, and their targets.
-
-    The target is `target`, or the only other column, or what the reader of tables guesses. `y` is (n,) of str
-    for text and for at most FEW_NUMBERS different whole numbers, otherwise cells (n, k) as in a table. Raises
-    DataError for what the reader of tables refuses, for a file that does not exist (with its row), and for
-    more than max(1, 1 %) of damaged pictures.
-    """
-    from kexp.data import tables
-    from kexp.data.dataset import Raw
-    from kexp.records import Experiment
-
-    path = _only_csv(path) or path
-    cells = tables.read_file(path).columns
-    column = _path_column(cells)
-    if column is None:
-        raise DataError(f"{path} has no column of picture paths: {EXPECTED} file is expected in every row.")
-    if Path(column).suffix.lower() in EXTENSIONS:
-        raise DataError(f"{path} line 1 names a picture, {column}: a header such as path,label is expected there.")
-    special = (split_column, group_column, time_column)
-    left = [name for name in cells if name != column and name not in special]
-    if not left:
-        raise DataError(f"{path} has no column beside {column!r}. A label or a number for each is expected.")
-    raw: Any = tables.read(
-        path,
-        Experiment(
-            name=path.stem,
-            data=str(path),
-            target=tuple(target) or (tuple(left) if len(left) == 1 else ()),
-            split_column=split_column,
-            group_column=group_column,
-            time_column=time_column,
-        ),
-    )
-    names = [cell.strip() for cell in raw.x[column].tolist()]
-    files = [path.parent / name for name in names]
-    missing = [f"{row}: {name}" for row, name, file in zip(raw.ids, names, files, strict=True) if not file.is_file()]
-    if missing:
-        raise DataError(
-            f"{path} lists {len(missing)} pictures that are not in {path.parent} ({'; '.join(missing[:3])}). "
-            "Paths relative to the folder of the CSV are expected. Add the files, or remove the rows."
-        )
-    unused = [name for name in raw.x.columns if name != column]
-    if unused:
-        raw.notices.append(f"Columns of {path.name} that are not used: {', '.join(unused)}.")
-    x, kept, skipped = _load(files, names, size, cache, progress)
-    return Raw(
-        kind="image",
-        x=x,
-        y=_classes_or_cells(raw.y[kept]),
-        targets=raw.targets,
-        parts=None if raw.parts is None else raw.parts[kept],
-        ids=[names[i] for i in kept],
-        files=[str(files[i].absolute()) for i in kept],
-        groups=None if raw.groups is None else raw.groups[kept],
-        times=None if raw.times is None else raw.times[kept],
-        notices=raw.notices + skipped,
-    )
-
-
-def _only_csv(folder: Path) -> Path | None:
-    found = [file for file in folder.iterdir() if file.suffix.lower() in LISTS] if folder.is_dir() else []
-    return found[0] if len(found) == 1 else None
-
-
-def _path_column(cells: Mapping[str, Sequence[str]]) -> str | None:
-    """The first column of which every cell ends as a picture does."""
-    for name, column in cells.items():
-        if all(Path(cell.strip()).suffix.lower() in EXTENSIONS for cell in column):
-            return name
-    return None
-
-
-def _classes_or_cells(y: NDArray[Any]) -> NDArray[Any]:
-    """(n,) of str for a few whole numbers: of pictures they are classes, where a table means quantities."""
-    distinct = {str(cell).strip() for cell in y[:, 0].tolist()}
-    digits = all(cell.lstrip("-").isdigit() for cell in distinct)
-    return y[:, 0].astype(str) if y.shape[1] == 1 and digits and len(distinct) <= FEW_NUMBERS else y
+    return Medium(kind="image", extensions=EXTENSIONS, load=_load)

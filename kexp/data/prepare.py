@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from kexp.data import columns, split
 from kexp.data.dataset import PARTS, Dataset, Raw
 from kexp.data.targets import Target
-from kexp.records import Column, DatasetSpec, Experiment
+from kexp.forecasts import naive
+from kexp.records import NOUNS, Column, DatasetSpec, Experiment
 
 PIXELS = 1 << 22  # looked at together, for statistics: 16 MiB as float32
 
@@ -24,7 +25,7 @@ def prepare(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
 
     Raises DataError where no column, or no row of a part, is left.
     """
-    return _table(raw, target, experiment) if raw.kind == "table" else _pictures(raw, target, experiment)
+    return _table(raw, target, experiment) if raw.kind == "table" else _arrays(raw, target, experiment)
 
 
 def _table(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
@@ -65,11 +66,12 @@ def _table(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
     )
 
 
-def _pictures(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
-    x: NDArray[np.uint8] = raw.x  # type: ignore[assignment]
+def _arrays(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
+    x: NDArray[Any] = raw.x  # type: ignore[assignment]
     digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in x)
     part = _parts(raw, target, np.frombuffer(digests, np.uint64), experiment)
-    mean, std = _channels(x, np.flatnonzero(part == PARTS["train"]))
+    # A sound has one scale for all its samples, which its front end does not need.
+    mean, std = ((), ()) if raw.kind == "sound" else _channels(x, np.flatnonzero(part == PARTS["train"]))
     shape = tuple(int(side) for side in x.shape[1:])
     return Dataset(
         spec=_spec(raw, target, part, experiment, shape=shape, mean=mean, std=std),
@@ -97,7 +99,10 @@ def _spec(
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
     if target.task == "regression":
-        values = target.y[part == PARTS["train"]].astype(np.float64)
+        train = part == PARTS["train"]
+        values = target.y[train].astype(np.float64)
+        if raw.horizon:  # what is learnt is how far the naive forecast is off
+            values = values - naive(raw.x[train], horizon=raw.horizon, season=raw.seasons[0], channels=raw.forecast)
         target_mean = tuple(values.mean(axis=0).tolist())
         target_std = tuple(value or 1.0 for value in values.std(axis=0).tolist())
     return DatasetSpec(
@@ -113,6 +118,11 @@ def _spec(
         std=std,
         target_mean=target_mean,
         target_std=target_std,
+        rate=raw.rate,
+        channels=raw.channels,
+        horizon=raw.horizon,
+        seasons=raw.seasons,
+        forecast=raw.forecast,
     )
 
 
@@ -157,7 +167,7 @@ def _twin_notices(raw: Raw, keys: NDArray[Any], part: NDArray[np.int8], loose: i
     if not len(twins):
         return []
     example = twins[np.flatnonzero(twins != first[code[twins]])[0]]
-    what = "rows" if raw.kind == "table" else "pictures"
+    what = "series" if raw.kind == "series" else f"{NOUNS[raw.kind]}s"
     notices = [
         f"{len(twins):,} of {len(code):,} {what} have an exact twin (equal inputs), for example "
         f"{raw.ids[first[code[example]]]} and {raw.ids[example]}."
@@ -178,8 +188,8 @@ def _twin_notices(raw: Raw, keys: NDArray[Any], part: NDArray[np.int8], loose: i
     return notices
 
 
-def _channels(x: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over the pictures `rows`, in 0..255."""
+def _channels(x: NDArray[Any], rows: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over the samples `rows`."""
     channels = x.shape[-1]
     total, squares, count = np.zeros(channels), np.zeros(channels), 0
     step = max(1, PIXELS // int(np.prod(x.shape[1:])))

@@ -128,6 +128,27 @@ def merge(one: ArrayLike, other: ArrayLike) -> NDArray[np.int64]:
             return root
 
 
+def ordered(
+    first: NDArray[np.generic], last: NDArray[np.generic], *, validation: float, test: float
+) -> NDArray[np.int8]:
+    """The part of forecasts of the moments `first` to `last`, (n,) each: the oldest train, the newest test.
+
+    -1 where those moments lie in two parts. Raises DataError where a part would be left without any.
+    """
+    moments = np.sort(np.unique(first))
+    bounds = [
+        moments[min(round(share * len(moments)), len(moments) - 1)] for share in (1 - validation - test, 1 - test)
+    ]
+    begins, ends = (np.searchsorted(bounds, side, side="right") for side in (first, last))
+    part = np.where(begins == ends, np.array([TRAIN, VALIDATION, TEST])[begins], -1).astype(np.int8)
+    for name, value in PARTS.items():
+        if not (part == value).any():
+            raise DataError(
+                f"{len(first):,} forecasts leave none for the {name} part. Add rows, or foretell fewer steps."
+            )
+    return part
+
+
 def _by_time(
     times: NDArray[np.generic], group: NDArray[np.int64] | None, shares: NDArray[np.float64]
 ) -> NDArray[np.int8]:

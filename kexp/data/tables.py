@@ -122,8 +122,8 @@ def read(path: Path, experiment: Experiment) -> Raw:
     )
 
 
-def read_file(path: Path) -> File:
-    """The cells of one CSV, TSV or Parquet file as text.
+def read_file(path: Path, *, headless: bool = False) -> File:
+    """The cells of one CSV, TSV or Parquet file as text; one that may be `headless` has numbered columns then.
 
     Raises DataError for an empty file, bytes that are not UTF-8, a row with more or fewer cells than the
     header, a header that is missing or names a column twice, and a file without rows.
@@ -144,12 +144,16 @@ def read_file(path: Path) -> File:
         ) from error
     if not content.strip():
         raise DataError(f"{path} is empty: a header line and rows are expected.")
-    delimiter = separator(content, path)
+    delimiter = delimiter_of(content, path)
     rows: list[list[str]] = []
     lines: list[int] = []
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
     try:
         header = [name.strip() for name in next(row for row in reader if row)]
+        if headless and _all_numbers(header):
+            rows.append(header)
+            lines.append(reader.line_num)
+            header = [f"x{index + 1}" for index in range(len(header))]
         for row in reader:
             if not row:
                 continue
@@ -169,7 +173,7 @@ def read_file(path: Path) -> File:
     return File(path, dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)), lines)
 
 
-def separator(content: str, path: Path) -> str:
+def delimiter_of(content: str, path: Path) -> str:
     """The separator that gives most of the first lines the width of the header, and the widest such."""
     best, score = "\t" if path.suffix.lower() == ".tsv" else ",", (0.0, 1)
     for delimiter in DELIMITERS:
@@ -187,12 +191,16 @@ def separator(content: str, path: Path) -> str:
 
 def _check_header(path: Path, header: list[str]) -> None:
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    numbers = [columns.number(name) for name in header]
     counted = [str(i) for i in range(len(header))], [str(i + 1) for i in range(len(header))]
-    if all(value is not None and not math.isnan(value) for value in numbers) and header not in counted:
+    if _all_numbers(header) and header not in counted:
         raise DataError(f"{path} line 1 holds numbers only: {', '.join(header[:5])}. Put the column names there.")
     if twice:
         raise DataError(f"{path} line 1 names the column {twice[0]!r} twice. Give every column its own name.")
+
+
+def _all_numbers(cells: Sequence[str]) -> bool:
+    numbers = [columns.number(cell) for cell in cells]
+    return all(value is not None and not math.isnan(value) for value in numbers)
 
 
 def _read_parquet(path: Path) -> File:

@@ -21,7 +21,7 @@ from string import Template
 import numpy as np
 
 from kexp.errors import ExportError
-from kexp.export import golden, metadata, micro
+from kexp.export import golden, inputs, metadata, micro
 from kexp.export.package import Package
 from kexp.records import Check, Column, DatasetSpec
 
@@ -152,6 +152,9 @@ def _header(spec: DatasetSpec) -> dict[str, str]:
         )
         extra = f"#define KEXP_HEIGHT {height}\n#define KEXP_WIDTH {width}\n#define KEXP_CHANNELS {channels}\n"
         return {"input": about, "extra": extra}
+    if spec.kind != "table":
+        text = f"One of {inputs.size(spec)}.\n * {comment(inputs.order(spec))}."
+        return {"input": f"{text}\n * Nothing is to be scaled: the network does that.", "extra": ""}
     lines = [
         "One row of a table: one number per column, in the order below. A missing value is NaN, in any column.",
         " * Nothing is to be scaled: the network does that.",
@@ -205,7 +208,8 @@ def _body(spec: DatasetSpec, content: bytes) -> dict[str, str]:
 
 
 def _readme(spec: DatasetSpec) -> dict[str, str]:
-    what = "pixels 0 to 255, channels last" if spec.kind == "image" else "one number per column"
+    fixed = {"image": "pixels 0 to 255, channels last", "table": "one number per column"}
+    what = fixed.get(spec.kind) or inputs.order(spec)
     answers = {
         "binary": f"the probability of {comment(spec.labels[-1])}",
         "multiclass": "one probability per label",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExportError
-from kexp.export import metadata
+from kexp.export import inputs, metadata
 from kexp.records import Artifact, Check, Column, DatasetSpec, from_json, to_json
 
 MANIFEST = "export.json"
@@ -99,13 +99,13 @@ def _card(
         f"## Data\n\n{_data(spec, rows)}",
         f"## Quality\n\n{_quality(evaluation, ours)}",
         f"## Files\n\n{_files(artifacts, checks)}",
-        f"## Input\n\n{_picture_input(spec, artifacts) if spec.kind == 'image' else _table_input(spec)}",
+        f"## Input\n\n{_input(spec, artifacts)}",
         f"## Output\n\n{_output(spec)}",
     ]
     tflite = [artifact.path for artifact in artifacts if artifact.path.endswith(".tflite")]
     if tflite:
         best = next((path for path in tflite if path == "model_int8.tflite"), tflite[0])
-        sections.append(f"## Use\n\n```sh\nkexp run {best} {_example(spec)}\n```\n\n{_snippet(spec, best)}")
+        sections.append(f"## Use\n\n```sh\nkexp run {best} {inputs.EXAMPLE[spec.kind]}\n```\n\n{_snippet(spec, best)}")
     others = [f"- {ELSEWHERE[artifact.format]}" for artifact in artifacts if artifact.format in ELSEWHERE]
     if others:
         sections.append(
@@ -122,7 +122,7 @@ def _card(
 
 
 def _task(spec: DatasetSpec) -> str:
-    what = "A picture" if spec.kind == "image" else "A row of a table"
+    what = inputs.A[spec.kind]
     named = ", ".join(spec.labels[:20]) + (" ..." if len(spec.labels) > 20 else "")
     target = f"`{spec.target}`" if spec.target else "the target"
     return {
@@ -139,7 +139,7 @@ def _data(spec: DatasetSpec, rows: Mapping[str, int]) -> str:
         height, width, channels = spec.shape
         lines.append(f"- pictures of {width} x {height} pixels, {'grey' if channels == 1 else 'in colour'}")
     else:
-        lines.append(f"- {len(spec.columns)} columns")
+        lines.append(f"- {len(spec.columns)} columns" if spec.kind == "table" else f"- {inputs.size(spec)}")
     if spec.task == "regression":
         for label, mean, std in zip(spec.labels, spec.target_mean, spec.target_std, strict=False):
             lines.append(f"- {label}: mean {mean:.6g}, standard deviation {std:.6g}")
@@ -184,6 +184,18 @@ def _is_drop(check: Check, format: str) -> bool:
 def _value(checks: Sequence[Check], name: str) -> str:
     found = next((check.value for check in checks if check.name == name), "")
     return found if isinstance(found, str) else f"{found:.2g}"
+
+
+def _input(spec: DatasetSpec, artifacts: Sequence[Artifact]) -> str:
+    if spec.kind == "image":
+        return _picture_input(spec, artifacts)
+    if spec.kind == "table":
+        return _table_input(spec)
+    shape = ", ".join(map(str, (1, *spec.shape)))
+    return (
+        f"One tensor `input`, float32 ({shape}), {inputs.order(spec)}. Nothing is to be scaled: the model does that."
+        f"\n\n{inputs.treatment(spec)}"
+    )
 
 
 def _picture_input(spec: DatasetSpec, artifacts: Sequence[Artifact]) -> str:
@@ -250,10 +262,6 @@ def _output(spec: DatasetSpec) -> str:
     return f"One tensor `output`, float32 (1, {spec.outputs}): {what} {tail}"
 
 
-def _example(spec: DatasetSpec) -> str:
-    return "picture.jpg" if spec.kind == "image" else "rows.csv"
-
-
 def _snippet(spec: DatasetSpec, file: str) -> str:
     """A program that runs the file with nothing but ai_edge_litert."""
     if spec.kind == "image":
@@ -266,6 +274,8 @@ def _snippet(spec: DatasetSpec, file: str) -> str:
             f"picture = ImageOps.fit(picture, ({width}, {height}), Image.Resampling.BILINEAR)  # nearly as kexp does\n"
             f"x = np.asarray(picture, np.{kind}).reshape(1, {height}, {width}, {channels})  # 0 to 255"
         )
+    elif spec.kind != "table":
+        head, read = inputs.snippet(spec)
     else:
         head = ""
         read = f"x = np.full((1, {len(spec.columns)}), np.nan, np.float32)  # NaN: missing\n" + "\n".join(

@@ -2,6 +2,7 @@
 
     golden/00.jpg, 01.png ...  the user's own pictures without their metadata, or the decoded ones where those are large
                                or in one file
+    golden/00.csv, 00.wav      series and sounds; clips as 00.png, their frames one below the other
     golden/rows.csv            rows of a table, cells as the user wrote them, the target beside them
     golden/expected.json       the samples' names, and outputs of the Keras model and of each exported file
 
@@ -19,19 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.data.columns import encode_row
+from kexp.data import samples
 from kexp.data.dataset import Dataset
-from kexp.data.tables import read_file
+from kexp.data.samples import SAMPLES
 from kexp.errors import ExportError, KexpError
 from kexp.records import DatasetSpec
 
-SAMPLES = 12
+COUNT = 12
 LARGEST_PICTURE = 500_000  # bytes of a user's file whose compressed pixels are copied as they are
 ROWS = "rows.csv"
 EXPECTED = "expected.json"
 
 
-def choose(dataset: Dataset, count: int = SAMPLES) -> NDArray[np.int64]:
+def choose(dataset: Dataset, count: int = COUNT) -> NDArray[np.int64]:
     """About `count` validation rows, ascending: of every class in turn, or spread over the target's range."""
     rows = dataset.rows("validation")
     y = dataset.y[rows]
@@ -50,8 +51,8 @@ def write(dataset: Dataset, folder: Path) -> list[str]:
     """Write the chosen samples into `folder`; the name of each."""
     folder.mkdir(parents=True)
     rows = choose(dataset)
-    if dataset.spec.kind == "image":
-        return [_write_picture(dataset, int(row), folder, f"{i:02}") for i, row in enumerate(rows)]
+    if dataset.spec.kind != "table":
+        return [_write(dataset, int(row), folder / f"{i:02}") for i, row in enumerate(rows)]
     if dataset.raw is None:
         raise ValueError("a table's Dataset has its raw cells")
     frame = dataset.raw.iloc[rows]
@@ -64,15 +65,8 @@ def write(dataset: Dataset, folder: Path) -> list[str]:
 
 def read(folder: Path, spec: DatasetSpec) -> NDArray[Any]:
     """The samples in `folder` as the model takes them, (n, *shape), read as `kexp run` reads files."""
-    if spec.kind == "table":
-        table = read_file(folder / ROWS)
-        cells = zip(*table.columns.values(), strict=True)
-        return np.stack([encode_row(dict(zip(table.columns, row, strict=True)), spec.columns)[0] for row in cells])
-    from kexp.data.pictures import decode
-
-    height, width, channels = spec.shape
-    files = sorted(path for path in folder.iterdir() if path.name != EXPECTED)
-    return np.stack([decode(path, (height, width, channels)) for path in files])
+    files = [folder / ROWS] if spec.kind == "table" else sorted(p for p in folder.iterdir() if p.name != EXPECTED)
+    return np.stack([sample.x for path in files for sample in samples.read(path, spec)])
 
 
 def save_expected(folder: Path, names: list[str], reference: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
@@ -105,9 +99,9 @@ def binary(folder: Path, spec: DatasetSpec, format: str) -> bytes:
     if format not in outputs:
         raise ExportError(f"the golden vectors have no outputs of {format}. Export it together with this one.")
     expected = outputs[format].astype("<f4")
-    samples = replayable(folder, spec, len(expected)).astype("<f4")
+    replayed = replayable(folder, spec, len(expected)).astype("<f4")
     head = struct.pack("<3I", len(expected), int(np.prod(spec.shape)), spec.outputs)
-    return head + samples.tobytes() + expected.tobytes()
+    return head + replayed.tobytes() + expected.tobytes()
 
 
 def replayable(folder: Path, spec: DatasetSpec, rows: int) -> NDArray[Any]:
@@ -138,20 +132,20 @@ def lossy(folder: Path) -> dict[str, bool]:
     return found
 
 
-def _write_picture(dataset: Dataset, row: int, folder: Path, name: str) -> str:
-    from PIL import Image
-
-    pixels = np.asarray(dataset.x[row])
-    source = Path(dataset.files[row]) if dataset.files is not None else None
+def _write(dataset: Dataset, row: int, stem: Path) -> str:
+    """Write one sample: a user's own picture where it is small, otherwise what was decoded."""
+    x = np.asarray(dataset.x[row])
+    source = Path(dataset.files[row]) if dataset.files is not None and dataset.spec.kind == "image" else None
     if source is not None and source.is_file() and source.stat().st_size <= LARGEST_PICTURE:
-        target = folder / f"{name}{source.suffix.lower()}"
-        content = _bare(source, pixels.shape)
+        target = stem.with_name(stem.name + source.suffix.lower())
+        content = _bare(source, x.shape)
         if content is not None:
             target.write_bytes(content)
             return target.name
-    target = folder / f"{name}.png"
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(target)
-    return target.name
+    write = SAMPLES[dataset.spec.kind].write
+    if write is None:
+        raise ValueError(f"a {dataset.spec.kind} is not written sample by sample")
+    return write(x, dataset.spec, stem).name
 
 
 def _bare(source: Path, shape: tuple[int, int, int]) -> bytes | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExportError
+from kexp.export import inputs
 from kexp.records import DatasetSpec, from_json, to_json
 
 LABELS = "labels.txt"
@@ -99,7 +100,7 @@ def _metadata(spec: DatasetSpec) -> bytes:
     )
     model = [
         b.CreateString(spec.name),
-        b.CreateString(f"{spec.task} of {'pictures' if spec.kind == 'image' else 'table rows'}, made by kexp"),
+        b.CreateString(f"{spec.task} of {inputs.PLURAL[spec.kind]}, made by kexp"),
         None,
         _vector(b, [_table(b, [None, None, _vector(b, [_input(b, spec)]), _vector(b, [output])])]),
         None,
@@ -113,9 +114,12 @@ def _metadata(spec: DatasetSpec) -> bytes:
 
 def _input(b: Any, spec: DatasetSpec) -> int:
     """TensorMetadata of the input. The network normalises: mean 0 and std 1 leave 0..255 as it is."""
-    if spec.kind == "table":
+    if spec.kind != "image":
         content = _table(b, [("byte", _FEATURE_PROPERTIES), _table(b, [])])
-        text = "one number per column: " + ", ".join(column.name for column in spec.columns)
+        if spec.kind == "table":
+            text = "one number per column: " + ", ".join(column.name for column in spec.columns)
+        else:
+            text = f"{inputs.size(spec)}, {inputs.order(spec)}"
         return _table(b, [b.CreateString("input"), b.CreateString(text), None, content])
     picture = _table(b, [("byte", _GREY if spec.shape[2] == 1 else _RGB)])
     content = _table(b, [("byte", _IMAGE_PROPERTIES), picture])

@@ -22,14 +22,29 @@ import numpy as np
 
 from kexp.errors import ExperimentError, nearest
 from kexp.models.conv import RECIPES as CONV_RECIPES
-from kexp.models.conv import conv
+from kexp.models.conv import conv, conv_clip, conv_sound
+from kexp.models.conv1d import RECIPES as CONV1D_RECIPES
+from kexp.models.conv1d import conv1d
 from kexp.models.dense import dense
-from kexp.models.layers import Augment, TableEncoder
+from kexp.models.layers import Augmentation, FromLast, LogMel, Naive, TableEncoder
 from kexp.models.space import HyperParameters, declare
-from kexp.records import DatasetSpec, Dimension, Experiment, Recipes, Value
+from kexp.records import DatasetSpec, Dimension, Experiment, Kind, Recipes, Value
 
-FACTORIES: dict[str, Callable[[HyperParameters, Any], Any]] = {"dense": dense, "conv": conv}
-RECIPES: dict[str, Recipes] = {"conv": CONV_RECIPES}
+FACTORIES: dict[str, Callable[[HyperParameters, Any], Any]] = {
+    "dense": dense,
+    "conv": conv,
+    "conv1d": conv1d,
+    "conv_sound": conv_sound,
+    "conv_clip": conv_clip,
+}
+RECIPES: dict[str, Recipes] = {"conv": CONV_RECIPES, "conv1d": CONV1D_RECIPES}
+USUAL: dict[Kind, str] = {  # the factory for a kind of data
+    "image": "conv",
+    "table": "dense",
+    "series": "conv1d",
+    "sound": "conv_sound",
+    "clip": "conv_clip",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +58,7 @@ class Network:
     core: keras.Model
     frontend: keras.Model | None = None
     answer: keras.layers.Layer | None = None
+    base: keras.layers.Layer | None = None  # from raw samples to what the answer is added to: the naive forecast
     learning_rate: float | None = 1e-3  # the peak of a cycle; None: the optimiser has a schedule of its own
     weight_decay: float = 0.0
     optimizer: keras.optimizers.Optimizer | None = None
@@ -53,12 +69,12 @@ class Network:
         """From raw samples to answers."""
         if self.frontend is None or self.answer is None:
             return self.core
-        return keras.Model(self.frontend.inputs[0], self.answer(self.core(self.frontend.outputs[0])), name="model")
+        return _whole(self.frontend, self.core, self.answer, self.base)
 
 
 def default_factory(spec: DatasetSpec) -> str:
-    """The factory for a kind of data, unless the experiment names one."""
-    return "conv" if spec.kind == "image" else "dense"
+    """The factory for a kind of data, unless the experiment names one. Forecasts have few rows and a linear past."""
+    return "dense" if spec.horizon else USUAL[spec.kind]
 
 
 def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
@@ -84,6 +100,7 @@ def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
         core=core,
         frontend=keras.Model(inputs, encoded, name="frontend"),
         answer=answer_layer(spec),
+        base=base_layer(spec),
         learning_rate=rate,
         weight_decay=decay,
     )
@@ -103,11 +120,21 @@ def inference(network: Network) -> keras.Model:
         return network.model
 
     def skip(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        return args[0] if isinstance(layer, Augment | keras.layers.Dropout) else layer(*args, **kwargs)
+        return args[0] if isinstance(layer, Augmentation | keras.layers.Dropout) else layer(*args, **kwargs)
 
     core = keras.models.clone_model(network.core, call_function=skip, clone_function=lambda layer: layer)
-    inputs, encoded = network.frontend.inputs[0], network.frontend.outputs[0]
-    return keras.Model(inputs, network.answer(core(encoded)), name="model")
+    return _whole(network.frontend, core, network.answer, network.base)
+
+
+def _whole(
+    frontend: keras.Model, core: keras.Model, answer: keras.layers.Layer, base: keras.layers.Layer | None
+) -> keras.Model:
+    """From raw samples to answers."""
+    inputs = frontend.inputs[0]
+    answers = answer(core(frontend.outputs[0]))
+    if base is not None:
+        answers = keras.layers.Add(name="forecast")([answers, base(inputs)])
+    return keras.Model(inputs, answers, name="model")
 
 
 def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
@@ -125,12 +152,30 @@ def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
 
 def front_end(spec: DatasetSpec, hp: HyperParameters) -> keras.layers.Layer:
     """The layer that takes raw samples (n, *shape) to features."""
-    if spec.kind == "image":
-        scale = [1.0 / s if s else 1.0 for s in spec.std]
-        offset = [-m * k for m, k in zip(spec.mean, scale, strict=True)]
-        return keras.layers.Rescaling(
-            scale if len(scale) > 1 else scale[0], offset if len(offset) > 1 else offset[0], name="frontend"
-        )
+    return FRONT_ENDS[spec.kind](spec, hp)
+
+
+def _channels(spec: DatasetSpec, hp: HyperParameters) -> keras.layers.Layer:
+    """Each channel to mean 0 and deviation 1 of the training samples; of a forecast, from its last step."""
+    if spec.horizon:
+        return FromLast([s or 1.0 for s in spec.std], name="frontend")
+    scale = [1.0 / s if s else 1.0 for s in spec.std]
+    offset = [-m * k for m, k in zip(spec.mean, scale, strict=True)]
+    return keras.layers.Rescaling(
+        scale if len(scale) > 1 else scale[0], offset if len(offset) > 1 else offset[0], name="frontend"
+    )
+
+
+def _spectrogram(spec: DatasetSpec, hp: HyperParameters) -> keras.layers.Layer:
+    """Log-mel bands, of windows of 32 ms (Davis and Mermelstein 1980 took 26); a hop that gives 64 frames about."""
+    mels = hp.Choice("mels", [32, 48, 64], default=48)
+    window = max(32, round(spec.rate * 0.032))
+    hop = hp.Choice("hop", [0.25, 0.5], default=0.5)  # shares of the window
+    step = max(round(window * hop), -(-spec.shape[0] // MOST_FRAMES))
+    return LogMel(spec.rate, window, step, mels, name="frontend")
+
+
+def _columns(spec: DatasetSpec, hp: HyperParameters) -> keras.layers.Layer:
     columns = [
         {
             "kind": c.kind, "mean": c.mean, "std": c.std, "edges": list(c.edges),
@@ -141,6 +186,23 @@ def front_end(spec: DatasetSpec, hp: HyperParameters) -> keras.layers.Layer:
     binned = any(len(c.edges) > 2 for c in spec.columns)
     piecewise = hp.Choice("numeric_encoding", ["piecewise", "standard"], default="piecewise") if binned else "standard"
     return TableEncoder(columns, piecewise == "piecewise", name="frontend")
+
+
+MOST_FRAMES = 256  # of a spectrogram: longer sounds are looked at in wider steps
+FRONT_ENDS: dict[Kind, Callable[[DatasetSpec, HyperParameters], keras.layers.Layer]] = {
+    "image": _channels,
+    "table": _columns,
+    "series": _channels,
+    "sound": _spectrogram,
+    "clip": _channels,
+}
+
+
+def base_layer(spec: DatasetSpec) -> keras.layers.Layer | None:
+    """The layer that takes raw samples to what answers are added to; None but of a forecast."""
+    if not spec.horizon:
+        return None
+    return Naive(spec.horizon, spec.seasons[0], list(spec.forecast), name="naive")
 
 
 def answer_layer(spec: DatasetSpec) -> keras.layers.Layer:

@@ -17,7 +17,7 @@ from kexp.search.worker import Setup
 from kexp.search.workers import WORKERS, AbstractWorkers
 from kexp.store import RunStore
 
-FACTORY_NAMES = ("dense", "conv")  # rows of models.FACTORIES
+FACTORY_NAMES = ("dense", "conv", "conv1d", "conv_sound", "conv_clip")  # rows of models.FACTORIES
 
 
 def check(experiment: Experiment, spec: DatasetSpec) -> None:

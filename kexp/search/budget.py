@@ -9,29 +9,44 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from kexp.records import DatasetSpec, Experiment
+from kexp.records import DatasetSpec, Experiment, Kind
 from kexp.search.oracles import ORACLES
 from kexp.search.protocol import FACTOR
 
-# Samples that one explored candidate trains on. On one core a small convolutional network passes some 3,000 pictures
-# a second, a dense one some 150,000 rows: 40 and 7 seconds a candidate.
-EXPLORE_SAMPLES = {"image": 120_000, "table": 1_000_000}
-EXPLORE_EPOCHS = {"image": (2, 20), "table": (10, 100)}
-# Share of a time budget that explores; the rest confirms. Pictures gain from long training, rows from many candidates.
-EXPLORE_SHARE = {"image": 0.45, "table": 0.7}
-# A search climbs rungs: the best candidates, and their offspring, are trained FACTOR times as long as those before.
-# What wins a short training need not win a long one (augmentation, dropout, deep networks). At most so many rungs; rows
-# reach EXPLORE_SAMPLES on the second, pictures go on as long as there is time for CANDIDATES on a rung: those that
-# evolution takes along (its PARENTS) and at least one that is new.
-RUNGS = {"image": 8, "table": 2}
+
+class Plan(NamedTuple):
+    """What suits a kind of data."""
+
+    samples: int  # that one explored candidate trains on, about
+    epochs: tuple[int, int]  # of it, at least and at most
+    share: float  # of a time budget that explores; the rest confirms
+    rungs: int  # at most
+    # How many times longer than on the first rung a finalist may train, longest first, besides what the best one has
+    # time for; and without a time budget.
+    longer: tuple[int, ...]
+    untimed: int
+
+
+# On one core a small convolutional network passes some 3,000 pictures a second, a dense one some 150,000 rows: 40 and 7
+# seconds a candidate. Pictures gain from long training, rows from many candidates. A search climbs rungs: the best
+# candidates, and their offspring, are trained FACTOR times as long as those before. What wins a short training need not
+# win a long one (augmentation, dropout, deep networks). Rows reach their samples on the second rung, pictures go on as
+# long as there is time for CANDIDATES on a rung: those that evolution takes along (its PARENTS) and at least one new.
+# Twice as long as that made adult's finalists worse (log loss .294 to .301): rows are few, and it overfits.
+TABLES = Plan(1_000_000, (10, 100), 0.7, 2, (FACTOR, 1), 1)
+PICTURES = Plan(120_000, (2, 20), 0.45, 8, (64, 48, 36, 28, 22, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1), 4)
+PLANS: dict[Kind, Plan] = {
+    "image": PICTURES,
+    "table": TABLES,
+    # Sets of series, sounds and clips are smaller than those of pictures: few epochs would be few steps.
+    "series": PICTURES._replace(epochs=(2, 40)),
+    "sound": PICTURES._replace(samples=60_000),
+    "clip": PICTURES._replace(samples=20_000, epochs=(4, 20)),
+}
 CANDIDATES = 5
 FIRST_RUNG = 0.6  # share of a number of trials that is explored on the first rung; the rest is on the second
-# How many times longer than on the first rung a finalist may train, longest first, besides what the best one has time
-# for; and without a time budget. Twice as long as EXPLORE_SAMPLES made adult's finalists worse (log loss .294 to .301):
-# rows are few, and it overfits.
-LONGER = {"image": (64, 48, 36, 28, 22, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1), "table": (FACTOR, 1)}
-UNTIMED = {"image": 4, "table": 1}
 MOST_SAMPLES = 4_000_000  # that one finalist trains on: 72 epochs of 55,000 pictures
 MOST_EPOCHS = 320  # of it: few rows are known by heart by then
 MARGIN = 1.15  # a training that is planned into a time must not just miss it
@@ -56,20 +71,26 @@ def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
     The batch is the power of two next to a hundredth of the rows, from 32 to 128: small enough that a short training
     makes some thousands of steps, and the same for every candidate, so that equal networks can train together.
     """
-    low, high = EXPLORE_EPOCHS[spec.kind]
-    epochs = min(max(round(EXPLORE_SAMPLES[spec.kind] / max(rows, 1)), low), high)
+    plan = plan_of(spec)
+    low, high = plan.epochs
+    epochs = min(max(round(plan.samples / max(rows, 1)), low), high)
     batch = min(max(1 << max(0, round(rows / 100) - 1).bit_length(), 32), 128)
     few = experiment.trials is not None and experiment.trials * (1 - FIRST_RUNG) < CANDIDATES
     climbs = ORACLES[experiment.oracle].climbs and experiment.epochs is None and not few
-    if climbs and spec.kind == "table":
+    if climbs and plan is TABLES:
         epochs = -(-epochs // FACTOR)
     return Budget(
         rows=rows,
         epochs=experiment.epochs or epochs,
         batch_size=min(experiment.batch_size or batch, rows),
-        explore_share=EXPLORE_SHARE[spec.kind],
-        rungs=RUNGS[spec.kind] if climbs else 1,
+        explore_share=plan.share,
+        rungs=plan.rungs if climbs else 1,
     )
+
+
+def plan_of(spec: DatasetSpec) -> Plan:
+    """What suits the data: forecasts are trained as rows of a table are."""
+    return TABLES if spec.horizon else PLANS[spec.kind]
 
 
 def affordable(budget: Budget, seconds: float, cost: float, workers: int) -> int:
@@ -116,11 +137,12 @@ def confirmation(
     `together`, those of one seed may be one job of one worker. None where the experiment wants none, or not one run
     fits.
     """
+    plan = plan_of(spec)
     most, seeds = min(experiment.finalists, len(costs)), experiment.seeds
     if not most or not seeds:
         return None
     if seconds is None:
-        usual = FACTOR if spec.kind == "table" and budget.rungs > 1 else UNTIMED[spec.kind]
+        usual = FACTOR if plan is TABLES and budget.rungs > 1 else plan.untimed
         epochs = max(budget.epochs * usual, *explored)
         return Confirmation(candidates=tuple(range(most)), seeds=seeds, epochs=epochs)
     seconds /= MARGIN
@@ -128,7 +150,7 @@ def confirmation(
         {(c, s) for c in range(1, most + 1) for s in range(1, seeds + 1)},
         key=lambda cs: (-cs[0] * cs[1], -cs[0]),
     )
-    multiples = LONGER[spec.kind] if budget.rungs > 1 or spec.kind == "image" else (1,)
+    multiples = plan.longer if budget.rungs > 1 or plan is not TABLES else (1,)
     most_epochs = min(MOST_EPOCHS, MOST_SAMPLES // budget.rows)
     longer = {m * budget.epochs for m in multiples if m == 1 or m * budget.epochs <= most_epochs}
     # As long as it was explored for is never too long: what leads from a high rung must not give way to a lower one.

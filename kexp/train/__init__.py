@@ -188,7 +188,7 @@ def _too_large(error: Exception) -> str:
 
 
 def _features(spec: DatasetSpec, network: models.Network) -> str:
-    """What the rows of a table become before they are trained on: the front end's configuration."""
-    if network.frontend is None or spec.kind == "image":
+    """What samples become before they are trained on: the front end's configuration."""
+    if network.frontend is None or spec.pixels:
         return "raw"
     return json.dumps(network.frontend.layers[-1].get_config(), sort_keys=True, default=str)

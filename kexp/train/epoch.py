@@ -105,7 +105,7 @@ def fit(
     core = graphs.network.core
     watched = Watched(network, graphs.optimizer, callbacks, epochs)
     course = Course(spec, objective, epochs - initial_epoch)
-    unseen = (initial_epoch + epochs) // 2 if spec.kind == "image" and not callbacks else 0
+    unseen = (initial_epoch + epochs) // 2 if spec.pixels and not callbacks else 0
     for epoch in range(initial_epoch, epochs):
         step, loss = steps * (epoch - initial_epoch), 0.0
         peak = watched.begin(epoch)
@@ -189,8 +189,8 @@ def cycle(step: tf.Tensor, total: float | tf.Tensor) -> tf.Tensor:
 
 
 def prepare(spec: DatasetSpec, network: Network, features: tf.Tensor) -> tf.Tensor:
-    """What the core eats: pictures pass the front end here, batch by batch."""
-    if spec.kind == "image":
+    """What the core eats: pixels pass the front end here, batch by batch."""
+    if spec.pixels:
         features = tf.cast(features, tf.float32)
         return network.frontend(features) if network.frontend is not None else features
     return features

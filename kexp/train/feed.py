@@ -12,11 +12,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kexp.data.dataset import Dataset
+from kexp.forecasts import base
 from kexp.models import Network
 from kexp.records import DatasetSpec, Part
 
 Array = NDArray[Any]
 MEMORY_BYTES = 2 << 30  # of the samples of one part: more of them are read from disk in every epoch
+ENCODED_BYTES = 4 << 20  # of samples that pass the front end together: a spectrogram takes several times as much
 SLAB_BYTES = 64 << 20  # of what is read ahead
 
 
@@ -52,17 +54,20 @@ class Samples:
 
 
 def samples(spec: DatasetSpec, network: Network, dataset: Dataset, part: Part) -> Samples:
-    """Rows of one part made ready: tables pass the front end once, pictures stay uint8 until the last moment."""
+    """Rows of one part made ready: those that are no pixels pass the front end once, pixels stay bytes."""
     rows = dataset.rows(part)
     y = dataset.y[rows]
     features: tf.Tensor | OnDisk
-    if network.frontend is not None and spec.kind != "image":
-        chunks = [network.frontend(dataset.x[rows[i : i + 8192]], training=False) for i in range(0, len(rows), 8192)]
+    if network.frontend is not None and not spec.pixels:
+        size = max(1, ENCODED_BYTES // dataset.x[0].nbytes)
+        chunks = [network.frontend(dataset.x[rows[i : i + size]], training=False) for i in range(0, len(rows), size)]
         features = tf.concat(chunks, axis=0)
     elif dataset.x.nbytes / len(dataset.x) * len(rows) > MEMORY_BYTES:
         features = OnDisk(dataset.x, rows)
     else:
         features = tf.constant(dataset.x[rows])
+    if spec.horizon and network.base is not None:
+        y = y - base(spec, dataset.x[rows])  # an error of the difference is an error of the forecast
     target = y
     if spec.task == "regression" and network.answer is not None:
         target = (y - np.array(spec.target_mean)) / np.array(spec.target_std)

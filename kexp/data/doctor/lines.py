@@ -72,7 +72,7 @@ def _mended(file: Path) -> tuple[list[Finding], str]:
 
 def _even(file: Path, content: str) -> tuple[list[Finding], str]:
     """Findings on rows of another width than the header, and `content` with those lines empty."""
-    separator = tables.separator(content, file)
+    separator = tables.delimiter_of(content, file)
     physical = list(io.StringIO(content, newline=""))
     reader = csv.reader(iter(physical), delimiter=separator)
     found: list[Finding] = []

@@ -1,0 +1,203 @@
+"""SAMPLES: what one file of a user is to a model, by kind of data; for `kexp run`, and for golden vectors.
+
+Neither TensorFlow nor pandas: a program that only runs a model imports this.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.data.columns import encode_row
+from kexp.errors import DataError
+from kexp.records import DatasetSpec, Kind
+
+Array = NDArray[Any]
+
+
+class Sample(NamedTuple):
+    """One sample as the model takes it, (*shape,), where it came from, and what is unusual about it."""
+
+    source: str
+    x: Array
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Form:
+    """Files of one kind: how they are read, how a sample is written (not of tables), and what they are called.
+
+    `suffixes` are those that a file must have; None: its content tells. `stem` of what is written has no suffix.
+    """
+
+    read: Callable[[Path, DatasetSpec], Iterator[Sample]]
+    expected: str
+    suffixes: tuple[str, ...] | None = None
+    write: Callable[[Array, DatasetSpec, Path], Path] | None = None  # sample, spec, stem -> the file
+
+
+TABLES = (".csv", ".tsv", ".parquet")
+
+
+def read(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
+    """The samples in one file of a user. Raises DataError, naming file and row, for one that does not suit."""
+    form = SAMPLES[spec.kind]
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        yield from _array(path, spec)
+        return
+    if form.suffixes is not None and suffix not in form.suffixes:
+        raise DataError(f"{path}: this model takes {TAKES[spec.kind]}. Give {form.expected}.")
+    if form.suffixes is None and suffix in TABLES:
+        raise DataError(f"{path}: this model takes {TAKES[spec.kind]}. Give {form.expected}.")
+    yield from form.read(path, spec)
+
+
+def _picture(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
+    from kexp.data.pictures import decode
+
+    height, width, channels = spec.shape
+    yield Sample(str(path), decode(path, (height, width, channels)))
+
+
+def _write_picture(x: Array, spec: DatasetSpec, stem: Path) -> Path:
+    from PIL import Image
+
+    path = stem.with_name(f"{stem.name}.png")
+    Image.fromarray(x[:, :, 0] if x.shape[2] == 1 else x).save(path)
+    return path
+
+
+def _rows(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
+    from kexp.data.tables import read_file
+
+    table = read_file(path)
+    for line, cells in zip(table.lines, zip(*table.columns.values(), strict=True), strict=True):
+        source = f"{path} line {line}"
+        try:
+            vector, warnings = encode_row(dict(zip(table.columns, cells, strict=True)), spec.columns)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
+        yield Sample(source, vector, warnings)
+
+
+def _recording(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
+    """One series: a row for each step; columns by the names of the channels, or in their order."""
+    from kexp.data import recordings, series
+
+    names, values = recordings.recording(path)
+    steps, channels = spec.shape
+    if set(spec.channels) <= set(names):
+        values = values[:, [names.index(name) for name in spec.channels]]
+    elif len(names) != channels:
+        raise DataError(
+            f"{path} has {len(names)} columns ({', '.join(names[:8])}); {channels} channels are expected: "
+            f"{', '.join(spec.channels)}."
+        )
+    if np.isinf(values).any():
+        raise DataError(f"{path} line {np.argwhere(np.isinf(values))[0][0] + 2} holds an infinite value. Correct it.")
+    try:
+        x, missing = series.filled(values)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}. Fill in its column.") from error
+    warnings = [f"{missing} missing values were drawn straight between their neighbours"] if missing else []
+    if spec.horizon:
+        if len(x) < steps:
+            raise DataError(f"{path} has {len(x)} rows, the forecast looks back on {steps}. Give that many, or more.")
+        x = x[-steps:]
+    elif len(x) != steps:
+        what = "cut around their middle" if len(x) > steps else "filled up with the last"
+        warnings.append(f"{len(x)} rows were {what}: {steps} are expected")
+        x = series.fit(x, steps)
+    yield Sample(str(path), x, warnings)
+
+
+def _write_recording(x: Array, spec: DatasetSpec, stem: Path) -> Path:
+    path = stem.with_name(f"{stem.name}.csv")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(spec.channels)
+        writer.writerows([[repr(float(value)) for value in row] for row in x])
+    return path
+
+
+def _sound(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
+    from kexp.data.sounds import decode
+
+    yield Sample(str(path), decode(path, spec.rate, spec.shape[0]))
+
+
+def _write_sound(x: Array, spec: DatasetSpec, stem: Path) -> Path:
+    import soundfile
+
+    path = stem.with_name(f"{stem.name}.wav")
+    soundfile.write(path, x, round(spec.rate), subtype="FLOAT")
+    return path
+
+
+def _clip(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
+    """A video; or a picture of all frames one below the other, as golden vectors are written."""
+    frames, height, width, channels = spec.shape
+    if path.suffix.lower() == ".png":
+        from kexp.data.pictures import decode
+
+        strip = decode(path, (frames * height, width, channels))
+        yield Sample(str(path), strip.reshape(spec.shape))
+        return
+    from kexp.data import clips
+
+    yield Sample(str(path), clips.decode(path, (frames, height, width, channels)))
+
+
+def _write_clip(x: Array, spec: DatasetSpec, stem: Path) -> Path:
+    return _write_picture(x.reshape(-1, *x.shape[2:]), spec, stem)
+
+
+def _array(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
+    """Raw samples (n, *shape), or one (*shape,): pictures 0..255, encoded rows, series as measured, sounds -1..1."""
+    try:
+        x = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} is no .npy array of numbers: {error}. Write it with numpy.save.") from error
+    shape = ", ".join(map(str, spec.shape))
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "uifb":
+        raise DataError(f"{path} holds no numbers. Expected: (n, {shape}), raw samples.")
+    if x.shape == spec.shape:
+        x = x[None]
+    if x.shape[1:] != spec.shape:
+        raise DataError(f"{path} is {x.shape}: (n, {shape}) is expected, raw samples.")
+    warning = []
+    if spec.kind != "table":
+        bad = np.flatnonzero(~np.isfinite(x.astype(float)).reshape(len(x), -1).all(axis=1))
+        if len(bad):
+            ranges = "Pixels are 0 to 255." if spec.pixels else "Numbers are expected."
+            raise DataError(f"{path} sample {bad[0]} holds a value that is no number. {ranges}")
+    if spec.pixels and len(x) and 0 < x.max() <= 1:
+        warning = ["largest pixel is 1 or less: 0 to 255 is expected"]
+    if spec.kind == "sound" and len(x) and np.abs(x).max() > 2:
+        warning = ["values beyond 2: -1 to 1 is expected"]
+    yield from (Sample(f"{path} sample {i}", sample, warning) for i, sample in enumerate(x))
+
+
+SAMPLES: dict[Kind, Form] = {
+    "image": Form(_picture, "pictures, or raw pixels as .npy", None, _write_picture),
+    "table": Form(_rows, "CSV files with a header, or rows as .npy", TABLES),
+    "series": Form(
+        _recording, "a CSV for each series, a row for each step, or .npy", (".csv", ".tsv"), _write_recording
+    ),
+    "sound": Form(_sound, "sound files (wav, flac, ogg, mp3), or samples as .npy", None, _write_sound),
+    "clip": Form(_clip, "video files (mp4, avi, gif ...), or frames as .npy", None, _write_clip),
+}
+TAKES: dict[Kind, str] = {
+    "image": "pictures",
+    "table": "rows of a table",
+    "series": "series",
+    "sound": "sounds",
+    "clip": "clips",
+}

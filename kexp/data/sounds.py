@@ -1,0 +1,151 @@
+"""Sounds: `decode` brings one file to the network's rate and length; `medium` is what media.py reads folders by.
+
+`decode` is also what `kexp run` calls, so that a recording is treated alike in training and afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.errors import DataError
+
+if TYPE_CHECKING:
+    from kexp.data.media import Loaded, Medium
+    from kexp.records import Experiment
+
+Source = Path | BinaryIO
+Progress = Callable[[int, int], None]
+
+EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"})
+EXPECTED = "a wav, flac, ogg or mp3"
+HIGHEST_RATE = 16_000  # Hz, unless the user asks for more: speech and most events lie below its half
+LONGEST = 160_000  # samples of one sound, unless the user asks for more
+COVERED = 0.95  # share of the sounds that are whole in the length chosen
+
+
+def decode(source: Source, rate: float, samples: int) -> NDArray[np.float32]:
+    """The sound as (samples,) float32 in -1..1, at `rate` Hz.
+
+    Channels are averaged. A longer one is cut around its middle, a shorter one has zeros at its end. Raises DataError,
+    naming the file, for what is no sound or is damaged.
+    """
+    found, its_rate = read(source)
+    return fit(resample(found, its_rate, rate), samples)
+
+
+def read(source: Source) -> tuple[NDArray[np.float32], float]:
+    """All samples of a file, (n,) float32 in -1..1, channels averaged, and their rate. Raises DataError as `decode`."""
+    import soundfile
+
+    name = _name(source)
+    try:
+        x, rate = soundfile.read(source, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
+        raise DataError(f"{name} is no sound, or damaged: {EXPECTED} is expected ({_reason(error)}).") from error
+    if not len(x):
+        raise DataError(f"{name} holds no samples: {EXPECTED} with some sound is expected. Replace or remove it.")
+    if not np.isfinite(x).all():
+        raise DataError(f"{name} holds values that are no numbers. Replace or remove it.")
+    return x.mean(axis=1, dtype=np.float32), float(rate)
+
+
+def resample(x: NDArray[np.float32], rate: float, wanted: float) -> NDArray[np.float32]:
+    """(n,) at `rate` as (ceil(n * wanted / rate),) at `wanted` Hz, by scipy's polyphase filter."""
+    if rate == wanted:
+        return x
+    from scipy.signal import resample_poly
+
+    common = math.gcd(round(rate), round(wanted))
+    return np.asarray(resample_poly(x, round(wanted) // common, round(rate) // common), np.float32)
+
+
+def fit(x: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
+    """(n,) as (samples,): cut around the middle, or zeros at the end."""
+    start = max(0, (len(x) - samples) // 2)
+    x = x[start : start + samples]
+    return np.pad(x, (0, samples - len(x)))
+
+
+class Form(NamedTuple):
+    """What sounds are brought to: Hz, and samples."""
+
+    rate: int
+    samples: int
+
+
+def medium() -> Medium:
+    """What a sound is to the readers of folders and lists."""
+    from kexp.data.media import Medium
+
+    return Medium(kind="sound", extensions=EXTENSIONS, load=_load)
+
+
+def _load(
+    files: Sequence[Path], names: Sequence[str], experiment: Experiment, cache: Path, progress: Progress | None
+) -> Loaded:
+    from kexp.data.cache import fill, fingerprint, lookup
+    from kexp.data.media import Loaded
+
+    form, notices = _look(files, experiment)
+    key = fingerprint(files, names, ("sound", *form))
+    decoded = lookup(cache, key)
+    if decoded is None:
+
+        def one(file: Path, shape: tuple[int]) -> NDArray[Any]:
+            return decode(file, form.rate, shape[0])
+
+        decoded = fill(cache, key, files, (form.samples,), one, progress, dtype=np.float32, noun="sound")
+    return Loaded(x=decoded.x, damaged=decoded.damaged, rate=float(form.rate), notices=notices)
+
+
+def _look(files: Sequence[Path], experiment: Experiment) -> tuple[Form, list[str]]:
+    """Rate and length to bring `files` to, and what is said of it."""
+    import soundfile
+
+    from kexp.data.cache import refuse_damaged
+
+    infos, reasons = [], []
+    for file in files:
+        try:
+            infos.append(soundfile.info(str(file)))
+        except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+            reasons.append(f"{file} is no sound, or damaged: {EXPECTED} is expected ({_reason(error)}).")
+    refuse_damaged(reasons, len(files), "sound")
+    if not infos:
+        raise DataError(reasons[0])
+    rates = Counter(info.samplerate for info in infos)
+    usual = rates.most_common(1)[0][0]
+    rate = experiment.rate or min(usual, HIGHEST_RATE)
+    seconds = np.sort([info.frames / info.samplerate for info in infos])
+    length = experiment.length or min(float(np.quantile(seconds, COVERED, method="higher")), LONGEST / rate)
+    form = Form(rate, max(1, round(length * rate)))
+    notices = []
+    if len(rates) > 1 or usual != rate:
+        named = ", ".join(f"{count:,} of {r:,} Hz" for r, count in rates.most_common(4))
+        notices.append(f"Sounds are brought to {rate:,} Hz ({named}). --rate HZ sets another rate.")
+    several = sum(info.channels > 1 for info in infos)
+    if several:
+        notices.append(f"{several:,} sounds have several channels, which are averaged.")
+    longer = int((seconds > form.samples / rate + 0.5 / rate).sum())
+    shorter = int((seconds < form.samples / rate - 0.5 / rate).sum())
+    if longer or shorter:
+        notices.append(
+            f"Sounds last {seconds[0]:.2g} to {seconds[-1]:.2g} s and are brought to {form.samples / rate:.3g} s: "
+            f"{longer:,} are cut around their middle, {shorter:,} filled up with silence. --length TIME sets another."
+        )
+    return form, notices
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the sound"))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
