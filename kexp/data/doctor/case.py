@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.data import kinds
+from kexp.data import columns, kinds
 from kexp.data.dataset import PARTS, Dataset, Raw
-from kexp.records import Experiment, Finding, Kind, Severity
+from kexp.records import ColumnKind, Experiment, Finding, Kind, Severity
 
 SHOWN = 5  # files or rows that a finding names; the rest is counted
 Progress = Callable[[int, int, str], None]
@@ -22,6 +22,20 @@ Progress = Callable[[int, int, str], None]
 
 def silent(done: int, total: int, text: str) -> None:
     """A progress that nobody sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumn:
+    """A column as the user wrote it: its cells, these as numbers where all are, and the kind of column, None: no input.
+
+    `detail` is a date's format, or why the column is no input.
+    """
+
+    name: str
+    cells: list[str]
+    numbers: NDArray[np.float64] | None
+    kind: ColumnKind | None
+    detail: str
 
 
 @dataclass(kw_only=True)
@@ -57,6 +71,20 @@ class Case:
         return np.frombuffer(b"".join(rows), np.uint64)
 
     @cached_property
+    def columns(self) -> list[TextColumn]:
+        """The input columns of a table; none of other kinds."""
+        if self.raw is None or isinstance(self.raw.x, np.ndarray):
+            return []
+        spec = {} if self.dataset is None else {column.name: column for column in self.dataset.spec.columns}
+        found = []
+        for name in map(str, self.raw.x.columns):
+            cells = self.raw.x[name].tolist()
+            used = spec.get(name)
+            kind, detail = (used.kind, used.format) if used is not None else kinds.kind_of(name, cells)
+            found.append(TextColumn(name, cells, columns.floats(cells), kind, detail))
+        return found
+
+    @cached_property
     def classes(self) -> NDArray[np.int64] | None:
         """The class of each row of `dataset`, (n,), sets of labels as one; None where numbers are predicted."""
         if self.dataset is None or self.dataset.spec.task == "regression":
@@ -78,11 +106,16 @@ class Case:
 
     @property
     def own_parts(self) -> NDArray[np.int8] | None:
-        """The part of each row of `dataset`, (n,), where the data say which rows test or validate; else None."""
+        """The part of each row of `dataset`, (n,), where the data say which rows test or validate; else None.
+
+        Rows of which they do not say are training rows: kexp takes validation rows from these, and keeps twins together.
+        """
         if self.raw is None or self.raw.parts is None or self.dataset is None:
             return None
         given = set(np.unique(self.raw.parts).tolist())
-        return self.dataset.part if given & {PARTS["validation"], PARTS["test"]} else None
+        if not given & {PARTS["validation"], PARTS["test"]}:
+            return None
+        return np.where(self.raw.parts < 0, PARTS["train"], self.raw.parts).astype(np.int8)
 
 
 def finding(

@@ -26,7 +26,7 @@ GROUP = re.compile(
 def infinite(case: Case) -> list[Finding]:
     """Cells that are infinite numbers."""
     found = []
-    for name, cells in _columns(case):
+    for name, cells in ((column.name, column.cells) for column in case.columns):
         rows = infinite_rows(cells)
         if rows:
             example = cells[rows[0]].strip()
@@ -51,12 +51,12 @@ def infinite_rows(cells: Sequence[str]) -> list[int]:
 def unreadable(case: Case) -> list[Finding]:
     """Texts in a column of numbers or dates."""
     found = []
-    for name, cells in _columns(case):
-        kind, format = _kind(case, name)
-        if kind not in ("number", "date"):
+    for column in case.columns:
+        name, cells, kind = column.name, column.cells, column.kind
+        if kind not in ("number", "date") or (kind == "number" and column.numbers is not None):
             continue
         read = {
-            cell: columns.number(cell) if kind == "number" else columns.date(cell, format)
+            cell: columns.number(cell) if kind == "number" else columns.date(cell, column.detail)
             for cell in dict.fromkeys(cells)
         }
         rows = [row for row, cell in enumerate(cells) if read[cell] is None]
@@ -69,16 +69,18 @@ def unreadable(case: Case) -> list[Finding]:
 
 
 def missing(case: Case) -> list[Finding]:
-    """How many cells each column lacks."""
+    """How many cells each input lacks."""
     if case.raw is None:
         return []
     shares: dict[str, float] = {}
     first: dict[str, int] = {}
     rows = len(case.raw.ids)
-    for name, cells in _columns(case):
-        gone = [row for row, cell in enumerate(cells) if columns.is_missing(cell)]
-        if gone and len(gone) < rows:
-            shares[name], first[name] = len(gone) / rows, gone[0]
+    for column in case.columns:
+        empty = {cell for cell in set(column.cells) if columns.is_missing(cell)}
+        if column.kind is None or not empty:
+            continue
+        gone = [row for row, cell in enumerate(column.cells) if cell in empty]
+        shares[column.name], first[column.name] = len(gone) / rows, gone[0]
     found = []
     mostly = [name for name, share in shares.items() if share > MOSTLY]
     for name in mostly:
@@ -99,17 +101,27 @@ def useless(case: Case) -> list[Finding]:
     if case.raw is None:
         return []
     groups: dict[str, list[str]] = {"empty": [], "constant": [], "identifier": [], "text": []}
-    for name, cells in _columns(case):
-        kind, why = kinds.kind_of(name, cells) if case.dataset is None else _kind(case, name)
-        if kind is None:
-            groups[_reason(cells, why)].append(name)
+    for column in case.columns:
+        if column.kind is None:
+            groups[_reason(column.cells, column.detail)].append(column.name)
     said = {
         "empty": ("{} {} no value at all: {}.", "Fill it in, or remove it. It is left out."),
         "constant": ("{} {} the same in every row: {}.", "It says nothing, and is left out."),
-        "identifier": ("{} only {} the rows: {}.", "Such a column is learnt by heart; it is left out."),
-        "text": ("{} {} free text: {}.", "kexp does not read texts; it is left out. Derive columns from it, if it counts."),
+        "identifier": (
+            "{} only {} the rows: {}.",
+            "Nearly every row has another value, which would be learnt by heart: left out.",
+        ),
+        "text": (
+            "{} {} free text: {}.",
+            "kexp does not read texts; it is left out. Derive columns from it, if it counts.",
+        ),
     }
-    verbs = {"empty": ("has", "have"), "constant": ("is", "are"), "identifier": ("names", "name"), "text": ("is", "are")}
+    verbs = {
+        "empty": ("has", "have"),
+        "constant": ("is", "are"),
+        "identifier": ("names", "name"),
+        "text": ("is", "are"),
+    }
     found = []
     for reason, names in groups.items():
         if names:
@@ -123,9 +135,9 @@ def useless(case: Case) -> list[Finding]:
 def codes(case: Case) -> list[Finding]:
     """Numbers that seem to stand for "not known": -999, 9999 and their like, far from all others."""
     found = []
-    for name, cells in _columns(case):
-        values = columns.floats(cells)
-        if values is None:
+    for column in case.columns:
+        name, values = column.name, column.numbers
+        if values is None or column.kind is None:
             continue
         distinct, counts = np.unique(values[np.isfinite(values)], return_counts=True)
         if len(distinct) < 6:
@@ -147,10 +159,10 @@ def codes(case: Case) -> list[Finding]:
 def spellings(case: Case) -> list[Finding]:
     """Texts that differ in case, blanks or a full stop only: categories, and classes."""
     found = []
-    for name, cells in _columns(case):
-        kind, _ = _kind(case, name)
-        if kind == "category":
-            found += _spelt(case, f"Column {name!r}", "spellings", columns.count(cells), cells)
+    for column in case.columns:
+        if column.kind == "category":
+            counts = columns.count(column.cells)
+            found += _spelt(case, f"Column {column.name!r}", "spellings", counts, column.cells)
     if case.raw is not None and case.classes is not None and case.raw.y.dtype.kind in "UO" and case.dataset is not None:
         for k, target in enumerate(case.raw.targets or ("class",)):
             words = [columns.text(cell) for cell in case.raw.y.reshape(len(case.raw.y), -1)[:, k].tolist()]
@@ -183,7 +195,7 @@ def groups(case: Case) -> list[Finding]:
     if case.raw is None or case.raw.groups is not None:
         return []
     found = []
-    for name, cells in _columns(case):
+    for name, cells in ((column.name, column.cells) for column in case.columns):
         distinct = len(set(cells))
         if GROUP.fullmatch(name.strip()) and 2 < distinct <= len(cells) / 2:
             what = f"Column {name!r} seems to say where rows come from: {distinct:,} values in {len(cells):,} rows."
@@ -193,23 +205,6 @@ def groups(case: Case) -> list[Finding]:
 
 
 # -- what these share ----------------------------------------------------------------------------
-
-
-def _columns(case: Case) -> list[tuple[str, list[str]]]:
-    if case.raw is None or isinstance(case.raw.x, np.ndarray):
-        return []
-    return [(str(name), case.raw.x[name].tolist()) for name in case.raw.x.columns]
-
-
-def _kind(case: Case, name: str) -> tuple[str | None, str]:
-    """Kind and date format of a column that is an input, or None and a reason."""
-    if case.dataset is not None:
-        column = next((one for one in case.dataset.spec.columns if one.name == name), None)
-        if column is not None:
-            return column.kind, column.format
-    if case.raw is None or isinstance(case.raw.x, np.ndarray):
-        return None, ""
-    return kinds.kind_of(name, case.raw.x[name].tolist())
 
 
 def _reason(cells: Sequence[str], why: str) -> str:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from kexp.data import tables
-from kexp.data.dataset import PART_NAMES
+import numpy as np
+from numpy.typing import NDArray
+
+from kexp.data import clips, pictures, recordings, sounds, tables
+from kexp.data.dataset import PART_NAMES, PARTS
 from kexp.data.doctor.case import Case, counted, finding, listed
-from kexp.data.pictures import EXTENSIONS
 from kexp.errors import DataError
-from kexp.records import Finding
+from kexp.records import Finding, Kind, Severity
+
+T = TypeVar("T")
 
 SUFFIXES: dict[str, frozenset[str]] = {
-    "image": EXTENSIONS,
-    "sound": frozenset({".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif"}),
-    "clip": frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}),
+    "image": pictures.EXTENSIONS,
+    "sound": sounds.EXTENSIONS,
+    "clip": clips.EXTENSIONS,
+    "series": recordings.EXTENSIONS,  # in class folders
 }
 MAGIC: tuple[tuple[int, bytes, str], ...] = (  # where, which bytes, what the file is
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -66,14 +75,31 @@ def sniff(file: Path) -> str:
     return "text" if all(byte in b"\t\n\r" or byte >= 32 for byte in start) and start.isascii() else ""
 
 
-def kind_at(path: Path) -> str:
-    """The kind of most files at `path`, where no reader accepts them: "image", "sound", "clip", otherwise "table"."""
-    counts: Counter[str] = Counter()
+def kind_at(path: Path) -> Kind:
+    """The kind of most files at `path`, as it seems where no reader accepts them."""
+    if path.suffix.lower() == ".ts" or (path.is_dir() and any(path.glob("*.ts"))):
+        return "series"
+    if path.suffix.lower() == ".npz":
+        return _kind_of_arrays(path)
+    media: tuple[Kind, ...] = ("image", "sound", "clip")
+    counts: Counter[Kind] = Counter()
     for file in _walk(path) if path.is_dir() else []:
-        counts.update(kind for kind, suffixes in SUFFIXES.items() if file.suffix.lower() in suffixes)
+        counts.update(kind for kind in media if file.suffix.lower() in SUFFIXES[kind])
     if path.is_file():
-        counts.update(kind for kind in SUFFIXES if _listed(path, SUFFIXES[kind]))
-    return counts.most_common(1)[0][0] if counts else "table"
+        counts.update(kind for kind in media if _listed(path, SUFFIXES[kind]))
+    if counts:
+        return counts.most_common(1)[0][0]
+    inside = path.is_dir() and any(len(file.relative_to(path).parts) > 1 for file in _walk(path))
+    return "series" if inside and samples(path, "series") else "table"
+
+
+def _kind_of_arrays(path: Path) -> Kind:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            axes = {stored[name].ndim: stored[name].dtype.kind for name in stored.files if name.lower().startswith("x")}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return "table"
+    return "series" if axes.get(3) == "f" else "table" if 2 in axes else "image"
 
 
 def samples(path: Path, kind: str) -> list[Path]:
@@ -82,22 +108,70 @@ def samples(path: Path, kind: str) -> list[Path]:
     if suffixes is None:
         return []
     if path.is_file():
-        return _listed(path, suffixes)
+        return _listed(path, suffixes) if kind != "series" else []
     found = [file for file in _walk(path) if file.suffix.lower() in suffixes]
-    if any(len(file.relative_to(path).parts) > 1 for file in found):
-        tops = {file.relative_to(path).parts[0].lower() for file in found}
-        deep = 2 if tops & set(PART_NAMES) and any(len(file.relative_to(path).parts) > 2 for file in found) else 1
-        inside = [file for file in found if len(file.relative_to(path).parts) > deep]
-        for one in path.iterdir():  # a folder whose list names what lies in it
-            if one.suffix.lower() in LISTS and (listed_there := _listed(one, suffixes)):
-                return sorted(set(listed_there) | set(inside))
-        return sorted(inside)
-    return sorted(found)
+    deep = 2 if _has_parts(path) else 1
+    inside = [file for file in found if len(file.relative_to(path).parts) > deep]
+    if not inside and kind != "series":
+        lists = [one for one in sorted(path.iterdir()) if one.suffix.lower() in LISTS]
+        named = [file for one in lists for file in _listed(one, suffixes)]
+        return sorted(set(named)) or sorted(found)
+    return sorted(inside)
+
+
+def said(case: Case) -> dict[Path, tuple[str, int | None]]:
+    """Class of each file, and its part (PARTS) where the data say so; by its folder, where they could not be read."""
+    data, part = case.dataset, case.own_parts
+    if data is not None and data.files is not None:
+        return {
+            Path(file): (case.label(row), None if part is None else int(part[row]))
+            for row, file in enumerate(data.files)
+        }
+    told: dict[Path, tuple[str, int | None]] = {}
+    split = case.path.is_dir() and _has_parts(case.path)
+    for file in case.files:
+        names = file.relative_to(case.path).parts if file.is_relative_to(case.path) else ()
+        label = names[1 if split else 0] if len(names) > (2 if split else 1) else ""
+        told[file.absolute()] = (label, PARTS[PART_NAMES[names[0].lower()]] if split and names else None)
+    return told
+
+
+def rows_of(case: Case, known: Mapping[Path, T]) -> tuple[NDArray[np.int64], list[T]]:
+    """Rows of the data set whose file is `known`, (m,), and what is known of each."""
+    if case.dataset is None or case.dataset.files is None:
+        return np.empty(0, np.int64), []
+    by_name = {str(file.absolute()): what for file, what in known.items()}
+    rows = [row for row, file in enumerate(case.dataset.files) if file in by_name]
+    return np.array(rows, np.int64), [by_name[case.dataset.files[row]] for row in rows]
+
+
+def same(case: Case) -> list[Finding]:
+    """Files of equal content, where the data could not be read; otherwise `samples` compares what was read."""
+    if case.dataset is not None:
+        return []
+    alike: dict[bytes, list[Path]] = {}
+    for file in case.files:
+        if file.exists() and file.stat().st_size:
+            alike.setdefault(hashlib.blake2b(file.read_bytes(), digest_size=12).digest(), []).append(file)
+    labels = said(case)
+    sets = [several for several in alike.values() if len(several) > 1]
+    found = []
+    for name, differ, what in (
+        ("twins", False, "an exact twin"),
+        ("contradictions", True, "an exact twin in another class"),
+    ):
+        chosen = [one for one in sets if (len({labels[file.absolute()][0] for file in one}) > 1) == differ]
+        if chosen:
+            count = sum(map(len, chosen))
+            where = [" = ".join(case.name(file) for file in one[:3]) for one in chosen]
+            text = f"{count:,} of {len(case.files):,} files have {what}."
+            found.append(finding(name, "warning", text, where, "Remove the copies; correct their class.", count=count))
+    return found
 
 
 def others(case: Case) -> list[Finding]:
     """Files that are not read, though they hold what samples hold; and those that lie outside the class folders."""
-    if not case.path.is_dir() or case.kind not in SUFFIXES:
+    if not case.path.is_dir() or case.kind not in SUFFIXES or not case.files:
         return []
     suffixes, taken = SUFFIXES[case.kind], set(case.files)
     found: list[Finding] = []
@@ -114,7 +188,9 @@ def others(case: Case) -> list[Finding]:
         found.append(finding("outside_folders", "warning", what, outside, "Put them in the folder of their class."))
     if foreign:
         what = f"{counted(len(foreign), 'picture has', 'pictures have')} a name that is not read as one."
-        advice = f"Give them one of the endings {', '.join(sorted(suffixes))}, converted where they are of another kind."
+        advice = (
+            f"Give them one of the endings {', '.join(sorted(suffixes))}, converted where they are of another kind."
+        )
         found.append(finding("unread_pictures", "warning", what, foreign, advice))
     return found
 
@@ -129,19 +205,21 @@ def absent(case: Case) -> list[Finding]:
     return [finding("absent_files", "error", what, [case.name(file) for file in gone], advice)]
 
 
-def broken(case: Case, reasons: dict[Path, str], noun: str) -> list[Finding]:
+def broken(case: Case, reasons: Mapping[Path, str], noun: str) -> list[Finding]:
     """Findings on files that cannot be read, by their `reasons`; empty files apart."""
     empty = [file for file in reasons if file.stat().st_size == 0]
     bad = [file for file in reasons if file not in set(empty)]
     found = []
-    severity = "error" if len(reasons) > max(1, len(case.files) // 100) else "warning"
+    severity: Severity = "error" if len(reasons) > max(1, len(case.files) // 100) else "warning"
     if empty:
         what = f"{counted(len(empty), 'file is', 'files are')} empty."
-        found.append(finding("empty_files", severity, what, [case.name(file) for file in empty], "Fetch or remove them."))  # type: ignore[arg-type]
+        found.append(
+            finding("empty_files", severity, what, [case.name(file) for file in empty], "Fetch or remove them.")
+        )
     if bad:
         what = f"{counted(len(bad), noun)} of {len(case.files):,} cannot be read."
         where = [f"{case.name(file)}: {reasons[file]}" for file in bad]
-        found.append(finding("unreadable_files", severity, what, where, "Replace or remove them."))  # type: ignore[arg-type]
+        found.append(finding("unreadable_files", severity, what, where, "Replace or remove them."))
     return found
 
 
@@ -155,6 +233,13 @@ def _sniffed(file: Path) -> str:
         return sniff(file)
     except OSError:
         return ""
+
+
+def _has_parts(path: Path) -> bool:
+    """Whether the folders in `path` are train, val and test, with class folders inside."""
+    roles = {entry.name.lower() for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    parts = {PART_NAMES[name] for name in roles if name in PART_NAMES}
+    return "train" in parts and (len(parts) > 1 or len(roles) == 1)
 
 
 def _walk(path: Path) -> Iterator[Path]:

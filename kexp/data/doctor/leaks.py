@@ -18,6 +18,7 @@ NEAR = 0.99  # balanced accuracy, or share of a target's variance, that one colu
 SAME = 0.9999  # correlation of two columns of numbers that say the same
 SMALL = 0.999  # of the rows in which a copy of the target must agree: some cells may be slips
 FOLDS = 3
+BINS = 256
 OUTPUTS = 10  # targets that are looked at
 
 
@@ -112,7 +113,9 @@ def _targets(case: Case) -> list[tuple[str, NDArray[Any]]]:
     if data.y.ndim == 1:
         return [(data.spec.target or "class", data.y)]
     numbers = data.spec.task == "regression"
-    return [(label, data.y[:, k] if numbers else data.y[:, k].astype(np.int64)) for k, label in enumerate(data.spec.labels)]
+    return [
+        (label, data.y[:, k] if numbers else data.y[:, k].astype(np.int64)) for k, label in enumerate(data.spec.labels)
+    ]
 
 
 def _copy(
@@ -137,15 +140,15 @@ def _copy(
     return finding("target_copy", "error", what, [column], advice)
 
 
-def _leak(
-    case: Case, what: str, column: str, x: NDArray[np.float64], y: NDArray[Any], target: str
-) -> Finding | None:
+def _leak(case: Case, what: str, column: str, x: NDArray[np.float64], y: NDArray[Any], target: str) -> Finding | None:
     numbers = y.dtype.kind == "f"
     score = _score(x, y, numbers=numbers)
     if score < NEAR:
         return None
     how = (
-        f"explains {score:.1%} of what varies in {target!r}" if numbers else f"tells {target!r} in {score:.1%} of the cases"
+        f"explains {score:.1%} of what varies in {target!r}"
+        if numbers
+        else f"tells {target!r} in {score:.1%} of the cases"
     )
     advice = f"If it is known only when the answer is, leave it out: --drop {column}."
     return finding("target_leak", "warning", f"{what} alone {how}.", [column], advice)
@@ -153,10 +156,10 @@ def _leak(
 
 def _score(x: NDArray[np.float64], y: NDArray[Any], *, numbers: bool) -> float:
     """Balanced accuracy, or R², of a small tree on rows that it was not fitted on, from `x` (n,) alone."""
+    if not _possible(x, y, numbers=numbers):
+        return 0.0
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
-        return 0.0
     fold = np.random.default_rng(1).permutation(len(y)) % FOLDS
     # Few leaves: a tree of many would be slow, and says no more.
     leaves = 200 if numbers else max(32, 2 * len(np.unique(y)))
@@ -170,6 +173,28 @@ def _score(x: NDArray[np.float64], y: NDArray[Any], *, numbers: bool) -> float:
     if numbers:
         return float(1 - ((guess - y) ** 2).sum() / ((y - y.mean()) ** 2).sum())
     return float(np.mean([(guess[y == label] == label).mean() for label in np.unique(y)]))
+
+
+def _possible(x: NDArray[np.float64], y: NDArray[Any], *, numbers: bool) -> bool:
+    """Whether x, in BINS bins at most, tells y of the same rows nearly well enough: otherwise no tree need be grown.
+
+    scikit-learn alone takes two seconds to load, and most data have no leak.
+    """
+    edges = np.unique(x)
+    if len(edges) < 2 or len(np.unique(y)) < 2:
+        return False
+    if len(edges) > BINS:
+        edges = np.unique(np.quantile(x, np.linspace(0, 1, BINS + 1)))
+    bin = np.searchsorted(edges, x, side="right")
+    sizes = np.maximum(np.bincount(bin), 1)
+    if numbers:
+        mean = np.bincount(bin, weights=y) / sizes
+        return bool(1 - ((mean[bin] - y) ** 2).sum() / ((y - y.mean()) ** 2).sum() >= NEAR - 0.01)
+    classes, code = np.unique(y, return_inverse=True)
+    table = np.zeros((len(sizes), len(classes)))
+    np.add.at(table, (bin, code), 1 / np.bincount(code)[code])  # every class counts alike
+    guess = table.argmax(axis=1)[bin]
+    return bool(np.mean([(guess[code == k] == k).mean() for k in range(len(classes))]) >= NEAR - 0.01)
 
 
 def _filled(values: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -6,10 +6,13 @@ against their median, as imagehash's `phash` (Zauner 2010) takes them; all pictu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kexp.data.doctor.case import Progress, silent
 
 SMALLEST = 24  # pixels a side: of smaller pictures, many are alike
 LARGE = 48  # pixels a side: of smaller ones, pairs must agree in more
@@ -32,27 +35,37 @@ def hashes(thumbs: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def find(thumbs: NDArray[np.uint8]) -> NDArray[np.int64]:
+def find(thumbs: NDArray[np.uint8], progress: Progress = silent) -> NDArray[np.int64]:
     """Pairs of indices, (m, 2), ascending, of grey pictures (n, height, width) that are nearly the same."""
     bits, shift, least = PHOTOS if min(thumbs.shape[1:]) >= LARGE else SMALL
-    candidates = close(hashes(thumbs), bits)
+    candidates = close(hashes(thumbs), bits, progress)
     return candidates[alike(thumbs, candidates, shift) >= least]
 
 
-def close(codes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
+def close(codes: NDArray[np.uint64], bits: int, progress: Progress = silent) -> NDArray[np.int64]:
     """Pairs of indices, (m, 2), whose hashes differ in at most `bits` bits; at most about MOST."""
-    found: list[NDArray[np.int64]] = []
-    count, start = 0, 0
-    while start < len(codes) and count < MOST:
-        size = max(1, BLOCK // (len(codes) - start))
-        differ = np.bitwise_count(codes[start : start + size, None] ^ codes[None, start:])
+    starts = [0]
+    while starts[-1] < len(codes):
+        starts.append(starts[-1] + max(1, BLOCK // (len(codes) - starts[-1])))
+
+    def look(start: int, end: int) -> NDArray[np.int64]:
+        differ = np.bitwise_count(codes[start:end, None] ^ codes[None, start:])
         left, right = np.nonzero(differ <= bits)
         later = right > left
-        if later.any():
-            found.append(np.stack([left[later] + start, right[later] + start], axis=1))
-            count += len(found[-1])
-        start += size
-    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+        return np.stack([left[later] + start, right[later] + start], axis=1)
+
+    found = [np.empty((0, 2), np.int64)]
+    count = 0
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # numpy frees the interpreter lock
+        for at, pairs in enumerate(pool.map(look, starts[:-1], starts[1:])):
+            found.append(pairs)
+            count += len(pairs)
+            if at % 100 == 0:
+                progress(starts[at], len(codes), "looking for near twins")
+            if count > MOST:
+                pool.shutdown(cancel_futures=True)
+                break
+    return np.concatenate(found)
 
 
 def alike(thumbs: NDArray[np.uint8], candidates: NDArray[np.int64], shift: int) -> NDArray[np.float64]:
@@ -97,26 +110,3 @@ def _cosines(side: int) -> NDArray[np.float32]:
     """The lowest eight rows of the cosine transform of `side` samples, (8, side)."""
     frequency, at = np.arange(8)[:, None], np.arange(side)[None]
     return np.cos(np.pi * frequency * (2 * at + 1) / (2 * side)).astype(np.float32)
-
-
-def joined(chosen: NDArray[np.int64], count: int) -> list[list[int]]:
-    """Sets of indices that `chosen` pairs link, each sorted, in order of their first."""
-    root = list(range(count))
-
-    def top(index: int) -> int:
-        while root[index] != index:
-            root[index] = root[root[index]]
-            index = root[index]
-        return index
-
-    for a, b in chosen.tolist():
-        root[max(top(a), top(b))] = min(top(a), top(b))
-    sets: dict[int, list[int]] = {}
-    for index in sorted(set(chosen.reshape(-1).tolist())):
-        sets.setdefault(top(index), []).append(index)
-    return list(sets.values())
-
-
-def ids(names: Sequence[str], members: Sequence[int]) -> str:
-    """a.jpg ~ b.jpg"""
-    return " ~ ".join(names[index] for index in members)

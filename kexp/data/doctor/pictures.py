@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kexp.data import cache
-from kexp.data.doctor import files, leaks
+from kexp.data.dataset import PARTS
+from kexp.data.doctor import files, leaks, near
 from kexp.data.doctor.case import Case, Progress, counted, finding
 from kexp.data.pictures import FORMATS
-from kexp.records import Finding
+from kexp.records import Finding, Severity
 from kexp.store import atomic_write
 
 SIDE = 64  # of the square grey picture that is compared
@@ -62,7 +63,9 @@ class Looks:
 def look_at(paths: Sequence[Path], store: Path | None, progress: Progress) -> Looks:
     """Open and decode all `paths` on every core; what was seen is kept in `store`, if given."""
     names = [str(path) for path in paths]
-    key = "looks-" + cache.fingerprint([p for p in paths if p.exists()], [n for n in names if Path(n).exists()], VERSION)
+    key = "looks-" + cache.fingerprint(
+        [p for p in paths if p.exists()], [n for n in names if Path(n).exists()], VERSION
+    )
     kept = _stored(store, key, len(paths))
     if kept is not None:
         return kept
@@ -108,7 +111,12 @@ def _look(path: Path) -> tuple[Look, NDArray[np.uint8] | None]:
             picture.draft(None, (2 * SIDE, 2 * SIDE))
             picture.load()
             upright = ImageOps.exif_transpose(picture)
-            if upright.size[0] > upright.size[1] and height > width or upright.size[0] < upright.size[1] and height < width:
+            if (
+                upright.size[0] > upright.size[1]
+                and height > width
+                or upright.size[0] < upright.size[1]
+                and height < width
+            ):
                 width, height = height, width
             grey = upright.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     except UnidentifiedImageError:
@@ -140,7 +148,9 @@ def of_files(case: Case, looks: Looks) -> list[Finding]:
     ]
     if wrong:
         what = f"{counted(len(wrong), 'file has', 'files have')} the ending of another format."
-        found.append(finding("wrong_ending", "note", what, wrong, "kexp goes by what is inside; other programs may not."))
+        found.append(
+            finding("wrong_ending", "note", what, wrong, "kexp goes by what is inside; other programs may not.")
+        )
     sizes = Counter(f"{look.width} x {look.height}" for _, look in good)
     if len(sizes) > 1:
         usual = sizes.most_common(1)[0][0]
@@ -156,12 +166,8 @@ def of_files(case: Case, looks: Looks) -> list[Finding]:
 
 
 def _told_by_files(case: Case, looks: Looks) -> list[Finding]:
-    data = case.dataset
-    if data is None or data.files is None:
-        return []
-    at = {str(file.absolute()): index for index, file in enumerate(case.files)}
-    rows = np.array([row for row, file in enumerate(data.files) if file in at], np.int64)
-    chosen = [looks.looks[at[data.files[row]]] for row in rows]
+    known = {file: look for file, look in zip(case.files, looks.looks, strict=True) if not look.reason}
+    rows, chosen = files.rows_of(case, known)
     properties = {
         "width": np.array([look.width for look in chosen], np.float64),
         "height": np.array([look.height for look in chosen], np.float64),
@@ -169,3 +175,67 @@ def _told_by_files(case: Case, looks: Looks) -> list[Finding]:
         "colour mode": np.array([look.mode for look in chosen]),
     }
     return leaks.properties_of_files(case, properties, rows)
+
+
+def nearly_same(case: Case, looks: Looks | None) -> list[Finding]:
+    """Pictures that are nearly, not exactly, the same: of files, otherwise of the arrays."""
+    if looks is not None and case.files:
+        labels = files.said(case)
+        kept = [at for at, (file, look) in enumerate(zip(case.files, looks.looks, strict=True))
+                if not look.reason and not look.flat and file.absolute() in labels]  # fmt: skip
+        thumbs = looks.thumbs[kept]
+        names = [case.name(case.files[at]) for at in kept]
+        told = [labels[case.files[at].absolute()] for at in kept]
+        exact = np.array([looks.looks[at].digest for at in kept], np.uint64)
+    elif case.dataset is not None:
+        x, part = case.dataset.x, case.own_parts
+        thumbs = (
+            x[..., 0] if x.shape[-1] == 1 else np.asarray(x @ np.array([0.299, 0.587, 0.114], np.float32), np.uint8)
+        )
+        names = case.dataset.ids
+        told = [(case.label(row), None if part is None else int(part[row])) for row in range(len(x))]
+        exact = case.keys
+    else:
+        return []
+    if len(thumbs) < 2 or min(thumbs.shape[1:]) < near.SMALLEST:
+        return []
+    pairs = near.find(thumbs, case.progress)
+    return _near_findings(pairs[exact[pairs[:, 0]] != exact[pairs[:, 1]]], names, told)
+
+
+def _near_findings(
+    pairs: NDArray[np.int64], names: Sequence[str], told: Sequence[tuple[str, int | None]]
+) -> list[Finding]:
+    if not len(pairs):
+        return []
+    label = np.unique([label for label, _ in told], return_inverse=True)[1]
+    part = np.array([-1 if part is None else part for _, part in told])
+    other = label[pairs[:, 0]] != label[pairs[:, 1]]
+    train = PARTS["train"]
+    cut = (part[pairs[:, 0]] != part[pairs[:, 1]]) & ((part[pairs] == train).any(axis=1))
+
+    def where(chosen: NDArray[np.int64], *, labels: bool = False) -> list[str]:
+        return [
+            " ~ ".join(f"{names[i]} ({told[i][0]})" if labels else names[i] for i in pair) for pair in chosen.tolist()
+        ]
+
+    found = []
+    if other.any():
+        what = f"{counted(int(other.sum()), 'pair')} of pictures are nearly the same and have different labels."
+        advice = "Look at them: one of the labels is likely wrong."
+        found.append(finding("near_contradictions", "warning", what, where(pairs[other], labels=True), advice))
+    if cut.any():
+        outside = len(np.unique(pairs[cut][part[pairs[cut]] != train]))
+        what = f"{counted(outside, 'picture')} outside the training part nearly "
+        what += "equals one in it." if outside == 1 else "equal some in it."
+        advice = "The scores are too good by them. Move both of a pair into one part."
+        found.append(finding("near_twins_across_parts", "warning", what, where(pairs[cut]), advice, count=outside))
+    plain = ~other & ~cut
+    if plain.any():
+        what = f"{counted(int(plain.sum()), 'pair')} of pictures are nearly the same."
+        advice = (
+            "Keep one of each, or name a group column that keeps them in one part: kexp does so for exact twins alone."
+        )
+        severity: Severity = "warning" if plain.sum() > 0.01 * len(names) else "note"
+        found.append(finding("near_twins", severity, what, where(pairs[plain]), advice))
+    return found

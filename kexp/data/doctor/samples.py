@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 
 from kexp.data.dataset import PARTS
 from kexp.data.doctor.case import Case, counted, finding, listed
-from kexp.records import Finding, Severity
+from kexp.records import NOUNS, Finding, Severity
 
 FEW = 20  # training samples of a class: with fewer, a network learns these by heart
 UNEQUAL = 10  # times as many samples in the largest class as in the smallest
 MANY = 0.3  # of the samples have a twin
-NOUNS = {"table": ("row", "rows"), "image": ("picture", "pictures"), "series": ("recording", "recordings")}
 
 
 def twins(case: Case) -> list[Finding]:
@@ -25,7 +24,7 @@ def twins(case: Case) -> list[Finding]:
         return []
     share = len(rows) / len(code)
     severity: Severity = "note" if case.kind == "table" and share < MANY else "warning"
-    what = f"{len(rows):,} of {len(code):,} {_noun(case, 2)} ({share:.1%}) have an exact twin."
+    what = f"{len(rows):,} of {len(code):,} {_nouns(case)} ({share:.1%}) have an exact twin."
     advice = "Remove the copies, unless they were measured twice." if case.own_parts is not None else (
         "kexp keeps twins in one part. Remove the copies, unless they were measured twice."
     )  # fmt: skip
@@ -49,12 +48,10 @@ def contradictions(case: Case) -> list[Finding]:
     severity: Severity = "warning"
     if ceiling <= largest + 0.01 and len(rows) > 0.5 * len(code):
         severity = "error"
-    elif case.kind == "table" and ceiling > 0.99:  # few columns cannot tell every row from every other
+    elif case.kind == "table" and ceiling > 0.97:  # few columns cannot tell every row from every other
         severity = "note"
-    what = (
-        f"{len(rows):,} of {len(code):,} {_noun(case, 2)} have an exact twin with another label: "
-        f"no network can be right in more than {ceiling:.1%}."
-    )
+    what = f"{len(rows):,} of {len(code):,} {_nouns(case)} have an exact twin with another label"
+    what += f": no network can be right in more than {ceiling:.1%}." if ceiling < 0.9995 else "."
     if severity == "error":
         advice = "The inputs do not tell the classes apart. Add columns that do, or correct the labels."
     else:
@@ -80,7 +77,7 @@ def across_parts(case: Case) -> list[Finding]:
         if not len(rows) or not len(of_part):
             continue
         share = len(rows) / len(of_part)
-        what = f"{len(rows):,} of {len(of_part):,} {name} {_noun(case, 2)} ({share:.1%}) are training {_noun(case, 2)} too."
+        what = f"{len(rows):,} of {len(of_part):,} {name} {_nouns(case)} ({share:.1%}) are training {_nouns(case)} too."
         where = [f"{_id(case, row)} = {_id(case, first[code[row]])}" for row in rows[:8]]
         advice = f"The {name} score is too good by them. Remove them from one of the parts."
         severity: Severity = "error" if share >= 0.5 else "warning"
@@ -191,5 +188,5 @@ def _id(case: Case, row: int) -> str:
     return case.dataset.ids[row] if case.dataset is not None else str(row)
 
 
-def _noun(case: Case, count: int) -> str:
-    return NOUNS.get(case.kind, ("sample", "samples"))[count != 1]
+def _nouns(case: Case) -> str:
+    return "series" if case.kind == "series" else f"{NOUNS[case.kind]}s"
