@@ -18,7 +18,7 @@ from kexp import data
 from kexp.data import columns, tables
 from kexp.data.class_folders import FEWEST
 from kexp.data.dataset import Dataset, Raw
-from kexp.data.doctor import cells, clips, files, leaks, lines, pictures, samples, series, sounds
+from kexp.data.doctor import cells, clips, files, kept, leaks, lines, pictures, samples, series, sounds
 from kexp.data.doctor.case import Case, Progress, counted, finding, silent
 from kexp.errors import DataError
 from kexp.experiment import SKLEARN, locate
@@ -41,12 +41,13 @@ def examine(
 ) -> list[Finding]:
     """What is wrong with the data of `question`, worst first.
 
-    `raw` and `dataset` are what `data.read` and `data.prepared` made of it, where they did already. Raises DataError
-    where there is nothing at all.
+    `raw` and `dataset` are what `data.read` and `data.prepared` made of it, where they did already: then what was found
+    in the same data before is not looked for again. Raises DataError where there is nothing at all.
     """
     named = question.data.startswith(SKLEARN)
     path = Path(locate(question.data, base))
     found: list[Finding] = []
+    known = dataset is not None
     if raw is None:
         if not named and not path.exists():
             data.read(question, base=base, cache=cache)  # which says what is there instead
@@ -62,12 +63,19 @@ def examine(
     )  # fmt: skip
     if raw is not None and raw.files and not case.files:
         case.files = [Path(file) for file in raw.files]
+    place = kept.key(dataset, question, case.files) if dataset is not None else ""
+    before = kept.lookup(cache, place) if known else None
+    if before is not None:
+        return before
     checks = CHECKS[kind]
     for at, (check, text) in enumerate(checks.items()):
         progress(at, len(checks), text)
         found += check(case)
     found += _said_by_reader(case)
-    return sorted(found, key=lambda one: ORDER.index(one.severity))
+    found.sort(key=lambda one: ORDER.index(one.severity))
+    if place:
+        kept.keep(cache, place, found)
+    return found
 
 
 # -- reading what can be read --------------------------------------------------------------------

@@ -108,7 +108,8 @@ class Case:
     def own_parts(self) -> NDArray[np.int8] | None:
         """The part of each row of `dataset`, (n,), where the data say which rows test or validate; else None.
 
-        Rows of which they do not say are training rows: kexp takes validation rows from these, and keeps twins together.
+        Rows of which they do not say are training rows: kexp takes validation rows from these, and keeps twins in one
+        part.
         """
         if self.raw is None or self.raw.parts is None or self.dataset is None:
             return None

@@ -111,12 +111,7 @@ def _look(path: Path) -> tuple[Look, NDArray[np.uint8] | None]:
             picture.draft(None, (2 * SIDE, 2 * SIDE))
             picture.load()
             upright = ImageOps.exif_transpose(picture)
-            if (
-                upright.size[0] > upright.size[1]
-                and height > width
-                or upright.size[0] < upright.size[1]
-                and height < width
-            ):
+            if (upright.width > upright.height) != (picture.width > picture.height):
                 width, height = height, width
             grey = upright.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     except UnidentifiedImageError:

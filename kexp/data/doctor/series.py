@@ -12,7 +12,7 @@ from kexp.data import recordings, tables
 from kexp.data import series as readers
 from kexp.data.doctor.case import Case, counted, finding, listed
 from kexp.errors import DataError
-from kexp.records import Finding
+from kexp.records import Finding, Severity
 
 Recordings = list[tuple[str, NDArray[np.float64]]]  # name, (steps, channels), NaN where missing
 
@@ -27,7 +27,7 @@ def check(case: Case) -> list[Finding]:
 
 
 def of_recordings(found: Recordings, names: tuple[str, ...] = ()) -> list[Finding]:
-    """Findings on recordings (steps, channels) by their names: values, channels and lengths. `names` are of channels."""
+    """Findings on recordings (name, (steps, channels)): values, channels, lengths. `names` are of the channels."""
     if not found:
         return []
     widths = Counter(x.shape[1] for _, x in found)
@@ -84,7 +84,7 @@ def _values(found: Recordings, width: int, names: tuple[str, ...]) -> list[Findi
     if missing:
         total = sum(x.size for _, x in found)
         what = f"{counted(len(missing), 'recording lacks', 'recordings lack')} values ({share / total:.2%} of all)."
-        severity = "warning" if share > 0.05 * total else "note"
+        severity: Severity = "warning" if share > 0.05 * total else "note"
         advice = "They are drawn straight between their neighbours."
         told.append(finding("missing_values", severity, what, missing, advice))
     same = [_channel(names, int(c)) for c in np.flatnonzero(constant)]

@@ -154,16 +154,17 @@ def _levels(case: Case, good: dict[Path, Heard]) -> list[Finding]:
 
 def _forms(case: Case, good: dict[Path, Heard]) -> list[Finding]:
     found = []
-    for name, what, unit, of in (
-        ("mixed_rates", "sample rates", " Hz", lambda one: one.rate),
-        ("mixed_channels", "numbers of channels", " channels", lambda one: one.channels),
+    rates = {file: f"{one.rate:,} Hz" for file, one in good.items()}
+    channels = {file: counted(one.channels, "channel") for file, one in good.items()}
+    for name, what, of, advice in (
+        ("mixed_rates", "sample rates", rates, "They are brought to one rate."),
+        ("mixed_channels", "numbers of channels", channels, "Channels are averaged."),
     ):
-        counts = Counter(of(one) for one in good.values())
+        counts = Counter(of.values())
         if len(counts) > 1:
             usual = counts.most_common(1)[0][0]
-            odd = [f"{case.name(file)}: {of(one):,}{unit}" for file, one in good.items() if of(one) != usual]
-            text = f"Sounds have {len(counts)} {what}: {files.summary(Counter({f'{k:,}{unit}': n for k, n in counts.items()}))}."
-            advice = "They are brought to one rate." if name == "mixed_rates" else "Channels are averaged."
+            odd = [f"{case.name(file)}: {form}" for file, form in of.items() if form != usual]
+            text = f"Sounds have {len(counts)} {what}: {files.summary(counts)}."
             found.append(finding(name, "note", text, odd, advice))
     seconds = np.array([one.seconds for one in good.values()])
     usual_length = float(np.median(seconds))
@@ -178,8 +179,9 @@ def _forms(case: Case, good: dict[Path, Heard]) -> list[Finding]:
     if seconds.max() > 1.5 * seconds.min():
         what = f"Sounds last {seconds.min():.3g} to {seconds.max():.3g} s, half of them {usual_length:.3g} s or less."
         advice = "Longer ones are cut, shorter ones filled up with silence; --length sets the length."
-        odd = [case.name(file) for file in sorted(good, key=lambda file: -good[file].seconds)]
-        found.append(finding("mixed_lengths", "note", what, odd[:5], advice, count=len(good)))
+        order = sorted(good, key=lambda file: good[file].seconds)
+        ends = [f"{case.name(file)}: {good[file].seconds:.3g} s" for file in (order[0], order[-1])]
+        found.append(finding("mixed_lengths", "note", what, ends, advice))
     return found
 
 
