@@ -63,7 +63,7 @@ def examine(
     )  # fmt: skip
     if raw is not None and raw.files and not case.files:
         case.files = [Path(file) for file in raw.files]
-    place = kept.key(dataset, question, case.files) if dataset is not None else ""
+    place = kept.key(dataset, question, [] if named else files.behind(path)) if dataset is not None else ""
     before = kept.lookup(cache, place) if known else None
     if before is not None:
         return before
@@ -95,7 +95,7 @@ def _read(
         refusal = str(error)
     found: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="kexp-doctor-") as folder:
-        if not question.data.startswith(SKLEARN) and _is_table(path):
+        if not question.data.startswith(SKLEARN) and files.kind_at(path) == "table" and _is_table(path):
             found, copy = lines.mend(path, Path(folder))
             attempts = [dataclasses.replace(question, data=str(copy))]
             special = {question.split_column, question.group_column, question.time_column} - {""}

@@ -119,6 +119,11 @@ def samples(path: Path, kind: str) -> list[Path]:
     return sorted(inside)
 
 
+def behind(path: Path) -> list[Path]:
+    """All files that data at `path` may come from: those below a folder, or the file and its siblings of one ending."""
+    return sorted(_walk(path) if path.is_dir() else path.parent.glob(f"*{path.suffix}"))
+
+
 def said(case: Case) -> dict[Path, tuple[str, int | None]]:
     """Class of each file, and its part (PARTS) where the data say so; by its folder, where they could not be read."""
     data, part = case.dataset, case.own_parts
@@ -217,7 +222,7 @@ def broken(case: Case, reasons: Mapping[Path, str], noun: str) -> list[Finding]:
             finding("empty_files", severity, what, [case.name(file) for file in empty], "Fetch or remove them.")
         )
     if bad:
-        what = f"{counted(len(bad), noun)} of {len(case.files):,} cannot be read."
+        what = f"{len(bad):,} of {counted(len(case.files), noun)} cannot be read."
         where = [f"{case.name(file)}: {reasons[file]}" for file in bad]
         found.append(finding("unreadable_files", severity, what, where, "Replace or remove them."))
     return found

@@ -47,7 +47,7 @@ def _mended(file: Path) -> tuple[list[Finding], str]:
     if nul:
         found.append(
             finding(
-                "nul_bytes", "error", f"{counted(len(nul), 'line')} of {file.name} hold NUL bytes.", _at(file, nul),
+                "nul_bytes", "error", f"In {file.name}, {counted(len(nul), 'line holds', 'lines hold')} NUL bytes.", _at(file, nul),
                 "Save the file as UTF-8 text.",
             )
         )  # fmt: skip
@@ -62,7 +62,7 @@ def _mended(file: Path) -> tuple[list[Finding], str]:
     if foreign:
         found.append(
             finding(
-                "not_utf8", "error", f"{counted(len(foreign), 'line')} of {file.name} are not UTF-8.",
+                "not_utf8", "error", f"In {file.name}, {counted(len(foreign), 'line is', 'lines are')} not UTF-8.",
                 _at(file, foreign), "Save the file as UTF-8 (in a spreadsheet: CSV UTF-8).",
             )
         )  # fmt: skip
@@ -107,7 +107,7 @@ def _even(file: Path, content: str) -> tuple[list[Finding], str]:
             finding(
                 "ragged_rows",
                 "error",
-                f"{counted(len(wrong), 'row')} of {file.name} have {cells} cells, the header has {len(header)} "
+                f"In {file.name}, {counted(len(wrong), 'row has', 'rows have')} {cells} cells, the header has {len(header)} "
                 f"(separated by {separator!r}).",
                 _at(file, wrong),
                 "Correct these lines; quote cells that hold the separator.",

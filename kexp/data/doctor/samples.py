@@ -28,7 +28,7 @@ def twins(case: Case) -> list[Finding]:
     advice = "Remove the copies, unless they were measured twice." if case.own_parts is not None else (
         "kexp keeps twins in one part. Remove the copies, unless they were measured twice."
     )  # fmt: skip
-    return [finding("twins", severity, what, _pairs(case, code, rows), advice, count=len(rows))]
+    return [finding("twins", severity, what, _sets(case, code, rows), advice)]
 
 
 def contradictions(case: Case) -> list[Finding]:
@@ -58,7 +58,7 @@ def contradictions(case: Case) -> list[Finding]:
         advice = "Correct the labels, or remove these." if case.kind != "table" else (
             "Correct the labels where they are slips; otherwise the columns say too little."
         )  # fmt: skip
-    return [finding("contradictions", severity, what, _pairs(case, code, rows, labels=True), advice, count=len(rows))]
+    return [finding("contradictions", severity, what, _sets(case, code, rows, labels=True), advice)]
 
 
 def across_parts(case: Case) -> list[Finding]:
@@ -167,13 +167,13 @@ def _contradicting(case: Case, code: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray(np.bincount(pairs[0], minlength=codes) > 1)
 
 
-def _pairs(case: Case, code: NDArray[np.int64], rows: NDArray[np.int64], *, labels: bool = False) -> list[str]:
-    """The first twins in words, one string for each set of equal samples among `rows`."""
+def _sets(case: Case, code: NDArray[np.int64], rows: NDArray[np.int64], *, labels: bool = False) -> list[str]:
+    """Twins in words, one string for each set of equal samples among `rows`."""
     told = []
     of_code: dict[int, list[int]] = {}
     for row in rows[np.argsort(code[rows], kind="stable")].tolist():
         of_code.setdefault(int(code[row]), []).append(row)
-    for alike in sorted(of_code.values(), key=lambda rows: rows[0])[:5]:
+    for alike in sorted(of_code.values(), key=lambda rows: rows[0]):
         shown = alike[:3]
         if labels and case.classes is not None:  # one of each class says more than two of the same
             classes = case.classes
