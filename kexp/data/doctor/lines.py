@@ -45,12 +45,8 @@ def _mended(file: Path) -> tuple[list[Finding], str]:
     raw = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     nul = [at for at, line in enumerate(raw) if b"\0" in line]
     if nul:
-        found.append(
-            finding(
-                "nul_bytes", "error", f"In {file.name}, {counted(len(nul), 'line holds', 'lines hold')} NUL bytes.", _at(file, nul),
-                "Save the file as UTF-8 text.",
-            )
-        )  # fmt: skip
+        what = f"In {file.name}, {counted(len(nul), 'line holds', 'lines hold')} NUL bytes."
+        found.append(finding("nul_bytes", "error", what, _at(file, nul), "Save the file as UTF-8 text."))
     texts, foreign = [], []
     for at, line in enumerate(raw):
         kept = line.replace(b"\0", b"")
@@ -103,16 +99,12 @@ def _even(file: Path, content: str) -> tuple[list[Finding], str]:
         del physical[end:]
     if wrong:
         cells = " or ".join(str(width) for width, _ in widths.most_common(3))
-        found.append(
-            finding(
-                "ragged_rows",
-                "error",
-                f"In {file.name}, {counted(len(wrong), 'row has', 'rows have')} {cells} cells, the header has {len(header)} "
-                f"(separated by {separator!r}).",
-                _at(file, wrong),
-                "Correct these lines; quote cells that hold the separator.",
-            )
+        what = (
+            f"In {file.name}, {counted(len(wrong), 'row has', 'rows have')} {cells} cells, the header has "
+            f"{len(header)} (separated by {separator!r})."
         )
+        advice = "Correct these lines; quote cells that hold the separator."
+        found.append(finding("ragged_rows", "error", what, _at(file, wrong), advice))
     return found, "".join(physical)
 
 
