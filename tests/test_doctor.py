@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
+import small_models
 import soundfile
 from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
@@ -16,7 +19,8 @@ from kexp import cli, screen
 from kexp.data import doctor
 from kexp.data.doctor import case, leaks, near, series, sounds
 from kexp.experiment import from_data
-from kexp.records import DatasetSpec, Finding, from_json, to_json
+from kexp.records import DatasetSpec, Experiment, Finding, from_json, to_json
+from kexp.store import RunStore
 from kexp.suspects import contradicted
 
 ROWS = 240
@@ -301,6 +305,16 @@ def test_a_number_to_predict_under_another_name_is_a_copy_and_a_function_of_it_a
     found = examine(write(tmp_path / "prices.csv", columns), tmp_path, target=["price"])
     assert (named(found, "target_copy").severity, named(found, "target_copy").where) == ("error", ("cost",))
     assert named(found, "target_leak").where == ("tax",)
+
+
+def test_a_target_that_was_cut_off_at_a_largest_value_is_named(tmp_path):
+    columns = table()
+    columns["price"] = np.minimum((columns["size"] * columns["weight"]).round(2), 620)
+    del columns["answer"]
+    one = named(examine(write(tmp_path / "prices.csv", columns), tmp_path, target=["price"]), "capped_target")
+    rows = np.flatnonzero(columns["price"] == 620)
+    assert set(one.where) <= {f"prices.csv row {row + 2}" for row in rows}
+    assert 10 <= one.count <= len(rows)  # test rows are not looked at
 
 
 def test_of_a_rare_class_a_column_that_only_guesses_the_common_one_is_no_leak(tmp_path):
@@ -755,6 +769,43 @@ def test_suspects_of_numbers_and_of_several_labels():
     flags = np.array([[1, 0, 0], [0, 1, 1.0]])
     said = np.array([[0.9, 0.1, 0.01], [0.1, 0.99, 0.02]])
     assert contradicted(spec("multilabel", 3), flags, said) == [(1, "labelled c, the model gives it 0.020")]
+
+
+@pytest.mark.slow
+def test_of_a_run_the_validation_rows_with_wrong_labels_are_named_and_no_test_rows(tmp_path, kexp):  # noqa: F811
+    net = small_models.digits_net()
+    random = np.random.default_rng(0)
+    y = net.dataset.y.copy()
+    wrong = {part: random.permutation(net.dataset.rows(part))[:5] for part in ("validation", "test")}
+    for rows in wrong.values():
+        y[rows] = (y[rows] + 3) % 10
+    with RunStore.create(tmp_path, "digits", Experiment(name="digits", data="sklearn:digits")) as run:
+        dataclasses.replace(net.dataset, y=y).save(run.data)
+        shutil.copy(net.model, run.model)
+    status, out, _ = kexp("doctor", "digits", "--home", tmp_path, "--json")
+    document = json.loads(out)
+    (one,) = document["findings"]
+    rows = {int(place.split(":")[0].rsplit(" ", 1)[1]) for place in one["where"]}
+    assert status == 0
+    assert document["of"] == "the validation rows of the run digits"
+    assert len(rows & set(wrong["validation"].tolist())) >= 3  # the net is a small one, and not always sure
+    assert not rows & set(wrong["test"].tolist())
+
+
+def test_a_search_says_what_is_grave_in_a_line_each(tmp_path):
+    from kexp import data, pipeline
+
+    columns = table() | {"unit": ["kg"] * ROWS}
+    copied(columns)
+    question = from_data(str(write(tmp_path / "copy.csv", columns)), target=["answer"])
+    raw = data.read(question, cache=tmp_path)
+    dataset = data.prepared(raw, question)
+    heard = []
+    pipeline._warn(question, raw, dataset, tmp_path, tmp_path, heard.append)
+    told = [event.text for event in heard if event.kind == "notice"]
+    assert len(told) == 2
+    assert told[0].startswith("error: Column 'verdict' is the target")
+    assert told[1] == f"kexp doctor {tmp_path / 'copy.csv'} says more"
 
 
 # -- the record, what is kept, and the command line ----------------------------------------------

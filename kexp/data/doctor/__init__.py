@@ -215,6 +215,7 @@ _SAMPLES: dict[Check, str] = {
     samples.groups_across_parts: "comparing groups",
     samples.time_order: "comparing times",
     samples.class_sizes: "counting classes",
+    samples.capped: "looking at the target",
 }
 _FILES: dict[Check, str] = {
     files.absent: "looking for files",

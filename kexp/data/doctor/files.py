@@ -188,7 +188,7 @@ def others(case: Case) -> list[Finding]:
         elif case.kind == "image" and _sniffed(file) in PICTURES:
             foreign.append(case.name(file))
     if outside:
-        what = f"{counted(len(outside), 'file lies', 'files lie')} outside the class folders and "
+        what = f"{counted(len(outside), 'file lies', 'files lie')} in no class folder and no list, and "
         what += "is not read." if len(outside) == 1 else "are not read."
         found.append(finding("outside_folders", "warning", what, outside, "Put them in the folder of their class."))
     if foreign:

@@ -12,6 +12,8 @@ from kexp.records import NOUNS, Finding, Severity
 FEW = 20  # training samples of a class: with fewer, a network learns these by heart
 UNEQUAL = 10  # times as many samples in the largest class as in the smallest
 MANY = 0.3  # of the samples have a twin
+CAPPED = 0.01  # of the rows have the largest number, of at least
+MANY_VALUES = 50  # different ones: of few, any is common
 
 
 def twins(case: Case) -> list[Finding]:
@@ -146,6 +148,28 @@ def class_sizes(case: Case) -> list[Finding]:
                 "samples of the small class help most."
             )
             found.append(finding("unequal_classes", "warning", what, [small], advice))
+    return found
+
+
+def capped(case: Case) -> list[Finding]:
+    """Numbers to predict of which many are the largest one: what lies above was cut off."""
+    data = case.dataset
+    if data is None or data.spec.task != "regression" or data.spec.horizon:
+        return []
+    usable = np.flatnonzero(data.part != PARTS["test"])
+    found = []
+    for k, name in enumerate(data.spec.labels):
+        values, counts = np.unique(data.y[usable, k], return_counts=True)
+        if len(values) < MANY_VALUES or counts[-1] < max(10, CAPPED * len(usable), 3 * counts[:-1].max()):
+            continue
+        rows = usable[data.y[usable, k] == values[-1]]
+        what = (
+            f"The target {name!r} is {values[-1]:g}, its largest value, in {counted(len(rows), 'row')}: it was capped."
+        )
+        advice = 'What lies above cannot be learnt. Leave these rows out, or read the answer as "this much or more".'
+        found.append(
+            finding("capped_target", "note", what, [_id(case, row) for row in rows[:8]], advice, count=len(rows))
+        )
     return found
 
 
