@@ -22,7 +22,7 @@ import click
 from kexp import lean
 from kexp.errors import KexpError, nearest
 from kexp.experiment import asked, parse_count, parse_duration, parse_size, sanitised
-from kexp.records import Task, to_json
+from kexp.records import Kind, Task, to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -128,6 +128,14 @@ time_option = click.option("--time-column", metavar="COLUMN", help="The oldest r
 drop_option = click.option(
     "--drop", multiple=True, metavar="COLUMN", help="A column that is no input; may be repeated."
 )
+kind_option = click.option(
+    "--kind", type=click.Choice(typing.get_args(Kind)), help="Where a file may be read in two ways."
+)
+steps_option = click.option(
+    "--steps", type=click.IntRange(2), metavar="N", help="Of a series; a long table is cut into windows."
+)
+stride_option = click.option("--stride", type=click.IntRange(1), metavar="N", help="From one window to the next.")
+horizon_option = click.option("--horizon", type=click.IntRange(1), metavar="N", help="Forecast so many next values.")
 
 
 def _families(command: F) -> F:
@@ -257,6 +265,10 @@ def init(
 @group_option
 @time_option
 @drop_option
+@kind_option
+@steps_option
+@stride_option
+@horizon_option
 @home_option
 @json_option
 def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
@@ -281,6 +293,7 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
         "kexp search ../photos --time 30m --workers 2",
         "kexp search adult.csv --target income --trials 100 --oracle bayesian",
         "kexp search ../photos --time 30m --max-parameters 100k",
+        "kexp search sales.csv --horizon 7",
     )
 )
 @click.argument("source", metavar="EXPERIMENT.toml|DATA")
@@ -308,11 +321,18 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 @click.option(
     "--factory",
     type=Row("kexp.models", "FACTORIES", own=True),
-    help="dense, conv, or your own module:function.",
+    help="dense, conv, conv1d, conv_sound, conv_clip, or your own module:function.",
 )
 @click.option("--name", help="Of the run; otherwise the experiment's.")
 @click.option("--fresh", is_flag=True, help="Start anew; an earlier run of that name is kept aside.")
-@click.option("--size", type=Parsed("size", parse_size), help="Height x width of pictures, such as 48x64.")
+@kind_option
+@click.option("--size", type=Parsed("size", parse_size), help="Height x width of pictures and clips, such as 48x64.")
+@click.option("--length", type=Parsed("duration", parse_duration), help="That sounds are brought to: 1s.")
+@click.option("--rate", type=click.IntRange(1), metavar="HZ", help="That sounds are brought to.")
+@click.option("--frames", type=click.IntRange(1), metavar="N", help="Of a clip.")
+@steps_option
+@stride_option
+@horizon_option
 @click.option("--objective", help="What ranks the trials: accuracy, log_loss, rmse ...")
 @click.option(
     "--max-parameters",

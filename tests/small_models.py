@@ -163,3 +163,85 @@ def diabetes():
     train(dataset, "dense", {"hidden_layers": 2}, place / "trained.keras", epochs=10)
     made = release(place / "trained.keras", dataset, ["tflite"], place / "exported")
     return Exported(dataset, place / "trained.keras", made)
+
+
+def signal_classes(n, shape, random):
+    """Samples (n, *shape) of three classes, which a network learns in moments, and the class of each."""
+    y = np.arange(n) % 3
+    steps = np.linspace(0, 1, shape[0])[None, :]
+    phase = random.uniform(0, 6, (n, 1))
+    x = np.sin(2 * np.pi * (2 + 3 * y[:, None]) * steps + phase) + random.normal(0, 0.1, (n, shape[0]))
+    return x, y
+
+
+def _exported(name, experiment, factory, values, formats=("tflite",), **options):
+    place = folder(name)
+    dataset = data.load(experiment, cache=place / "cache")
+    train(dataset, factory, values, place / "trained.keras", **options)
+    return Exported(
+        dataset, place / "trained.keras", release(place / "trained.keras", dataset, formats, place / "exported")
+    )
+
+
+@functools.cache
+def motions():
+    """Series of three channels, three classes."""
+    random = np.random.default_rng(0)
+    x, y = signal_classes(240, (48,), random)
+    x = np.stack([x, random.normal(0, 1, x.shape), 9.8 + 2 * x], axis=2).astype(np.float32)
+    path = folder("motions") / "motions.npz"
+    np.savez(path, x=x, y=np.array(["walk", "run", "rest"])[y])
+    (path.parent / "channels.txt").write_text("acc_x\nacc_y\nacc_z\n")
+    question = Experiment(name="motions", data=str(path))
+    return _exported("motions", question, "conv1d", {"stages": 2, "filters": 8}, epochs=6)
+
+
+@functools.cache
+def sales():
+    """A forecast of the next three values of one series."""
+    days = np.arange(400)
+    random = np.random.default_rng(0)
+    values = 100 + days / 8 + 20 * np.sin(days * 2 * np.pi / 7) + random.normal(0, 2, 400)
+    dates = np.datetime64("2024-01-01") + days
+    path = folder("sales") / "sales.csv"
+    path.write_text("date,sold\n" + "".join(f"{d},{v:.2f}\n" for d, v in zip(dates, values, strict=True)))
+    question = Experiment(name="sales", data=str(path), horizon=3)
+    return _exported("sales", question, "dense", {"hidden_layers": 1}, epochs=10)
+
+
+@functools.cache
+def tones():
+    """Sounds of unequal lengths and loudness, three classes."""
+    import soundfile
+
+    random = np.random.default_rng(0)
+    root = folder("tones") / "sounds"
+    for label, pitch in (("low", 300), ("middle", 900), ("high", 2000)):
+        (root / label).mkdir(parents=True, exist_ok=True)
+        for i in range(30):
+            t = np.arange(int(8000 * random.uniform(0.2, 0.3))) / 8000
+            x = random.uniform(0.1, 0.8) * np.sin(2 * np.pi * pitch * random.uniform(0.9, 1.1) * t)
+            soundfile.write(root / label / f"{i:02}.wav", x + random.normal(0, 0.01, len(x)), 8000)
+    question = Experiment(name="tones", data=str(root))
+    return _exported("tones", question, "conv_sound", {"stages": 2, "filters": 8}, epochs=6)
+
+
+@functools.cache
+def moves():
+    """Clips of a bright square that moves, three classes."""
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    root = folder("moves") / "clips"
+    for label, (down, right) in (("down", (1, 0)), ("right", (0, 1)), ("still", (0, 0))):
+        (root / label).mkdir(parents=True, exist_ok=True)
+        for i in range(24):
+            y, x = random.integers(0, 8, 2)
+            frames = []
+            for k in range(6):
+                frame = random.integers(0, 60, (16, 16), np.uint8)
+                frame[y + down * k : y + down * k + 4, x + right * k : x + right * k + 4] = 230
+                frames.append(Image.fromarray(frame).resize((32, 32), Image.Resampling.NEAREST))
+            frames[0].save(root / label / f"{i:02}.gif", save_all=True, append_images=frames[1:], duration=100)
+    question = Experiment(name="moves", data=str(root), frames=6, size=(16, 16))
+    return _exported("moves", question, "conv_clip", {"stages": 2, "filters": 8, "augmentation": "none"}, epochs=8)

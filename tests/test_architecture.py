@@ -17,7 +17,7 @@ PACKAGE = ROOT / "kexp"
 LAYERS = [
     {"errors", "lean"},
     {"records"},
-    {"store", "experiment", "data", "models", "layouts", "metrics", "formats", "npm"},
+    {"store", "experiment", "data", "models", "layouts", "metrics", "forecasts", "formats", "npm"},
     {"train", "runtime", "export"},
     {
         "evaluate",

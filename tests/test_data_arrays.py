@@ -8,8 +8,15 @@ import pytest
 
 from kexp.data import arrays
 from kexp.errors import DataError
+from kexp.records import Experiment
 
 RNG = np.random.default_rng(0)
+
+
+def read_npz(path, *, size=(), **options):
+    return arrays.read_npz(path, Experiment(name="x", data="x", size=size, **options))
+
+
 LABELS = np.array([0, 1, 2, 0, 1, 2], np.uint8)
 
 
@@ -156,7 +163,7 @@ def npz(tmp_path, **stored):
 
 def test_x_and_y(tmp_path):
     x = RNG.integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
-    raw = arrays.read_npz(npz(tmp_path, x=x, y=LABELS))
+    raw = read_npz(npz(tmp_path, x=x, y=LABELS))
     assert (raw.kind, raw.parts, raw.notices) == ("image", None, [])
     assert np.array_equal(raw.x, x)
     assert raw.y.tolist() == [str(label) for label in LABELS]
@@ -165,10 +172,10 @@ def test_x_and_y(tmp_path):
 
 def test_keras_style_with_and_without_validation(tmp_path):
     x = images()
-    raw = arrays.read_npz(npz(tmp_path, x_train=x, y_train=LABELS[:, None], x_test=x[:2], y_test=LABELS[:2, None]))
+    raw = read_npz(npz(tmp_path, x_train=x, y_train=LABELS[:, None], x_test=x[:2], y_test=LABELS[:2, None]))
     assert raw.x.shape == (8, 5, 7, 1)
     assert raw.parts.tolist() == [-1] * 6 + [2] * 2
-    raw = arrays.read_npz(
+    raw = read_npz(
         npz(
             tmp_path,
             X_train=x,
@@ -184,11 +191,11 @@ def test_keras_style_with_and_without_validation(tmp_path):
 
 def test_fractions_are_scaled_with_a_notice_and_whole_numbers_kept(tmp_path):
     x = images()
-    raw = arrays.read_npz(npz(tmp_path, x=(x / 255).astype(np.float32), y=LABELS))
+    raw = read_npz(npz(tmp_path, x=(x / 255).astype(np.float32), y=LABELS))
     assert np.array_equal(raw.x[..., 0], x)
     assert "0..255" in raw.notices[0]
     for dtype in (np.int64, np.float32):
-        raw = arrays.read_npz(npz(tmp_path, x=x.astype(dtype), y=LABELS))
+        raw = read_npz(npz(tmp_path, x=x.astype(dtype), y=LABELS))
         assert np.array_equal(raw.x[..., 0], x)
         assert raw.notices == []
 
@@ -199,17 +206,17 @@ def test_large_pictures_are_brought_to_the_size_a_folder_would_have(tmp_path):
     from kexp.data import pictures
 
     x = RNG.integers(0, 256, (6, 90, 120, 3), dtype=np.uint8)
-    raw = arrays.read_npz(npz(tmp_path, x=x, y=LABELS))
+    raw = read_npz(npz(tmp_path, x=x, y=LABELS))
     assert raw.x.shape == (6, 48, 64, 3)
     assert "90 x 120 were brought to 48 x 64" in raw.notices[0]
     Image.fromarray(x[0]).save(tmp_path / "a.png")
     assert np.array_equal(raw.x[0], pictures.decode(tmp_path / "a.png", (48, 64, 3)))
-    assert arrays.read_npz(npz(tmp_path, x=x[..., 0], y=LABELS), size=(9, 6)).x.shape == (6, 9, 6, 1)
+    assert read_npz(npz(tmp_path, x=x[..., 0], y=LABELS), size=(9, 6)).x.shape == (6, 9, 6, 1)
 
 
 def test_rows_of_numbers_are_a_table_of_text(tmp_path):
     x = np.array([[0.1, 2], [3, 4], [5, 6]], np.float32)
-    raw = arrays.read_npz(npz(tmp_path, x=x, y=np.array(["a", "b", "a"])))
+    raw = read_npz(npz(tmp_path, x=x, y=np.array(["a", "b", "a"])))
     assert raw.kind == "table"
     assert list(raw.x.columns) == ["x0", "x1"]
     assert raw.x["x0"].tolist() == ["0.1", "3.0", "5.0"]
@@ -229,7 +236,7 @@ def test_rows_of_numbers_are_a_table_of_text(tmp_path):
     ],
 )
 def test_what_y_means(tmp_path, y, expected, targets):
-    raw = arrays.read_npz(npz(tmp_path, x=images(), y=y))
+    raw = read_npz(npz(tmp_path, x=images(), y=y))
     assert raw.y.tolist() == expected
     assert raw.targets == targets
 
@@ -237,15 +244,15 @@ def test_what_y_means(tmp_path, y, expected, targets):
 def test_what_is_no_npz_is_refused(tmp_path):
     (tmp_path / "set.npz").write_text("words")
     with pytest.raises(DataError, match=r"set\.npz is no \.npz file"):
-        arrays.read_npz(tmp_path / "set.npz")
+        read_npz(tmp_path / "set.npz")
     path = npz(tmp_path, x=images(), y=LABELS)
     data = path.read_bytes()
     path.write_bytes(data[:200] + bytes(40) + data[240:])
     with pytest.raises(DataError, match="cannot be read"):
-        arrays.read_npz(path)
+        read_npz(path)
     objects = npz(tmp_path, x=np.array([images(1), "x"], dtype=object), y=LABELS[:2])
     with pytest.raises(DataError, match=r"cannot be read.*Arrays of numbers or text"):
-        arrays.read_npz(objects)
+        read_npz(objects)
 
 
 @pytest.mark.parametrize(
@@ -261,9 +268,10 @@ def test_what_is_no_npz_is_refused(tmp_path):
         ({"x": LABELS, "y": LABELS}, r"x has shape \(6,\) and type uint8"),
         ({"x": np.zeros((6, 4, 4, 2)), "y": LABELS}, r"x has shape \(6, 4, 4, 2\)"),
         ({"x": np.zeros((6, 3, 8, 8)), "y": LABELS}, "Move the axis of the channels to the end"),
-        ({"x": images() - 3.5, "y": LABELS}, "x has values from -"),
-        ({"x": images() * 1.7, "y": LABELS}, "x has values from"),
-        ({"x": np.full((6, 4, 4), np.nan), "y": LABELS}, "x has values from nan to nan"),
+        ({"x": images()[..., None] - 3.5, "y": LABELS}, "x has values from -"),
+        ({"x": images()[..., None] * 1.7, "y": LABELS}, "x has values from"),
+        ({"x": np.full((6, 4, 4, 1), np.nan), "y": LABELS}, "x has values from nan to nan"),
+        ({"x": np.full((6, 4, 4), np.nan), "y": LABELS}, "x series 0: channel 1 has no value"),
         ({"x": images(), "y": np.array([1, 2, np.nan, 1, 2, 3])}, "y is nan in row 2"),
         ({"x": images(), "y": np.zeros((6, 2, 2))}, r"y has \(6, 2, 2\)"),
         ({"x": np.full((6, 2), "a"), "y": LABELS}, "x is of type <U1"),
@@ -275,4 +283,4 @@ def test_what_is_no_npz_is_refused(tmp_path):
 )
 def test_other_keys_shapes_and_values_are_refused(tmp_path, stored, message):
     with pytest.raises(DataError, match=rf"set\.npz.*{message}"):
-        arrays.read_npz(npz(tmp_path, **stored))
+        read_npz(npz(tmp_path, **stored))

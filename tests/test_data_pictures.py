@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from kexp.data import cache as cache_module
-from kexp.data import pictures
+from kexp.data import media, pictures
 from kexp.data.dataset import PARTS
 from kexp.errors import DataError
+from kexp.records import Experiment
 
 RNG = np.random.default_rng(0)
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
@@ -40,6 +41,23 @@ def halves(first=RED, second=GREEN, height=32, width=64):
 
 def is_like(pixel, colour, slack=12):
     return bool((abs(np.asarray(pixel, int) - np.asarray(colour, int)) <= slack).all())
+
+
+def asked(size=(), **options):
+    return Experiment(name="pictures", data="pictures", size=size, **options)
+
+
+def read_folder(path, *, cache, progress=None, size=()):
+    return media.read_folder(path, pictures.medium(), asked(size), cache, progress)
+
+
+def read_csv(path, *, cache, **options):
+    experiment = asked(**options)
+    return media.read_list(media.find_list(path, experiment), pictures.medium(), experiment, cache)
+
+
+def is_picture_csv(path):
+    return media.is_list(media.find_list(path, asked()), pictures.medium())
 
 
 def saved(picture, format="PNG", **options):
@@ -232,7 +250,7 @@ def test_class_folders(tmp_path):
     root = class_folders(tmp_path / "pets", ("dog", "cat"))
     (root / "cat" / "more" / "deep").mkdir(parents=True)
     noise().save(root / "cat" / "more" / "deep" / "X.PNG")
-    raw = pictures.read_folder(root, cache=tmp_path / "cache")
+    raw = read_folder(root, cache=tmp_path / "cache")
     assert (raw.kind, raw.labels, raw.parts, raw.notices) == ("image", ("cat", "dog"), None, [])
     assert raw.x.shape == (9, 12, 16, 3)
     assert raw.x.dtype == np.uint8
@@ -253,7 +271,7 @@ def test_files_of_other_kinds_and_hidden_ones_are_counted(tmp_path):
     (root / "cat" / ".DS_Store").write_text("")
     (root / ".git").mkdir()
     noise().save(root / ".git" / "hidden.png")
-    raw = pictures.read_folder(root, cache=tmp_path / "cache")
+    raw = read_folder(root, cache=tmp_path / "cache")
     assert len(raw.x) == 8
     assert raw.notices == ["Ignored in pets: 4 other files (1 without extension, 1 .md, 1 hidden, 1 .txt)."]
 
@@ -261,7 +279,7 @@ def test_files_of_other_kinds_and_hidden_ones_are_counted(tmp_path):
 def test_a_picture_beside_the_class_folders_is_no_sample(tmp_path):
     root = class_folders(tmp_path / "pets")
     noise().save(root / "overview.png")
-    raw = pictures.read_folder(root, cache=tmp_path / "cache")
+    raw = read_folder(root, cache=tmp_path / "cache")
     assert len(raw.x) == 8
     assert raw.notices == ["Ignored 1 picture outside the class folders, such as overview.png."]
 
@@ -278,7 +296,7 @@ def test_a_picture_beside_the_class_folders_is_no_sample(tmp_path):
 def test_given_parts_are_respected(tmp_path, folders, train):
     for folder in folders:
         class_folders(tmp_path / "pets" / folder)
-    raw = pictures.read_folder(tmp_path / "pets", cache=tmp_path / "cache")
+    raw = read_folder(tmp_path / "pets", cache=tmp_path / "cache")
     codes = {"train": train, "val": 1, "valid": 1, "validation": 1, "test": 2}
     assert raw.parts.dtype == np.int8
     assert raw.parts.tolist() == [codes[name.split("/")[0].lower()] for name in raw.ids]
@@ -287,21 +305,21 @@ def test_given_parts_are_respected(tmp_path, folders, train):
 
 def test_train_alone_leaves_all_parts_open(tmp_path):
     class_folders(tmp_path / "pets" / "train")
-    raw = pictures.read_folder(tmp_path / "pets", cache=tmp_path / "cache")
+    raw = read_folder(tmp_path / "pets", cache=tmp_path / "cache")
     assert raw.parts is None
     assert raw.labels == ("cat", "dog")
 
 
 def test_train_among_vehicles_is_a_class(tmp_path):
     root = class_folders(tmp_path / "vehicles", ("bus", "train"))
-    assert pictures.read_folder(root, cache=tmp_path / "cache").labels == ("bus", "train")
+    assert read_folder(root, cache=tmp_path / "cache").labels == ("bus", "train")
 
 
 def test_an_unlabelled_test_folder_is_left_out(tmp_path):
     class_folders(tmp_path / "pets" / "train")
     (tmp_path / "pets" / "test").mkdir()
     noise().save(tmp_path / "pets" / "test" / "1.png")
-    raw = pictures.read_folder(tmp_path / "pets", cache=tmp_path / "cache")
+    raw = read_folder(tmp_path / "pets", cache=tmp_path / "cache")
     assert raw.parts is None
     assert raw.notices == ["Ignored 1 picture outside the class folders, such as test/1.png."]
 
@@ -310,31 +328,31 @@ def test_a_test_class_that_training_lacks_is_refused(tmp_path):
     class_folders(tmp_path / "pets" / "train")
     class_folders(tmp_path / "pets" / "test", ("cat", "dog", "dogs"))
     with pytest.raises(DataError, match=r"class 'dogs' has no training pictures.*Did you mean 'dog'"):
-        pictures.read_folder(tmp_path / "pets", cache=tmp_path / "cache")
+        read_folder(tmp_path / "pets", cache=tmp_path / "cache")
 
 
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"holds no pictures\. One folder for each class is expected"):
-        pictures.read_folder(tmp_path, cache=tmp_path / "cache")
+        read_folder(tmp_path, cache=tmp_path / "cache")
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "1.heic").write_text("")
     with pytest.raises(DataError, match=r"holds no pictures, only 1 other file \(1 \.heic\)"):
-        pictures.read_folder(tmp_path, cache=tmp_path / "cache")
+        read_folder(tmp_path, cache=tmp_path / "cache")
 
 
 def test_pictures_without_class_folders_are_refused(tmp_path):
     noise().save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"outside class folders only, such as a\.png"):
-        pictures.read_folder(tmp_path, cache=tmp_path / "cache")
+        read_folder(tmp_path, cache=tmp_path / "cache")
 
 
 def test_one_class_is_refused_and_a_folder_inside_suggested(tmp_path):
     root = class_folders(tmp_path / "pets", ("cat",))
     with pytest.raises(DataError, match="one class folder with pictures, 'cat'; at least two"):
-        pictures.read_folder(root, cache=tmp_path / "cache")
+        read_folder(root, cache=tmp_path / "cache")
     class_folders(tmp_path / "outer" / "resized")
     with pytest.raises(DataError, match=r"Did you mean .*resized, which holds cat, dog\?"):
-        pictures.read_folder(tmp_path / "outer", cache=tmp_path / "cache")
+        read_folder(tmp_path / "outer", cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -342,10 +360,10 @@ def test_a_class_needs_three_pictures(tmp_path, count):
     root = class_folders(tmp_path / "pets")
     class_folders(root, ("rare",), count)
     if count >= 3:
-        assert pictures.read_folder(root, cache=tmp_path / "cache").labels == ("cat", "dog", "rare")
+        assert read_folder(root, cache=tmp_path / "cache").labels == ("cat", "dog", "rare")
         return
     with pytest.raises(DataError, match=f"class 'rare' has {count} picture.*at least 3.*one each for training"):
-        pictures.read_folder(root, cache=tmp_path / "cache")
+        read_folder(root, cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize(("parts", "least"), [(("train", "val", "test"), 1), (("train", "test"), 2)])
@@ -354,17 +372,17 @@ def test_given_parts_need_fewer_training_pictures(tmp_path, parts, least):
     for part in parts:
         class_folders(root / part)
     class_folders(root / "train", ("rare",), least)
-    assert "rare" in pictures.read_folder(root, cache=tmp_path / "cache").labels
+    assert "rare" in read_folder(root, cache=tmp_path / "cache").labels
     if least > 1:
         (root / "train" / "rare" / "0.png").unlink()
         with pytest.raises(DataError, match="class 'rare' has 1 picture; at least 2"):
-            pictures.read_folder(root, cache=tmp_path / "cache")
+            read_folder(root, cache=tmp_path / "cache")
 
 
 def test_a_link_to_a_folder_above_does_not_loop(tmp_path):
     root = class_folders(tmp_path / "pets")
     (root / "cat" / "again").symlink_to(root, target_is_directory=True)
-    assert len(pictures.read_folder(root, cache=tmp_path / "cache").x) == 8
+    assert len(read_folder(root, cache=tmp_path / "cache").x) == 8
 
 
 # --- channels and size of a set -------------------------------------------------------------------
@@ -374,7 +392,7 @@ def test_grey_sets_have_one_channel_however_they_are_stored(tmp_path):
     root = class_folders(tmp_path / "pets", make=lambda: noise(channels=1))
     noise(channels=1).convert("RGB").save(root / "cat" / "rgb.png")
     noise(channels=1).convert("RGBA").save(root / "cat" / "rgba.png")
-    raw = pictures.read_folder(root, cache=tmp_path / "cache")
+    raw = read_folder(root, cache=tmp_path / "cache")
     assert raw.x.shape == (10, 12, 16, 1)
     assert np.array_equal(raw.x[0, :, :, 0], np.asarray(Image.open(raw.files[0])))
 
@@ -383,7 +401,7 @@ def test_a_coloured_picture_outside_the_sample_makes_the_set_coloured(tmp_path, 
     root = class_folders(tmp_path / "pets", make=lambda: noise(channels=1))
     noise().save(root / "cat" / "2.png")
     monkeypatch.setattr(pictures, "SAMPLE", 2)
-    raw = pictures.read_folder(root, cache=tmp_path / "cache")
+    raw = read_folder(root, cache=tmp_path / "cache")
     assert raw.x.shape == (8, 12, 16, 3)
     assert np.array_equal(raw.x[2], np.asarray(Image.open(root / "cat" / "2.png")))
     assert [path.name for path in (tmp_path / "cache").iterdir() if "." in path.name] == []
@@ -391,7 +409,7 @@ def test_a_coloured_picture_outside_the_sample_makes_the_set_coloured(tmp_path, 
 
 def test_what_the_set_holds_is_what_decode_gives(tmp_path):
     root = class_folders(tmp_path / "pets", make=lambda: noise(90, 120))
-    raw = pictures.read_folder(root, cache=tmp_path / "cache")
+    raw = read_folder(root, cache=tmp_path / "cache")
     assert raw.x.shape[1:] == (48, 64, 3)
     for x, file in zip(raw.x, raw.files, strict=True):
         with open(file, "rb") as stream:
@@ -400,7 +418,7 @@ def test_what_the_set_holds_is_what_decode_gives(tmp_path):
 
 def test_the_size_may_be_set(tmp_path):
     root = class_folders(tmp_path / "pets")
-    assert pictures.read_folder(root, size=(20, 10), cache=tmp_path / "cache").x.shape == (8, 20, 10, 3)
+    assert read_folder(root, size=(20, 10), cache=tmp_path / "cache").x.shape == (8, 20, 10, 3)
 
 
 # --- cache ----------------------------------------------------------------------------------------
@@ -417,42 +435,42 @@ def decoded(monkeypatch):
 def test_the_second_time_nothing_is_decoded(tmp_path, decoded):
     root = class_folders(tmp_path / "pets")
     progress = []
-    one = pictures.read_folder(root, cache=tmp_path / "cache", progress=lambda *now: progress.append(now))
+    one = read_folder(root, cache=tmp_path / "cache", progress=lambda *now: progress.append(now))
     assert len(decoded) == 8
     assert progress[-1] == (8, 8)
-    two = pictures.read_folder(root, cache=tmp_path / "cache")
+    two = read_folder(root, cache=tmp_path / "cache")
     assert len(decoded) == 8
     assert np.array_equal(one.x, two.x)
 
 
 def test_a_changed_file_a_new_file_or_another_size_is_decoded_anew(tmp_path, decoded):
     root = class_folders(tmp_path / "pets")
-    pictures.read_folder(root, cache=tmp_path / "cache")
+    read_folder(root, cache=tmp_path / "cache")
     os.utime(root / "cat" / "0.png", (1, 1))
-    pictures.read_folder(root, cache=tmp_path / "cache")
+    read_folder(root, cache=tmp_path / "cache")
     assert len(decoded) == 16
     noise().save(root / "cat" / "new.png")
-    pictures.read_folder(root, cache=tmp_path / "cache")
+    read_folder(root, cache=tmp_path / "cache")
     assert len(decoded) == 25
-    pictures.read_folder(root, size=(4, 4), cache=tmp_path / "cache")
+    read_folder(root, size=(4, 4), cache=tmp_path / "cache")
     assert len(decoded) == 34
 
 
 def test_a_moved_set_is_found_again(tmp_path, decoded):
     root = class_folders(tmp_path / "pets")
-    pictures.read_folder(root, cache=tmp_path / "cache")
-    raw = pictures.read_folder(root.rename(tmp_path / "animals"), cache=tmp_path / "cache")
+    read_folder(root, cache=tmp_path / "cache")
+    raw = read_folder(root.rename(tmp_path / "animals"), cache=tmp_path / "cache")
     assert len(decoded) == 8
     assert raw.files[0] == str(tmp_path / "animals" / "cat" / "0.png")
 
 
 def test_a_spoilt_cache_is_made_again(tmp_path, decoded):
     root = class_folders(tmp_path / "pets")
-    one = pictures.read_folder(root, cache=tmp_path / "cache")
+    one = read_folder(root, cache=tmp_path / "cache")
     expected = np.array(one.x)
     (folder,) = (tmp_path / "cache").iterdir()
     (folder / "x.npy").write_bytes(b"cut off")
-    assert np.array_equal(pictures.read_folder(root, cache=tmp_path / "cache").x, expected)
+    assert np.array_equal(read_folder(root, cache=tmp_path / "cache").x, expected)
     assert len(decoded) == 16
 
 
@@ -464,7 +482,7 @@ def test_an_interrupted_decoding_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pictures, "decode", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        pictures.read_folder(root, cache=tmp_path / "cache")
+        read_folder(root, cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -473,14 +491,14 @@ def test_a_full_disk_is_said_before_it_is_hit(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 10})
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(DataError, match=r"10 are free\. Make room"):
-        pictures.read_folder(root, cache=tmp_path / "cache")
+        read_folder(root, cache=tmp_path / "cache")
 
 
 def test_one_damaged_picture_is_named_skipped_and_remembered(tmp_path):
     root = class_folders(tmp_path / "pets")
     (root / "cat" / "1.png").write_bytes(saved(noise(64, 64))[:-900])
     for _ in range(2):
-        raw = pictures.read_folder(root, cache=tmp_path / "cache")
+        raw = read_folder(root, cache=tmp_path / "cache")
         assert raw.x.shape == (7, 12, 16, 3)
         assert "cat/1.png" not in raw.ids
         assert len(raw.ids) == len(raw.files) == len(raw.y) == 7
@@ -496,12 +514,12 @@ def test_above_one_percent_the_damaged_are_named_and_it_stops(tmp_path, total):
     allowed = max(1, total // 100)
     for i in range(allowed):
         (root / "cat" / f"{i}.png").write_text("words")
-    assert len(pictures.read_folder(root, cache=tmp_path / "cache").x) == total - allowed
+    assert len(read_folder(root, cache=tmp_path / "cache").x) == total - allowed
     (root / "dog" / "0.png").write_text("words")
     with pytest.raises(
         DataError, match=rf"{allowed + 1} of {total} pictures cannot be read(.|\n)*cat/0\.png is no pic"
     ):
-        pictures.read_folder(root, cache=tmp_path / "cache")
+        read_folder(root, cache=tmp_path / "cache")
 
 
 def test_when_all_pictures_are_damaged_the_first_are_named(tmp_path):
@@ -509,7 +527,7 @@ def test_when_all_pictures_are_damaged_the_first_are_named(tmp_path):
     for file in root.rglob("*.png"):
         file.write_text("words")
     with pytest.raises(DataError, match=r"8 of 8 pictures cannot be read(.|\n)*cat/0\.png"):
-        pictures.read_folder(root, cache=tmp_path / "cache")
+        read_folder(root, cache=tmp_path / "cache")
 
 
 def test_a_class_that_damage_makes_too_small_is_refused(tmp_path):
@@ -517,7 +535,7 @@ def test_a_class_that_damage_makes_too_small_is_refused(tmp_path):
     class_folders(root, ("rare",), 3)
     (root / "rare" / "0.png").write_text("words")
     with pytest.raises(DataError, match="class 'rare' has 2 pictures"):
-        pictures.read_folder(root, cache=tmp_path / "cache")
+        read_folder(root, cache=tmp_path / "cache")
 
 
 # --- CSV ------------------------------------------------------------------------------------------
@@ -534,8 +552,8 @@ def listed(tmp_path, rows, header="path,label", count=6):
 
 def test_a_csv_of_paths_and_labels(tmp_path):
     path = listed(tmp_path, [f"img/{i}.png,{'cat' if i % 2 else 'dog'}" for i in range(6)])
-    assert pictures.is_picture_csv(path)
-    raw = pictures.read_csv(path, cache=tmp_path / "cache")
+    assert is_picture_csv(path)
+    raw = read_csv(path, cache=tmp_path / "cache")
     assert raw.x.shape == (6, 12, 16, 3)
     assert (raw.targets, raw.parts, raw.ids[1]) == (("label",), None, "img/1.png")
     assert raw.y.ravel().tolist() == ["dog", "cat"] * 3
@@ -544,18 +562,18 @@ def test_a_csv_of_paths_and_labels(tmp_path):
 
 def test_a_folder_with_one_csv_of_paths_is_read_by_it(tmp_path):
     path = listed(tmp_path, [f"img/{i}.png,{'cat' if i % 2 else 'dog'}" for i in range(6)])
-    assert pictures.is_picture_csv(path.parent)
-    assert len(pictures.read_csv(path.parent, cache=tmp_path / "cache").x) == 6
-    assert not pictures.is_picture_csv(tmp_path / "img")
+    assert is_picture_csv(path.parent)
+    assert len(read_csv(path.parent, cache=tmp_path / "cache").x) == 6
+    assert not is_picture_csv(tmp_path / "img")
 
 
 def test_few_whole_numbers_are_classes_and_other_numbers_stay_cells(tmp_path):
     digits = listed(tmp_path, [f"img/{i}.png,{i % 2}" for i in range(6)])
-    raw = pictures.read_csv(digits, cache=tmp_path / "cache")
+    raw = read_csv(digits, cache=tmp_path / "cache")
     assert raw.y.shape == (6,)
     assert raw.y.tolist() == ["0", "1"] * 3
     ages = listed(tmp_path, [f"img/{i}.png,{i + 0.5}" for i in range(6)], header="path,age")
-    raw = pictures.read_csv(ages, cache=tmp_path / "cache")
+    raw = read_csv(ages, cache=tmp_path / "cache")
     assert raw.y.shape == (6, 1)
     assert [float(cell) for cell in raw.y[:, 0]] == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
 
@@ -563,15 +581,20 @@ def test_few_whole_numbers_are_classes_and_other_numbers_stay_cells(tmp_path):
 def test_several_targets_and_columns_for_the_split(tmp_path):
     rows = [f"{i},img/{i}.png,{i * 2.5},{-i},{'test' if i > 3 else 'train'},s{i // 2}" for i in range(6)]
     path = listed(tmp_path, rows, header="nr,file,x,y,part,subject")
-    assert pictures.is_picture_csv(path)
-    raw = pictures.read_csv(
-        path, target=("x", "y"), split_column="part", group_column="subject", cache=tmp_path / "cache"
-    )
+    assert is_picture_csv(path)
+    raw = read_csv(path, target=("x", "y"), split_column="part", group_column="subject", cache=tmp_path / "cache")
     assert raw.targets == ("x", "y")
     assert raw.y.astype(float).tolist() == [[i * 2.5, -i] for i in range(6)]
     assert raw.groups.tolist() == ["s0", "s0", "s1", "s1", "s2", "s2"]
     assert raw.parts[4:].tolist() == [2, 2]
     assert any("not used: nr" in notice for notice in raw.notices)
+
+
+def test_the_endings_of_paths_may_be_missing(tmp_path):
+    path = listed(tmp_path, [f"img/{i},{'cat' if i % 2 else 'dog'}" for i in range(6)])
+    assert is_picture_csv(path)
+    raw = read_csv(path, cache=tmp_path / "cache")
+    assert (len(raw.x), raw.files[1]) == (6, str(tmp_path / "img" / "1.png"))
 
 
 def test_tables_are_no_picture_csv(tmp_path):
@@ -583,18 +606,18 @@ def test_tables_are_no_picture_csv(tmp_path):
         ("ragged.csv", "path,label\na.png,1\nb.png\n"),
     ):
         (tmp_path / name).write_text(content)
-        assert not pictures.is_picture_csv(tmp_path / name), name
+        assert not is_picture_csv(tmp_path / name), name
     (tmp_path / "bytes.csv").write_bytes(b"path,label\n\xff.png,\xff\n")
-    assert not pictures.is_picture_csv(tmp_path / "bytes.csv")
-    assert not pictures.is_picture_csv(tmp_path / "none.csv")
-    assert not pictures.is_picture_csv(tmp_path)
+    assert not is_picture_csv(tmp_path / "bytes.csv")
+    assert not is_picture_csv(tmp_path / "none.csv")
+    assert not is_picture_csv(tmp_path)
 
 
 def test_a_missing_file_is_named_with_its_row(tmp_path):
     path = listed(tmp_path, ["img/0.png,a", "img/1.png,b", "img/lost.png,a"])
-    assert pictures.is_picture_csv(path)
+    assert is_picture_csv(path)
     with pytest.raises(DataError, match=r"lists 1 pictures that are not in .*labels\.csv row 4: img/lost\.png"):
-        pictures.read_csv(path, cache=tmp_path / "cache")
+        read_csv(path, cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
@@ -604,25 +627,25 @@ def test_a_missing_file_is_named_with_its_row(tmp_path):
         ("path,label", ["img/0.png,a", "img/1.png"], "line 3: 1 cells, the header has 2"),
         ("img/5.png,b", ["img/0.png,a", "img/1.png,b"], "line 1 names a picture"),
         ("path", ["img/0.png", "img/1.png"], "no column beside 'path'"),
-        ("path,label", ["img/0,a", "img/1,b"], "no column of picture paths"),
+        ("path,label", ["elsewhere/0,a", "elsewhere/1,b"], "no column of paths"),
     ],
 )
 def test_a_csv_that_cannot_be_right_is_refused(tmp_path, header, rows, message):
     path = listed(tmp_path, rows, header=header)
     with pytest.raises(DataError, match=message):
-        pictures.read_csv(path, cache=tmp_path / "cache")
+        read_csv(path, cache=tmp_path / "cache")
 
 
 def test_a_target_that_the_csv_lacks_is_refused_with_the_nearest(tmp_path):
     path = listed(tmp_path, ["img/0.png,a", "img/1.png,b"])
     with pytest.raises(DataError, match=r"no column 'lable'.*Did you mean 'label'\?"):
-        pictures.read_csv(path, target=("lable",), cache=tmp_path / "cache")
+        read_csv(path, target=("lable",), cache=tmp_path / "cache")
 
 
 def test_a_damaged_picture_of_a_csv_takes_its_row_along(tmp_path):
     path = listed(tmp_path, [f"img/{i}.png,{'abc'[i // 2]},g{i}" for i in range(6)], header="path,label,g")
     (tmp_path / "img" / "2.png").write_text("words")
-    raw = pictures.read_csv(path, target=("label",), group_column="g", cache=tmp_path / "cache")
+    raw = read_csv(path, target=("label",), group_column="g", cache=tmp_path / "cache")
     assert raw.y.ravel().tolist() == ["a", "a", "b", "c", "c"]
     assert raw.groups.tolist() == ["g0", "g1", "g3", "g4", "g5"]
     assert raw.ids == [f"img/{i}.png" for i in (0, 1, 3, 4, 5)]

@@ -139,14 +139,14 @@ class Fixed(AbstractRuntime):
 )
 def test_outputs_become_answers_by_task(task, labels, outputs, label, values):
     spec = DatasetSpec(name="s", kind="image", task=task, shape=(1, 1, 1), outputs=len(outputs), labels=labels)
-    answer = predict._answer(Fixed(*outputs), predict._Sample("x", np.zeros(1)), spec, 1, 2)
+    answer = predict._answer(Fixed(*outputs), predict.Sample("x", np.zeros(1)), spec, 1, 2)
     assert answer.label == label and list(answer.values) == values
 
 
 def test_an_answer_that_is_no_number_is_an_error():
     spec = DatasetSpec(name="s", kind="image", task="binary", shape=(1, 1, 1), outputs=1, labels=("a", "b"))
     with pytest.raises(ExportError, match="no number"):
-        predict._answer(Fixed(float("nan")), predict._Sample("x", np.zeros(1)), spec, 1, 2)
+        predict._answer(Fixed(float("nan")), predict.Sample("x", np.zeros(1)), spec, 1, 2)
 
 
 # -- what cannot be run --------------------------------------------------------------------------

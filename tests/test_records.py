@@ -86,7 +86,7 @@ def test_an_experiment_that_cannot_be(fields, words):
 
 @pytest.mark.parametrize("fields", [{"outputs": 2}, {"shape": (3,)}, {"kind": "image"}])
 def test_a_spec_that_contradicts_itself(fields):
-    with pytest.raises(ValueError, match=r"outputs|shape|picture"):
+    with pytest.raises(ValueError, match=r"outputs|shape|kind image"):
         dataclasses.replace(SPEC, **fields)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from kexp.errors import ExportError
 from kexp.export import golden, inputs, metadata, micro
 from kexp.export.package import Package
-from kexp.records import Check, Column, DatasetSpec
+from kexp.records import AXES, Check, Column, DatasetSpec
 
 SOURCE = "model_int8.tflite"
 FORMAT = "tflite_int8"
@@ -154,7 +154,9 @@ def _header(spec: DatasetSpec) -> dict[str, str]:
         return {"input": about, "extra": extra}
     if spec.kind != "table":
         text = f"One of {inputs.size(spec)}.\n * {comment(inputs.order(spec))}."
-        return {"input": f"{text}\n * Nothing is to be scaled: the network does that.", "extra": ""}
+        sides = zip(AXES[spec.kind], spec.shape, strict=True)
+        extra = "".join(f"#define KEXP_{axis.upper()} {side}\n" for axis, side in sides)
+        return {"input": f"{text}\n * Nothing is to be scaled: the network does that.", "extra": extra}
     lines = [
         "One row of a table: one number per column, in the order below. A missing value is NaN, in any column.",
         " * Nothing is to be scaled: the network does that.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,10 +22,14 @@ TRAINABLE = (
 )
 
 
+_FRONT_END = re.compile(r"^[^;]*/frontend(_\d+)?/")  # of the joined names of what an operator puts out
+
+
 class Parts(NamedTuple):
     """Operators by the joined names of what they put out, as ai-edge-quantizer's recipes address them.
 
-    front: before the first trained operator. wild: between an exponential and the selection that discards its
+    front: before the first trained operator; what carries the name of the front end holds constants, no trained weights
+    (the mel bands of a spectrogram). wild: between an exponential and the selection that discards its
     overflow (how Keras writes selu): one int8 scale for values up to e^x leaves nothing of the small ones.
     channels: scale each channel by a constant of its own (a batch normalisation that no convolution could take in, a
     depthwise convolution): one int8 scale for all channels leaves little of the small ones.
@@ -106,7 +111,7 @@ def parts(content: bytes) -> Parts:
     exponential: set[int] = set()
     for operator in graph.operators:  # the file holds them in the order of execution
         kind, inputs = number(operator), set(operator.inputs)
-        if kind in trainable or inputs & below:
+        if (kind in trainable and not _FRONT_END.search(name(operator))) or inputs & below:
             below.update(operator.outputs)
         else:
             found.front.append(name(operator))

@@ -59,6 +59,7 @@ def dynamic(source: Source, path: Path) -> None:
     """Write model_dynamic.tflite."""
     recipe = _Recipe(_float32(source))
     recipe.manager.add_dynamic_config(".*", "*", num_bits=8)
+    recipe.keep_float(recipe.parts.front)
     metadata.write(path, recipe.quantise(), source.spec)
 
 

@@ -192,7 +192,8 @@ def _text(path: Path) -> str:
 def _shape(header: str, path: Path) -> tuple[int, ...]:
     """The shape of one sample that a model.h states."""
     numbers = {name: int(value) for name, value in re.findall(r"^#define KEXP_(\w+) (\d+)$", header, re.MULTILINE)}
-    wanted = ("HEIGHT", "WIDTH", "CHANNELS") if "HEIGHT" in numbers else ("INPUTS",)
+    axes = ("FRAMES", "HEIGHT", "WIDTH", "STEPS", "SAMPLES", "CHANNELS")  # in the order in which a sample has them
+    wanted = [name for name in axes if name in numbers] or ["INPUTS"]
     try:
         return tuple(numbers[name] for name in wanted)
     except KeyError as error:

@@ -106,7 +106,7 @@ export class Answer {
   }
 
   #numbers() {
-    const { labels, target_mean: means, target_std: stds } = this.#spec;
+    const { labels, target_mean: means, target_std: stds, horizon } = this.#spec;
     const pairs = labels.map((label, index) => [label, this.#outputs[index], index]);
     const [first] = pairs;
     this.#headline.replaceChildren(
@@ -114,7 +114,17 @@ export class Answer {
       data(labels.length === 1 ? first[0] : "", { class: "share" }),
     );
     this.#headline.hidden = labels.length > 1;
+    if (horizon && labels.length === 1) {
+      this.#rows([], () => {});
+      return `${first[0]} ${number(first[1])}`;
+    }
     this.#rows(pairs, (row, [label, value, index]) => {
+      if (horizon) {
+        row.dataset.scale = "none"; // what is typical of a forecast is drawn
+        row.parts.name.textContent = label;
+        row.parts.value.textContent = number(value);
+        return;
+      }
       // Where the number lies among those of the training rows: three standard deviations to each side.
       const place = Math.min(1, Math.max(0, 0.5 + (value - means[index]) / (6 * (stds[index] || 1))));
       row.dataset.chosen = true;

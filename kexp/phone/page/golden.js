@@ -4,14 +4,32 @@
 // from the raw samples (pictures, cells) through this page's own decoding, which tells whether the page feeds it right.
 
 import { encodeRow, parseCsv } from "./cells.js";
+import { strip } from "./clip.js";
 import { read, tensor } from "./pixels.js";
+import { read as recording } from "./recording.js";
 import { latency } from "./runtime.js";
+import { read as sound } from "./wav.js";
 
 /** The samples as the page makes them of the raw data, Float32Arrays, by the kind of data. */
 const RAW = {
   async image(names, spec) {
     const found = [];
     for (const name of names) found.push(tensor(await read(await (await fetched(name)).blob(), spec.shape)));
+    return found;
+  },
+  async series(names, spec) {
+    const found = [];
+    for (const name of names) found.push(recording(await (await fetched(name)).text(), spec));
+    return found;
+  },
+  async sound(names, spec) {
+    const found = [];
+    for (const name of names) found.push(await sound(await (await fetched(name)).blob(), spec));
+    return found;
+  },
+  async clip(names, spec) {
+    const found = [];
+    for (const name of names) found.push(await strip(await (await fetched(name)).blob(), spec));
     return found;
   },
   async table(names, spec) {

@@ -34,6 +34,7 @@ async function main() {
     const opened = await current;
     const { outputs, ms } = await opened.model.run(values);
     answer.show(outputs, ms);
+    return outputs;
   }
 
   /** Let another variant answer; whether it does. Throws Error, and all stays as it was, where it cannot be opened. */
@@ -131,7 +132,7 @@ function heading(about) {
   document.title = about.name;
   $("name").replaceChildren(data(about.name));
   words.onLanguage(() => {
-    const task = `task${about.task[0].toUpperCase()}${about.task.slice(1)}`;
+    const task = about.spec.horizon ? "taskForecast" : `task${about.task[0].toUpperCase()}${about.task.slice(1)}`;
     const kind = `kind${about.kind[0].toUpperCase()}${about.kind.slice(1)}`;
     $("task").textContent = `${t(task, { count: words.whole(about.spec.labels.length) })} ${t(kind)}`;
   });
@@ -211,15 +212,20 @@ function quality(found) {
   return t("qualityOf", { metric, value, low, high, rows: words.whole(found.rows) });
 }
 
+/** What a secure connection gives besides, by kind of data: the fact that says so, and what to say where it is missing. */
+const SENSORS = { image: "liveCamera", clip: "liveCamera", sound: "liveMicrophone", series: "liveMotion" };
+const INSECURE = { image: "insecure", table: "insecureTable", clip: "insecureClip", sound: "insecureSound", series: "insecureSeries" };
+
 /** Whether the connection is secure, what follows from that, and what to do where it is not. */
 function deviceCard(place, { kind, results }, samples) {
   const secure = globalThis.isSecureContext;
-  const camera = secure && Boolean(navigator.mediaDevices?.getUserMedia);
+  const media = secure && Boolean(navigator.mediaDevices?.getUserMedia);
+  const sensor = SENSORS[kind];
   const offline = h("dd", {}, h("span", { t: "no" }));
   const fact = (key, value) => [h("dt", { t: key }), h("dd", {}, h("span", { t: value ? "yes" : "no" }))];
   place.append(
     h("h2", { t: "device" }),
-    h("dl", { class: "facts" }, ...fact("secure", secure), ...(kind === "image" ? fact("liveCamera", camera) : []), h("dt", { t: "offline" }), offline),
+    h("dl", { class: "facts" }, ...fact("secure", secure), ...(sensor ? fact(sensor, kind === "series" ? secure && "DeviceMotionEvent" in globalThis : media) : []), h("dt", { t: "offline" }), offline),
   );
   if (!secure) {
     const ways = [
@@ -228,7 +234,7 @@ function deviceCard(place, { kind, results }, samples) {
       ["kexp export --phone", "wayExport"],
     ];
     const list = ways.map(([command, key]) => h("li", {}, h("code", { dir: "ltr" }, command), " ", h("span", { t: key })));
-    place.append(h("p", { t: kind === "image" ? "insecure" : "insecureTable" }), h("ul", { class: "ways" }, ...list));
+    place.append(h("p", { t: INSECURE[kind] }), h("ul", { class: "ways" }, ...list));
   }
   place.append(h("p", { class: "muted", t: "private" }));
   if (!results) {

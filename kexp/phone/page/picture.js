@@ -1,5 +1,6 @@
 // Pictures: the live camera where the browser gives it, a photo or a file everywhere, and the samples that came along.
 
+import { action, live } from "./controls.js";
 import { h, icon } from "./dom.js";
 import { frame, read, tensor } from "./pixels.js";
 import { onLanguage, t, whole } from "./text.js";
@@ -9,8 +10,6 @@ const IDEAL = { width: { ideal: 640 }, height: { ideal: 480 } }; // the model se
 
 /** A digit of 8 x 8 is shown as its pixels, not blurred. */
 const sharpen = ({ target }) => (target.dataset.small = target.naturalWidth < 100);
-
-const live = () => globalThis.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia);
 
 export function begin({ spec, samples, input, actions, predict }) {
   const [height, width, channels] = spec.shape;
@@ -208,10 +207,6 @@ export function begin({ spec, samples, input, actions, predict }) {
       },
     });
     return h("label", { class: "action" }, field, icon(name), h("span", { t: key }));
-  }
-
-  function action(key, name, listener, properties = {}) {
-    return h("button", { type: "button", class: "action", ...properties, on: { click: listener } }, icon(name), h("span", { t: key }));
   }
 
   const go = action("camera", "camera", () => (stream ? halt() : run()), { class: "action main", id: "camera" });
