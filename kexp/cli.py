@@ -122,6 +122,20 @@ json_option = click.option(
 )
 target_option = click.option("--target", multiple=True, metavar="COLUMN", help="What to predict; may be repeated.")
 task_option = click.option("--task", type=click.Choice(typing.get_args(Task)), help="Otherwise told from the target.")
+split_option = click.option("--split-column", metavar="COLUMN", help="It says train, validation or test for each row.")
+group_option = click.option("--group-column", metavar="COLUMN", help="Rows of one group stay in one part.")
+time_option = click.option("--time-column", metavar="COLUMN", help="The oldest rows train, the newest test.")
+drop_option = click.option(
+    "--drop", multiple=True, metavar="COLUMN", help="A column that is no input; may be repeated."
+)
+kind_option = click.option(
+    "--kind", type=click.Choice(typing.get_args(Kind)), help="Where a file may be read in two ways."
+)
+steps_option = click.option(
+    "--steps", type=click.IntRange(2), metavar="N", help="Of a series; a long table is cut into windows."
+)
+stride_option = click.option("--stride", type=click.IntRange(1), metavar="N", help="From one window to the next.")
+horizon_option = click.option("--horizon", type=click.IntRange(1), metavar="N", help="Forecast so many next values.")
 
 
 def _families(command: F) -> F:
@@ -215,22 +229,62 @@ def init(
     as_json: bool,
 ) -> None:
     """Look at DATA and write an experiment file."""
-    from kexp import pipeline, screen
+    from kexp import live, pipeline, screen
 
-    with _work():
-        found = pipeline.init(data, home=home, target=target, task=task, name=name, force=force)
+    with _work(), live.Steps() as steps:
+        found = pipeline.init(data, home=home, target=target, task=task, name=name, force=force, progress=steps)
+    facts = [line for line in found.lines if line[0] not in ("notice", "doctor")]
     document = {
         "experiment": found.experiment,
         "toml": found.toml,
-        "lines": dict(line for line in found.lines if line[0] != "notice"),
+        "lines": dict(facts),
         "notices": list(found.notices),
+        "findings": found.findings,
     }
     _answer(
         as_json,
         document,
-        screen.facts([line for line in found.lines if line[0] != "notice"], found.notices),
+        screen.facts(facts, found.notices),
+        *screen.brief(found.findings, data),
         screen.following(f"kexp search {found.toml}", "that file may be edited first"),
     )
+
+
+@commands.command(
+    epilog=examples(
+        "kexp doctor ../photos",
+        "kexp doctor adult.csv --target income",
+        "kexp doctor experiments/adult.toml --json",
+        "kexp doctor digits",
+    )
+)
+@click.argument("source", metavar="EXPERIMENT.toml|DATA|RUN")
+@target_option
+@task_option
+@split_option
+@group_option
+@time_option
+@drop_option
+@kind_option
+@steps_option
+@stride_option
+@horizon_option
+@home_option
+@json_option
+def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
+    """Say what is wrong with data.
+
+    By file and row: what cannot be read, leaks of the target, copies, contradicting labels, and more, with what to
+    do about each. Of a RUN: the validation rows whose label its best network contradicts. The exit status is 1 if
+    there is an error, with which training would be meaningless.
+    """
+    from kexp import live, pipeline, screen
+
+    with _work(), live.Steps() as steps:
+        of, found = pipeline.doctor(source, home=home, progress=steps, **options)
+    document = {"of": of, "ok": not any(one.severity == "error" for one in found), "findings": found}
+    _answer(as_json, document, screen.findings(found, of))
+    return 0 if document["ok"] else 1
 
 
 @commands.command(
@@ -271,14 +325,14 @@ def init(
 )
 @click.option("--name", help="Of the run; otherwise the experiment's.")
 @click.option("--fresh", is_flag=True, help="Start anew; an earlier run of that name is kept aside.")
-@click.option("--kind", type=click.Choice(typing.get_args(Kind)), help="Where a file may be read in two ways.")
+@kind_option
 @click.option("--size", type=Parsed("size", parse_size), help="Height x width of pictures and clips, such as 48x64.")
 @click.option("--length", type=Parsed("duration", parse_duration), help="That sounds are brought to: 1s.")
 @click.option("--rate", type=click.IntRange(1), metavar="HZ", help="That sounds are brought to.")
 @click.option("--frames", type=click.IntRange(1), metavar="N", help="Of a clip.")
-@click.option("--steps", type=click.IntRange(2), metavar="N", help="Of a series; a long table is cut into windows.")
-@click.option("--stride", type=click.IntRange(1), metavar="N", help="From one window to the next.")
-@click.option("--horizon", type=click.IntRange(1), metavar="N", help="Forecast so many next values.")
+@steps_option
+@stride_option
+@horizon_option
 @click.option("--objective", help="What ranks the trials: accuracy, log_loss, rmse ...")
 @click.option(
     "--max-parameters",
@@ -286,10 +340,10 @@ def init(
     metavar="N",
     help="Train no network with more: 100000, 100k, 1.5M.",
 )
-@click.option("--split-column", metavar="COLUMN", help="It says train, validation or test for each row.")
-@click.option("--group-column", metavar="COLUMN", help="Rows of one group stay in one part.")
-@click.option("--time-column", metavar="COLUMN", help="The oldest rows train, the newest test.")
-@click.option("--drop", multiple=True, metavar="COLUMN", help="A column that is no input; may be repeated.")
+@split_option
+@group_option
+@time_option
+@drop_option
 @home_option
 @json_option
 def search(

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kexp import benchmark, data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
 from kexp.benchmark import Progress
-from kexp.data.dataset import Dataset
+from kexp.data.dataset import Dataset, Raw
+from kexp.data.doctor import examine
 from kexp.errors import ExperimentError, ExportError
 from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
-from kexp.records import Artifact, Check, Experiment, Measurement, Task, from_json
+from kexp.records import Artifact, Check, Experiment, Finding, Measurement, Task, from_json
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
 from kexp.search.events import Event, Listener, ignore
 from kexp.search.workers import WORKERS, AbstractWorkers
 from kexp.store import RunStore
+from kexp.suspects import suspects
 
 if TYPE_CHECKING:
     from kexp.phone import Session, Way
@@ -42,18 +44,21 @@ class Initial(NamedTuple):
     toml: Path
     lines: list[tuple[str, str]]
     notices: list[str]
+    findings: list[Finding]  # of the doctor
 
 
 def init(
     path: str, *, home: Path, target: tuple[str, ...] = (), task: Task | None = None, name: str | None = None,
-    force: bool = False,
+    force: bool = False, progress: Progress = lambda done, total, text: None,
 ) -> Initial:  # fmt: skip
     """Look at data, say what they are, and write experiments/<name>.toml.
 
     Raises ExperimentError where that file exists, unless `force`.
     """
     asked = experiment.from_data(path, target=target, task=task, name=name)
-    dataset = data.load(asked, base=Path.cwd(), cache=store.cache(home))
+    raw = data.read(asked, base=Path.cwd(), cache=store.cache(home))
+    dataset = data.prepared(raw, asked)
+    findings = examine(asked, base=Path.cwd(), cache=store.cache(home), raw=raw, dataset=dataset, progress=progress)
     spec = dataset.spec
     guessed = (spec.target,) if spec.kind == "table" and spec.target else ()  # one column: several are never guessed
     question = dataclasses.replace(asked, target=target or guessed, task=spec.task)
@@ -61,11 +66,25 @@ def init(
     if toml.exists() and not force:
         raise ExperimentError(f"{toml} exists. Edit it, give another --name, or replace it with --force.")
     toml.parent.mkdir(parents=True, exist_ok=True)
-    lines = data.describe(dataset)
+    lines = [*data.describe(dataset), *(("doctor", one.what) for one in findings if one.severity != "note")]
     comment = "\n".join([f"kexp search experiments/{toml.name}", "", *(f"{key}: {text}" for key, text in lines)])
     written = dataclasses.replace(question, data=experiment.seen_from(toml.parent, path))
     store.atomic_write(toml, experiment.dump(written, comment).encode())
-    return Initial(question, toml, lines, dataset.notices)
+    return Initial(question, toml, lines, dataset.notices, findings)
+
+
+def doctor(
+    source: str, *, home: Path, progress: Progress = lambda done, total, text: None, **options: Any
+) -> tuple[str, list[Finding]]:  # fmt: skip
+    """What is wrong with data: at a path, or of an experiment file, of which `options` overrule what they say.
+
+    Of a run instead: which labels its model contradicts. Returns what was looked at, and the findings.
+    """
+    if not source.endswith(".toml") and not Path(source).expanduser().exists() and store.exists(home, source):
+        with RunStore.open(home, source) as run:
+            return f"the validation rows of the run {source}", suspects(run)
+    question, base = experiment.asked(source, **options)
+    return question.data, examine(question, base=base, cache=store.cache(home), progress=progress)
 
 
 def search(
@@ -79,12 +98,14 @@ def search(
     """
     listener(Event(kind="data", text=question.data))
     with contextlib.closing(WORKERS["processes"]()) as pool:  # they load TensorFlow while the data are read
-        dataset = data.load(
+        raw = data.read(
             question, base=base, cache=store.cache(home),
             progress=lambda done, total: listener(Event(kind="data", text="reading", done=done, planned=total)),
         )  # fmt: skip
+        dataset = data.prepared(raw, question)
         check(question, dataset.spec)
         formats(dataset.spec.kind, [*question.formats, *question.tolerances])  # a slip shows now, not afterwards
+        _warn(question, raw, dataset, home, base, listener)
         if fresh:
             store.fresh(home, question.name)
         return _search(question, dataset, home, pool, workers or _cores(), listener)
@@ -108,6 +129,20 @@ def _search(
             ended = False
         keep_best(run, dataset, question)
     return ended
+
+
+def _warn(question: Experiment, raw: Raw, dataset: Dataset, home: Path, base: Path, listener: Listener) -> None:
+    """What the doctor finds worse than a note, one line each."""
+
+    def told(done: int, total: int, text: str) -> None:
+        listener(Event(kind="data", text=text, done=done, planned=total))
+
+    found = examine(question, base=base, cache=store.cache(home), raw=raw, dataset=dataset, progress=told)
+    grave = [one for one in found if one.severity != "note"]
+    for one in grave:
+        listener(Event(kind="notice", text=f"{one.severity}: {one.what}"))
+    if grave:
+        listener(Event(kind="notice", text=f"kexp doctor {question.data} says more"))
 
 
 def take_up(run: RunStore, question: Experiment, dataset: Dataset) -> None:

@@ -20,6 +20,7 @@ Part = Literal["train", "validation", "test"]
 ColumnKind = Literal["number", "boolean", "category", "date"]
 Status = Literal["completed", "failed", "infeasible", "stopped", "running"]
 Stage = Literal["explore", "confirm"]
+Severity = Literal["error", "warning", "note"]
 Value = int | float | str | bool
 
 R = TypeVar("R")
@@ -241,6 +242,22 @@ class Check:
     value: float | str
     limit: float | str
     ok: bool
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that the doctor found in data.
+
+    An error makes training meaningless, a warning may cost quality or make scores look too good, a note is good to
+    know: kexp copes. `where` names the first of the `count` files, rows or columns that are meant.
+    """
+
+    name: str
+    severity: Severity
+    what: str
+    where: tuple[str, ...] = ()
+    count: int = 0
     advice: str = ""
 
 

@@ -16,6 +16,7 @@ from kexp.records import (
     DatasetSpec,
     Dimension,
     Experiment,
+    Finding,
     Measurement,
     Trial,
     at_most,
@@ -38,6 +39,7 @@ EXAMPLES = [
     Trial(id=3, factory="dense", values={"units": 3, "on": True}, status="completed", metrics={"rmse": 1.5}, score=1.5),
     Artifact(format="keras", path="model.keras", bytes=3, sha256="ab", trial=1),
     Check(name="gap", value=0.1, limit=0.2, ok=True),
+    Finding(name="twins", severity="note", what="two rows", where=("a.csv row 2",), count=2, advice="remove one"),
     Measurement(artifact="a", device="host", runtime="litert", threads=1, p50_ms=0.1, p95_ms=0.2, runs=10),
 ]
 

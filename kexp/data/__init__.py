@@ -23,7 +23,7 @@ from kexp.records import DatasetSpec, Experiment, Kind
 if TYPE_CHECKING:
     from kexp.data import media
 
-__all__ = ["READERS", "Dataset", "Raw", "Reader", "describe", "load"]
+__all__ = ["READERS", "Dataset", "Raw", "Reader", "describe", "load", "prepared", "read"]
 
 MAX_COLUMNS = 40  # that are described one by one
 Progress = Callable[[int, int], None]
@@ -45,6 +45,11 @@ def load(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: 
     `progress` is told how many of how many are done. Raises DataError where there is nothing, or what is there
     cannot be used.
     """
+    return prepared(read(experiment, base=base, cache=cache, progress=progress), experiment)
+
+
+def read(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: Progress | None = None) -> Raw:
+    """The samples that `experiment` names, with a target each, before it is encoded; arguments and errors as `load`."""
     path = Path(locate(experiment.data, base))
     if not experiment.data.startswith(SKLEARN) and not path.exists():
         raise DataError(_not_there(path))
@@ -58,7 +63,11 @@ def load(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: 
     raw = reader.read(path, experiment, cache, progress)
     if experiment.target and not reader.has_target:
         raw.notices.append(f"target = {', '.join(experiment.target)} is not used: these data name their own.")
-    raw = _with_target(raw)
+    return _with_target(raw)
+
+
+def prepared(raw: Raw, experiment: Experiment) -> Dataset:
+    """What `read` returned, split and encoded. Raises DataError where that cannot be done."""
     target = targets.encode(raw.y, names=raw.targets, task=experiment.task, labels=raw.labels, ids=raw.ids)
     raw.notices += target.notices
     return prepare.prepare(raw, target, experiment)

@@ -37,7 +37,7 @@ def infer(frame: pd.DataFrame, ids: Sequence[str]) -> tuple[Kinds, list[str]]:
     notices: list[str] = []
     for name in frame.columns:
         cells = frame[name].tolist()
-        kind, detail = _kind(name, cells)
+        kind, detail = kind_of(name, cells)
         if kind is None:
             notices.append(f"Column {name!r} is left out: {detail}.")
             continue
@@ -86,7 +86,7 @@ def numbers_rows(name: str, values: NDArray[np.float64]) -> bool:
     return named and breaks < 3 and len(values) >= 20  # counted anew in each of up to three files
 
 
-def _kind(name: str, cells: list[str]) -> tuple[ColumnKind | None, str]:
+def kind_of(name: str, cells: list[str]) -> tuple[ColumnKind | None, str]:
     """The kind of a column and its date format, or None and the reason why it is of no use."""
     values = columns.floats(cells)
     if values is not None and len(np.unique(values[~np.isnan(values)])) > 2:

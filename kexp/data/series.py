@@ -117,7 +117,7 @@ def read_ts(path: Path, experiment: Experiment) -> Raw:
     parts: list[Part] = []
     classes = True
     for file in wanted:
-        found, targets, lines, classes = _parse_ts(file)
+        found, targets, lines, classes = parse_ts(file)
         recordings += found
         answers += targets
         ids += [f"{file.name} line {line}" for line in lines]
@@ -138,7 +138,7 @@ def _is_text(file: Path) -> bool:
         return any(line.lstrip().lower().startswith(b"@") for line in stream.read(1 << 16).splitlines()[:200])
 
 
-def _parse_ts(path: Path) -> tuple[list[NDArray[np.float64]], list[str], list[int], bool]:
+def parse_ts(path: Path) -> tuple[list[NDArray[np.float64]], list[str], list[int], bool]:
     """Recordings (n, channels), their targets, their lines, and whether the targets are classes."""
     recordings, targets, lines = [], [], []
     inside, classes, labelled, stamps = False, True, False, False
