@@ -59,7 +59,9 @@ def serve(connection: Connection, setup: Setup) -> None:
     from kexp.train import Trainer
 
     store = RunStore.open(Path(setup.home), setup.run)
-    trainer = Trainer(Dataset.open(store.data), batch_size=setup.batch_size, objective=setup.objective)
+    trainer = Trainer(
+        Dataset.open(store.data), batch_size=setup.batch_size, objective=setup.objective, keep=store.features
+    )
     connection.send(Report("ready"))
     while (job := connection.recv()) is not None:
         try:

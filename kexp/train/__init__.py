@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -36,23 +37,26 @@ KEPT = 4  # graphs of networks that trained alone: those that are promoted were 
 def kind_of(spec: DatasetSpec, network: models.Network) -> Kind | None:
     """What `network` is to those that may train together with it; None where it trains alone."""
     made = None if network.answer is None else layout(network.core)
-    return None if made is None else Kind(_features(spec, network), made)
+    return None if made is None else Kind(network.features, made)
 
 
 class Trainer:
     """Trains candidates on one data set; samples, features and graphs are kept between them.
 
-    `callbacks` makes those of Keras that watch a trial (see `fit`); each trial then trains alone.
+    `callbacks` makes those of Keras that watch a trial (see `fit`); each trial then trains alone. What a frozen trunk
+    makes of pictures is kept in the folder `keep` too, for others that train on the same data.
     """
 
     def __init__(
-        self, dataset: Dataset, *, batch_size: int, objective: str = "", callbacks: Callbacks | None = None
-    ) -> None:
+        self, dataset: Dataset, *, batch_size: int, objective: str = "", callbacks: Callbacks | None = None,
+        keep: Path | None = None,
+    ) -> None:  # fmt: skip
         self.spec = dataset.spec
         self._dataset = dataset
         self._batch_size = batch_size
         self._objective = objective
         self._callbacks = callbacks
+        self._keep = keep
         self._population = Population(dataset.spec)
         gc.collect()
         gc.freeze()  # the collection after every trial need not search the libraries: a quarter of a second
@@ -116,7 +120,8 @@ class Trainer:
                 "epochs": first.epochs, "initial_epoch": initial_epoch, "batch_size": self._batch_size,
                 "seed": first.seed, "objective": self._objective, "deadline": deadline, "on_epoch": on_epoch,
             }  # fmt: skip
-            train, validation = self._ready(network)
+            train, validation = self._ready(network, lambda: on_epoch and on_epoch(initial_epoch))
+            start = time.monotonic()  # what is kept for others is not this one's cost
             if members and not any(isinstance(part.features, OnDisk) for part in (train, validation)):
                 fits = self._population.fit(members, train, validation, **options)
             elif len(group) > 1:  # what is read for one is not kept for the next
@@ -143,7 +148,7 @@ class Trainer:
     def _finished(
         self, trial: Trial, network: models.Network, fitted: Fit | str, seconds: float
     ) -> tuple[Trial, Fit | None]:
-        parameters = int(network.core.count_params())
+        parameters = network.parameters
         done = dataclasses.replace(trial, seconds=round(seconds, 3), parameters=parameters)
         if isinstance(fitted, str):
             return dataclasses.replace(done, status="failed", message=fitted), None
@@ -169,26 +174,21 @@ class Trainer:
             del self._graphs[next(iter(self._graphs))]
         return graphs
 
-    def _ready(self, network: models.Network) -> tuple[Samples, Samples]:
+    def _ready(self, network: models.Network, alive: Callable[[], object]) -> tuple[Samples, Samples]:
         """Training and validation samples as this network's front end leaves them; those of two front ends are kept.
 
-        The rows are read from the data set again for another front end, so that memory holds them once.
+        The rows are read from the data set again for another front end, so that memory holds them once. `alive` is
+        called now and then meanwhile.
         """
-        same = _features(self.spec, network)
+        same = network.features
         if same not in self._samples:
             while len(self._samples) >= ENCODINGS:
                 del self._samples[next(iter(self._samples))]
-            train = samples(self.spec, network, self._dataset, "train")
-            self._samples[same] = (train, samples(self.spec, network, self._dataset, "validation"))
+            options: dict[str, Any] = {"keep": self._keep, "alive": alive}
+            train = samples(self.spec, network, self._dataset, "train", **options)
+            self._samples[same] = (train, samples(self.spec, network, self._dataset, "validation", **options))
         return self._samples[same]
 
 
 def _too_large(error: Exception) -> str:
     return f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-
-
-def _features(spec: DatasetSpec, network: models.Network) -> str:
-    """What samples become before they are trained on: the front end's configuration."""
-    if network.frontend is None or spec.pixels:
-        return "raw"
-    return json.dumps(network.frontend.layers[-1].get_config(), sort_keys=True, default=str)
