@@ -22,9 +22,8 @@ import keras
 import numpy as np
 
 from kexp.errors import ExperimentError, nearest
-from kexp.models import backbone as backbones
 from kexp.models import pretrained
-from kexp.models.backbone import backbone
+from kexp.models.backbone import backbone, front, slow
 from kexp.models.conv import RECIPES as CONV_RECIPES
 from kexp.models.conv import conv, conv_clip, conv_sound
 from kexp.models.conv1d import RECIPES as CONV1D_RECIPES
@@ -44,7 +43,7 @@ FACTORIES: dict[str, Callable[[HyperParameters, Any], Any]] = {
 }
 RECIPES: dict[str, Recipes] = {"conv": CONV_RECIPES, "conv1d": CONV1D_RECIPES}
 # The front ends of factories that bring their own, in the place of that of the kind of data.
-FRONTS: dict[str, Callable[[DatasetSpec, HyperParameters], keras.Model]] = {"backbone": backbones.front}
+FRONTS: dict[str, Callable[[DatasetSpec, HyperParameters], keras.Model]] = {"backbone": front}
 USUAL: dict[Kind, str] = {  # the factory for a kind of data
     "image": "conv",
     "table": "dense",
@@ -125,7 +124,7 @@ def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
         base=base_layer(spec),
         learning_rate=rate,
         weight_decay=decay,
-        optimizer=backbones.optimizer(hp, core, rate, decay) if factory == "backbone" else None,
+        optimizer=slow(hp, core, rate, decay) if factory == "backbone" else None,
     )
 
 

@@ -17,6 +17,7 @@ How an experiment says it:
 from __future__ import annotations
 
 import functools
+import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -92,7 +93,7 @@ def backbone(hp: HyperParameters, x: Any) -> Any:
     return hidden(hp, x, most=2, layers=0, units=128)
 
 
-def optimizer(hp: HyperParameters, core: keras.Model, rate: float, decay: float) -> keras.optimizers.Optimizer | None:
+def slow(hp: HyperParameters, core: keras.Model, rate: float, decay: float) -> keras.optimizers.Optimizer | None:
     """What trains a core whose trunk has learnt already: slowly, and without decay. None: as any other core."""
     found = plan(hp)
     if not found.blocks:
@@ -111,7 +112,8 @@ class Paced(keras.optimizers.AdamW):  # type: ignore[misc]
 
     def __init__(self, learning_rate: float, *, share: float, slow: Sequence[Any], **kwargs: Any) -> None:
         super().__init__(learning_rate, **kwargs)
-        self._share, self._slow = share, {id(variable) for variable in slow}
+        self._share = share
+        self._slow = {id(one) for variable in slow for one in (variable, variable.value)}  # a step is told the latter
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One step of one variable."""
@@ -121,7 +123,9 @@ class Paced(keras.optimizers.AdamW):  # type: ignore[misc]
 @functools.lru_cache(maxsize=2 * TRUNKS)
 def _frozen(found: Plan, shape: tuple[int, ...], bare: bool) -> keras.Model:
     """A front end of which networks share one: nothing in it trains. `bare` tells apart what has no weights."""
+    state = random.getstate()  # from which Keras seeds initial weights: those of heads must not depend on the cache
     trunk = pretrained.trunk(found.network, found.weights, shape)
+    random.setstate(state)
     trunk.trainable = False
     inputs = keras.Input(shape, name="input")
     size = "x".join(map(str, shape))

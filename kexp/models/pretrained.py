@@ -150,7 +150,7 @@ def _application(network: str, weights: str, shape: tuple[int, ...]) -> keras.Mo
         model = getattr(keras.applications, row.name)(
             include_top=False, weights=loaded, input_shape=(shape[0] * times, shape[1] * times, 3)
         )
-    except (OSError, ValueError) as error:  # Keras tries to download what is not there, or not whole
+    except Exception as error:  # Keras downloads what is not there, or not whole; how that fails has no name
         if loaded is None:
             raise
         raise ExperimentError(_missing(network, str(error).splitlines()[0])) from error
