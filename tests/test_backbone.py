@@ -173,14 +173,14 @@ def test_tables_have_no_pictures():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("blocks", [0, 1])
-def test_from_a_run_to_an_int8_file(tmp_path, blocks):
+@pytest.mark.parametrize(("blocks", "epochs"), [(0, 200), (1, 60)])
+def test_from_a_run_to_an_int8_file(tmp_path, blocks, epochs):
     x, y = pictures(SECOND, 40, shape=(24, 32, 3), seed=1)
     np.savez(tmp_path / "few.npz", x=x, y=y)
     shutil.copy(source().model, tmp_path / "knows.keras")
     toml = tmp_path / "few.toml"
     toml.write_text(
-        'data = "few.npz"\nfactory = "backbone"\ntrials = 2\nfinalists = 1\nseeds = 1\nepochs = 60\n'
+        f'data = "few.npz"\nfactory = "backbone"\ntrials = 2\nfinalists = 1\nseeds = 1\nepochs = {epochs}\n'
         f'[space]\nweights = "knows.keras"\ntrained_blocks = {blocks}\ndropout = 0.0\nlearning_rate = 0.01\n'
     )
     run = kexp.search(str(toml), home=tmp_path, workers=2)
