@@ -279,7 +279,7 @@ def init(
 @click.option("--steps", type=click.IntRange(2), metavar="N", help="Of a series; a long table is cut into windows.")
 @click.option("--stride", type=click.IntRange(1), metavar="N", help="From one window to the next.")
 @click.option("--horizon", type=click.IntRange(1), metavar="N", help="Forecast so many next values.")
-@click.option("--objective", help="What ranks the trials: accuracy, log_loss, rmse ...")
+@click.option("--objective", help="What ranks the trials: accuracy, balanced_accuracy, f1, auc, log_loss, rmse ...")
 @click.option(
     "--max-parameters",
     type=Parsed("count", parse_count),

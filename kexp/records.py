@@ -135,7 +135,7 @@ class Experiment:
     space: dict[str, Any] = field(
         default_factory=dict
     )  # hyperparameter: value, [choices] or {min, max, step, sampling}
-    objective: str = ""  # accuracy, log_loss, rmse, mae ...
+    objective: str = ""  # a row of METRICS: accuracy, f1, auc, log_loss, rmse ...
     max_parameters: int | None = None  # of a candidate, all weights counted; one with more is not trained
     oracle: str = "evolution"
     trials: int | None = None  # candidates to explore
