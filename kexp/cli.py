@@ -281,6 +281,11 @@ def init(
 @click.option("--horizon", type=click.IntRange(1), metavar="N", help="Forecast so many next values.")
 @click.option("--objective", help="What ranks the trials: accuracy, balanced_accuracy, f1, auc, log_loss, rmse ...")
 @click.option(
+    "--class-weight",
+    type=click.Choice(["none", "balanced"]),
+    help="balanced: in training each class counts as much as any other, however few its rows.",
+)
+@click.option(
     "--max-parameters",
     type=Parsed("count", parse_count),
     metavar="N",
