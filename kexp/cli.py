@@ -333,7 +333,12 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 @steps_option
 @stride_option
 @horizon_option
-@click.option("--objective", help="What ranks the trials: accuracy, log_loss, rmse ...")
+@click.option("--objective", help="What ranks the trials: accuracy, balanced_accuracy, f1, auc, log_loss, rmse ...")
+@click.option(
+    "--class-weight",
+    type=click.Choice(["none", "balanced"]),
+    help="balanced: in training each class counts as much as any other, however few its rows.",
+)
 @click.option(
     "--max-parameters",
     type=Parsed("count", parse_count),

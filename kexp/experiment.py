@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExperimentError, nearest
-from kexp.records import Experiment, Kind, Task
+from kexp.records import ClassWeight, Experiment, Kind, Task
 
 # What a search may spend where nobody says: whichever is reached first.
 DEFAULT_TRIALS = 40
@@ -238,18 +238,16 @@ def _duration(value: Any) -> float:
     return parse_duration(value if isinstance(value, str) else _number(value))
 
 
-def _task(value: Any) -> str:
-    known = typing.get_args(Task)
-    if value not in known:
-        raise ValueError(f"one of {', '.join(known)} is expected")
-    return str(value)
+def _one_of(literal: Any) -> Callable[[Any], str]:
+    """Reads a value of `literal`, a typing.Literal of texts."""
+    known = typing.get_args(literal)
 
+    def read(value: Any) -> str:
+        if value not in known:
+            raise ValueError(f"one of {', '.join(known)} is expected")
+        return str(value)
 
-def _kind(value: Any) -> str:
-    known = typing.get_args(Kind)
-    if value not in known:
-        raise ValueError(f"one of {', '.join(known)} is expected")
-    return str(value)
+    return read
 
 
 def _space(value: Any) -> dict[str, Any]:
@@ -307,8 +305,9 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "int | None": _whole,
     "float": _number,
     "float | None": _duration,
-    "Task | None": _task,
-    "Kind | None": _kind,
+    "Task | None": _one_of(Task),
+    "Kind | None": _one_of(Kind),
+    "ClassWeight": _one_of(ClassWeight),
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
     "time" if spec.name == "seconds" else spec.name: _BY_KEY.get(spec.name) or _BY_TYPE[str(spec.type)]

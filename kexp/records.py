@@ -21,6 +21,7 @@ ColumnKind = Literal["number", "boolean", "category", "date"]
 Status = Literal["completed", "failed", "infeasible", "stopped", "running"]
 Stage = Literal["explore", "confirm"]
 Severity = Literal["error", "warning", "note"]
+ClassWeight = Literal["none", "balanced"]
 Value = int | float | str | bool
 
 R = TypeVar("R")
@@ -136,7 +137,8 @@ class Experiment:
     space: dict[str, Any] = field(
         default_factory=dict
     )  # hyperparameter: value, [choices] or {min, max, step, sampling}
-    objective: str = ""  # accuracy, log_loss, rmse, mae ...
+    objective: str = ""  # a row of METRICS: accuracy, f1, auc, log_loss, rmse ...
+    class_weight: ClassWeight = "none"  # balanced: in training each class counts as much as any other
     max_parameters: int | None = None  # of a candidate, all weights counted; one with more is not trained
     oracle: str = "evolution"
     trials: int | None = None  # candidates to explore

@@ -233,8 +233,24 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         for name, value in _flat(document["residuals"]):
             residuals.add_row(name, number(value))
         parts += [Text(), residuals]
+    if (document.get("consistency") or {}).get("changes"):
+        parts += [Text(), _consistency(document["consistency"])]
     title = Text.assemble((document["run"], "bold"), (f"  {document['rows']:,} {document['split']} rows", "dim"))
     return Group(title, *parts)
+
+
+def _consistency(found: Mapping[str, Any]) -> RenderableType:
+    """Answers that stay, and how good they are, of samples that were changed a little; of the int8 file beside it."""
+    names = list(found["before"])
+    table = _table("change", right=())
+    for name in names:
+        table.add_column("same answer" if name == names[0] else "int8 same", justify="right", no_wrap=True)
+        table.add_column(found["metric"], justify="right", no_wrap=True)
+    table.add_row("none", *(cell for name in names for cell in ("", number(found["before"][name]))), style="dim")
+    for change, told in found["changes"].items():
+        cells = [cell for name in names for cell in (f"{told[name]['same']:.1%}", number(told[name]["value"]))]
+        table.add_row(change, *cells)
+    return table
 
 
 def _confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> RenderableType:

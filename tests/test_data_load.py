@@ -1,5 +1,7 @@
 """From a path to a data set: readers, statistics of training rows, twins, fingerprints, what init tells."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -213,6 +215,17 @@ def test_a_class_without_training_rows_is_said(tmp_path):
     lines += [f"{i},test,c" for i in range(3)]
     dataset = read(tmp_path, table(tmp_path, lines), target=("y",), split_column="part")
     assert any("No training row is of the class c" in notice for notice in dataset.notices)
+
+
+def test_classes_of_very_unequal_sizes_are_said_with_what_to_do(tmp_path):
+    path = table(tmp_path, ["a,y"] + [f"{i * 7 % 50},{'rare' if i % 8 == 0 else 'usual'}" for i in range(400)])
+    said = " ".join(read(tmp_path, path, target=("y",)).notices)
+    assert re.search(r"(\d+) training rows are of the class usual, (\d+) of rare:", said), said
+    assert "--class-weight balanced --objective balanced_accuracy" in said
+    for known in ({"class_weight": "balanced"}, {"objective": "f1"}):
+        assert "of rare" not in " ".join(read(tmp_path, path, target=("y",), **known).notices)
+    path = table(tmp_path, ["a,y"] + [f"{i * 7 % 50},{'less' if i % 3 == 0 else 'usual'}" for i in range(400)])
+    assert "training rows are of the class" not in " ".join(read(tmp_path, path, target=("y",)).notices)
 
 
 @pytest.mark.parametrize(

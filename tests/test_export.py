@@ -541,8 +541,12 @@ def test_the_card_has_the_test_metrics_once_they_are_known(digits, tmp_path, con
         "rows": 270, "metrics": {"accuracy": 0.97},
         "interval": {"metric": "accuracy", "low": 0.94, "high": 0.99, "level": 0.95},
     }  # fmt: skip
+    both = {"model.keras": {"same": 0.981, "value": 0.96}, "model_int8.tflite": {"same": 0.974, "value": 0.95}}
+    changes = {"shift 8%": both, "zoom 10%": {"model.keras": {"same": 1.0, "value": 0.97}}}
+    evaluation["consistency"] = {"rows": 200, "metric": "accuracy", "before": {}, "changes": changes}
     release(digits.model, digits.dataset, ["keras"], tmp_path / "out", evaluation=evaluation, trial=3)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "accuracy: 0.97 (95% interval 0.94 to 0.99)" in card
+    assert "the same answer: shift 8% 98.1% (int8 97.4%), zoom 10% 100.0%." in card
     document = json.loads((tmp_path / "out" / "export.json").read_text())
     assert document["trial"] == 3 and document["artifacts"][0]["trial"] == 3

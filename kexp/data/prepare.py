@@ -17,6 +17,7 @@ from kexp.data.targets import Target
 from kexp.forecasts import naive
 from kexp.records import NOUNS, Column, DatasetSpec, Experiment
 
+UNEQUAL = 3.0  # times as many training rows of one class as of another: accuracy then hardly sees the other
 PIXELS = 1 << 22  # looked at together, for statistics: 16 MiB as float32
 
 
@@ -158,7 +159,21 @@ def _parts(raw: Raw, target: Target, keys: NDArray[np.integer], experiment: Expe
         lost = [label for label, count in zip(target.labels, trained, strict=True) if not count]
         if lost:
             raw.notices.append(f"No training row is of the class {', '.join(lost)}: it cannot be learnt.")
+        if experiment.class_weight == "none" and experiment.objective in ("", "accuracy"):
+            raw.notices += _unequal(target.labels, trained)
     return part
+
+
+def _unequal(labels: tuple[str, ...], counts: NDArray[np.int64]) -> list[str]:
+    """What to do where classes have very different numbers of training rows."""
+    there = np.flatnonzero(counts)
+    most, least = there[counts[there].argmax()], there[counts[there].argmin()]
+    if counts[most] <= UNEQUAL * counts[least]:
+        return []
+    return [
+        f"{counts[most]:,} training rows are of the class {labels[most]}, {counts[least]:,} of {labels[least]}: "
+        "accuracy hardly counts the rare. Where they matter: --class-weight balanced --objective balanced_accuracy."
+    ]
 
 
 def _twin_notices(raw: Raw, keys: NDArray[Any], part: NDArray[np.int8], loose: int) -> list[str]:

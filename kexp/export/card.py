@@ -158,7 +158,20 @@ def _quality(evaluation: Mapping[str, Any] | None, ours: bool) -> str:
         if interval.get("metric") == name:
             span = f" ({interval['level']:.0%} interval {interval['low']:.4g} to {interval['high']:.4g})"
         lines.append(f"- {name.replace('_', ' ')}: {value:.4g}{span}")
+    consistency = evaluation.get("consistency") or {}
+    if consistency.get("changes"):
+        stay = [f"{change} {_stay(models)}" for change, models in consistency["changes"].items()]
+        lines += [
+            "",
+            f"Of {consistency['rows']:,} of them, changed a little, so many get the same answer: {', '.join(stay)}.",
+        ]
     return "\n".join(lines)
+
+
+def _stay(models: Mapping[str, Mapping[str, float]]) -> str:
+    """The share of answers that stay, and in brackets that of the int8 file."""
+    first, *more = (f"{found['same']:.1%}" for found in models.values())
+    return f"{first} (int8 {more[0]})" if more else first
 
 
 def _files(artifacts: Sequence[Artifact], checks: Sequence[Check]) -> str:

@@ -21,10 +21,14 @@ FACTORY_NAMES = ("dense", "conv", "conv1d", "conv_sound", "conv_clip")  # rows o
 
 
 def check(experiment: Experiment, spec: DatasetSpec) -> None:
-    """Raise ExperimentError for an oracle, objective or factory that cannot be."""
+    """Raise ExperimentError for an oracle, objective, class weight or factory that cannot be."""
     if experiment.oracle not in ORACLES:
         raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
     objective(spec.task, experiment.objective)
+    if experiment.class_weight != "none" and spec.task == "regression":
+        raise ExperimentError(
+            f"class_weight = {experiment.class_weight!r} is for classes, and the task is regression. Leave it out."
+        )
     if experiment.factory not in ("", *FACTORY_NAMES):
         lean.keras()
         from kexp import models  # brings TensorFlow: seconds
@@ -57,6 +61,7 @@ def search(
         run=store.name,
         batch_size=plan.batch_size,
         objective=experiment.objective,
+        class_weight=experiment.class_weight,
     )
     pool = pool or WORKERS["processes"]()
     try:

@@ -19,9 +19,10 @@ from kexp.data.dataset import Dataset
 from kexp.errors import FailedTrial
 from kexp.layouts import Kind, products
 from kexp.metrics import objective
-from kexp.records import DatasetSpec, Trial
+from kexp.records import ClassWeight, DatasetSpec, Trial
 from kexp.train.epoch import Fit, Graphs, fit
 from kexp.train.feed import OnDisk, Samples, samples
+from kexp.train.loss import balanced
 from kexp.train.population import Member, Population
 from kexp.train.stack import layout
 
@@ -42,18 +43,27 @@ def kind_of(spec: DatasetSpec, network: models.Network) -> Kind | None:
 class Trainer:
     """Trains candidates on one data set; samples, features and graphs are kept between them.
 
-    `callbacks` makes those of Keras that watch a trial (see `fit`); each trial then trains alone.
+    `callbacks` makes those of Keras that watch a trial (see `fit`); each trial then trains alone. `class_weight` is an
+    Experiment's: what each class weighs is decided by the training rows.
     """
 
     def __init__(
-        self, dataset: Dataset, *, batch_size: int, objective: str = "", callbacks: Callbacks | None = None
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        objective: str = "",
+        class_weight: ClassWeight = "none",
+        callbacks: Callbacks | None = None,
     ) -> None:
         self.spec = dataset.spec
         self._dataset = dataset
         self._batch_size = batch_size
         self._objective = objective
         self._callbacks = callbacks
-        self._population = Population(dataset.spec)
+        weighing = class_weight == "balanced"
+        self._weights = balanced(dataset.spec, dataset.y[dataset.rows("train")]) if weighing else None
+        self._population = Population(dataset.spec, self._weights)
         gc.collect()
         gc.freeze()  # the collection after every trial need not search the libraries: a quarter of a second
         self._samples: dict[str, tuple[Samples, Samples]] = {}  # by the front end's configuration
@@ -124,7 +134,8 @@ class Trainer:
             else:
                 watching = self._callbacks(first) if self._callbacks else ()
                 graphs = self._shared(first, network)
-                fits = [fit(self.spec, network, train, validation, **options, callbacks=watching, graphs=graphs)]
+                options |= {"callbacks": watching, "graphs": graphs, "weights": self._weights}
+                fits = [fit(self.spec, network, train, validation, **options)]
         except FailedTrial as error:
             fits = [str(error)]  # of the one that trained alone: a population says which of its members failed
         except OUT_OF_MEMORY as error:
@@ -163,7 +174,7 @@ class Trainer:
             return None
         same = {name: value for name, value in trial.values.items() if name != "learning_rate"}
         key = json.dumps([trial.factory, same], sort_keys=True)
-        graphs = self._graphs.pop(key, None) or Graphs(self.spec, network)
+        graphs = self._graphs.pop(key, None) or Graphs(self.spec, network, self._weights)
         self._graphs[key] = graphs
         while len(self._graphs) > KEPT:
             del self._graphs[next(iter(self._graphs))]
