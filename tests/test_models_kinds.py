@@ -102,7 +102,7 @@ def test_the_largest_samples_build_at_the_ends_of_the_space(spec):
         for corner in corners(spec, factory):
             network = models.sketch(spec, factory, HyperParameters(corner))
             assert network.core.output_shape == (None, 3)
-            assert 0 < network.core.count_params()
+            assert network.core.count_params() > 0
         models.forget()
 
 
