@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
 
 from kexp.data import describe, generated, load
 from kexp.errors import DataError
-from kexp.records import Experiment
+from kexp.records import DatasetSpec, Experiment, from_json, to_json
 
 
 def read(tmp_path, name, **options):
@@ -30,6 +31,7 @@ def test_every_machine_makes_the_same(tmp_path, name, shape, classes, digest):
     assert dataset.x.shape == shape and len(dataset.spec.labels) == classes
     assert hashlib.blake2b(dataset.x.tobytes(), digest_size=8).hexdigest() == digest
     assert dataset.fingerprint == read(tmp_path, name).fingerprint
+    assert json.dumps(to_json(dataset.spec)) == json.dumps(to_json(from_json(DatasetSpec, to_json(dataset.spec))))
     assert len(set(dataset.ids)) == len(dataset.ids) == len(dataset.y)
 
 
