@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kexp.consistency import consistency
 from kexp.data.dataset import Dataset
 from kexp.export import card
+from kexp.forecasts import errors
 from kexp.metrics import METRICS, classes, metrics, objective
 from kexp.records import DatasetSpec, Experiment
 from kexp.runtime import import_modules, modules, open_runtime
@@ -32,9 +33,9 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     """Metrics of the run's model, and of the .tflite files in `exported`, on the test rows, as one JSON document.
 
     {"run", "model": SHA-256 of model.keras, "split", "rows", "metrics": {name: value}, "interval": {"metric", "low",
-    "high", "level"}, "confusion" or "residuals", "files": {file: metrics}, "consistency": what
-    `consistency.consistency` says of the model and the int8 file}. The predictions, (n, outputs) by model, are stored.
-    Raises RunError where there is no model yet.
+    "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "files": {file:
+    metrics}, "consistency": what `consistency.consistency` says of the model and the int8 file}. The predictions,
+    (n, outputs) by model, are stored. Raises RunError where there is no model yet.
     """
     model = digest(store.need_model())
     import_modules(modules(store.experiment))
@@ -44,6 +45,7 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     runtimes = {path.name: open_runtime(path) for path in [store.model, *files]}
     outputs = {name: runtime.predict(x) for name, runtime in runtimes.items()}
     document = describe(dataset.spec, store.experiment, y, outputs[store.model.name])
+    document["naive"] = errors(dataset.spec, np.asarray(x), y) if dataset.spec.horizon else None
     document["files"] = {path.name: metrics(dataset.spec.task, y, outputs[path.name]) for path in files}
     told = {name: (outputs[name], runtimes[name].predict) for name in (store.model.name, INT8) if name in runtimes}
     document["consistency"] = consistency(dataset.spec, document["interval"]["metric"], x, y, told)

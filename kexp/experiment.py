@@ -26,7 +26,7 @@ from kexp.records import ClassWeight, Experiment, Kind, Task
 DEFAULT_TRIALS = 40
 DEFAULT_SECONDS = 600.0
 
-SKLEARN = "sklearn:"  # data = "sklearn:digits" is a bundled set, not a path
+BUNDLED = ("sklearn:", "generated:")  # data = "sklearn:digits" is a set that comes along, not a path
 
 
 def load(path: Path | str) -> Experiment:
@@ -58,7 +58,8 @@ def load(path: Path | str) -> Experiment:
 def from_data(source: str, **options: Any) -> Experiment:
     """The experiment on the data at `source` with all else derived, but for `options` (see `override`).
 
-    `source` is a path or "sklearn:<set>"; the experiment is named after it, unless `options` give a name.
+    `source` is a path or a bundled set ("sklearn:digits"); the experiment is named after it, unless `options` give a
+    name.
     """
     document = {"name": _name_of(source), "data": source, **_given(options)}
     return _made(Experiment, document, lambda _: "option")
@@ -97,9 +98,9 @@ def with_budget(experiment: Experiment) -> Experiment:
 def locate(data: str, base: Path) -> str:
     """Where `data` of an experiment lies: in `base`, the folder of its TOML, otherwise in the current folder.
 
-    Returns a path, which need not exist, or "sklearn:<set>" as it is.
+    Returns a path, which need not exist, or the name of a bundled set as it is.
     """
-    if data.startswith(SKLEARN):
+    if data.startswith(BUNDLED):
         return data
     path = Path(data).expanduser()
     beside = base / path
@@ -107,8 +108,8 @@ def locate(data: str, base: Path) -> str:
 
 
 def seen_from(folder: Path, data: str) -> str:
-    """`data`, a path seen from the current folder, as a TOML in `folder` writes it; "sklearn:<set>" as it is."""
-    return data if data.startswith(SKLEARN) else os.path.relpath(Path(data).expanduser().resolve(), folder.resolve())
+    """`data`, a path seen from the current folder, as a TOML in `folder` writes it; a bundled set as it is."""
+    return data if data.startswith(BUNDLED) else os.path.relpath(Path(data).expanduser().resolve(), folder.resolve())
 
 
 def dump(experiment: Experiment, comment: str = "") -> str:
@@ -324,8 +325,8 @@ def _line(text: str, key: str) -> str:
 
 
 def _name_of(source: str) -> str:
-    if source.startswith(SKLEARN):
-        return sanitised(source.removeprefix(SKLEARN))
+    if source.startswith(BUNDLED):
+        return sanitised(source.partition(":")[2])
     path = Path(source).expanduser().resolve()
     return sanitised(path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem)
 

@@ -116,7 +116,7 @@ class Experiment:
     """The question asked: its TOML form is a file in experiments/. Empty or None means: derived from the data."""
 
     name: str
-    data: str  # a path, relative to the TOML's folder or the current one, or "sklearn:<set>"
+    data: str  # a path, relative to the TOML's folder or the current one, or "sklearn:digits"
     target: tuple[str, ...] = ()
     task: Task | None = None
     drop: tuple[str, ...] = ()  # columns that are no input

@@ -220,6 +220,11 @@ def evaluation(document: Mapping[str, Any]) -> Group:
             span = f"{number(interval['low'])} to {number(interval['high'])}  ({interval['level']:.0%})"
         table.add_row(name, number(value), span)
     parts: list[RenderableType] = [table]
+    if document.get("naive"):
+        naive = _table("naive forecast", "rmse", right=("rmse",))
+        for name, value in document["naive"].items():
+            naive.add_row(name, number(value))
+        parts += [Text(), naive]
     if document.get("files"):
         names = list(document["metrics"])
         files = _table("file", *names, right=names)

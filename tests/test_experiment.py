@@ -146,6 +146,7 @@ def test_an_experiment_is_named_after_its_data(tmp_path):
     assert experiment.from_data("somewhere/adult.csv").name == "adult"
     assert experiment.from_data("train-idx3-ubyte.gz").name == "train-idx3-ubyte"
     assert experiment.from_data("sklearn:digits") == Experiment(name="digits", data="sklearn:digits")
+    assert experiment.from_data("generated:tones") == Experiment(name="tones", data="generated:tones")
     assert experiment.from_data("/").name == "data"
 
 
@@ -188,6 +189,7 @@ def test_data_lie_beside_the_toml_otherwise_in_the_current_folder(tmp_path, monk
     assert experiment.locate("one", beside) == "one"
     assert experiment.locate("none", beside) == str(beside / "none")
     assert experiment.locate("sklearn:digits", beside) == "sklearn:digits"
+    assert experiment.locate("generated:tones", beside) == experiment.seen_from(beside, "generated:tones")
     assert experiment.locate(str(current), beside) == str(current)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from kexp.data import prepare, targets
 from kexp.data.dataset import PARTS, Dataset, Raw
 from kexp.errors import DataError, nearest
-from kexp.experiment import SKLEARN, locate
+from kexp.experiment import BUNDLED, locate
 from kexp.records import DatasetSpec, Experiment, Kind
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def load(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: 
 def read(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: Progress | None = None) -> Raw:
     """The samples that `experiment` names, with a target each, before it is encoded; arguments and errors as `load`."""
     path = Path(locate(experiment.data, base))
-    if not experiment.data.startswith(SKLEARN) and not path.exists():
+    if not experiment.data.startswith(BUNDLED) and not path.exists():
         raise DataError(_not_there(path))
     reader = next((row for row in READERS.values() if row.matches(path, experiment)), None)
     if reader is None:
@@ -164,6 +164,12 @@ def _sklearn(path: Path, experiment: Experiment, cache: Path, progress: Progress
     return sklearn_sets.read(str(path))
 
 
+def _generated(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
+    from kexp.data import generated
+
+    return generated.read(str(path), experiment)
+
+
 def _is_idx(path: Path, experiment: Experiment) -> bool:
     from kexp.data import arrays
 
@@ -262,6 +268,7 @@ MEDIA: dict[Kind, str] = {"image": "pictures", "sound": "sounds", "clip": "clips
 # The first that matches reads. Folders of pictures are last: any folder may be one, and says if it is none.
 READERS: dict[str, Reader] = {
     "sklearn": Reader(lambda path, _: str(path).startswith("sklearn:"), _sklearn),
+    "generated": Reader(lambda path, _: str(path).startswith("generated:"), _generated),
     "idx": Reader(_is_idx, _idx),
     "npz": Reader(_is_npz, _npz),
     "ts": Reader(_is_ts, _ts),

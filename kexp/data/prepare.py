@@ -119,7 +119,7 @@ def _spec(
         std=std,
         target_mean=target_mean,
         target_std=target_std,
-        rate=raw.rate,
+        rate=float(raw.rate),  # an int would be described otherwise than it is read back
         channels=raw.channels,
         horizon=raw.horizon,
         seasons=raw.seasons,

@@ -158,6 +158,8 @@ def _quality(evaluation: Mapping[str, Any] | None, ours: bool) -> str:
         if interval.get("metric") == name:
             span = f" ({interval['level']:.0%} interval {interval['low']:.4g} to {interval['high']:.4g})"
         lines.append(f"- {name.replace('_', ' ')}: {value:.4g}{span}")
+    for name, value in (evaluation.get("naive") or {}).items():
+        lines.append(f"- rmse of a naive forecast, {name}: {value:.4g}")
     consistency = evaluation.get("consistency") or {}
     if consistency.get("changes"):
         stay = [f"{change} {_stay(models)}" for change, models in consistency["changes"].items()]

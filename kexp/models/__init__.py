@@ -38,6 +38,10 @@ FACTORIES: dict[str, Callable[[HyperParameters, Any], Any]] = {
     "conv_clip": conv_clip,
 }
 RECIPES: dict[str, Recipes] = {"conv": CONV_RECIPES, "conv1d": CONV1D_RECIPES}
+BRANCHES: dict[str, tuple[dict[str, Value], ...]] = {  # answers besides the default behind which a factory asks more
+    "conv1d": ({"block": "residual"},),
+    "conv_clip": ({"fusion": "late"},),
+}
 USUAL: dict[Kind, str] = {  # the factory for a kind of data
     "image": "conv",
     "table": "dense",
@@ -144,8 +148,10 @@ def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
     def ask(hp: HyperParameters) -> None:
         sketch(spec, factory, hp)
 
-    # The rows of FACTORIES ask for everything when every count is at its largest (a test holds them to it).
-    found = declare(ask, experiment.space, thorough=factory not in FACTORIES)
+    # The rows of FACTORIES ask for everything when every count is at its largest, and their BRANCHES are taken: tests
+    # hold them to it.
+    branches = BRANCHES.get(factory, ())
+    found = declare(ask, experiment.space, thorough=factory not in FACTORIES, branches=branches)
     keras.backend.clear_session(free_memory=False)  # its garbage collection takes longer than a build
     return found
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kexp.errors import FailedTrial
-from kexp.metrics import metrics, rank
+from kexp.metrics import rank
 from kexp.models import Network
 from kexp.records import DatasetSpec
 from kexp.train.arithmetic import in_training, precision
@@ -123,7 +123,7 @@ def fit(
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
         last = time.monotonic() > deadline and epoch + 1 < epochs
         seen = epoch >= unseen or last
-        now = metrics(spec.task, validation.y, graphs.answers(validation)) if seen else {}
+        now = validation.metrics(spec, graphs.answers(validation)) if seen else {}
         over = course.add(epoch, loss, now, core.get_weights)
         if on_epoch is not None:
             on_epoch(epoch + 1)

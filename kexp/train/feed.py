@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kexp.data.dataset import Dataset
 from kexp.forecasts import base
+from kexp.metrics import metrics
 from kexp.models import Network
 from kexp.records import DatasetSpec, Part
 
@@ -51,6 +52,11 @@ class Samples:
     features: tf.Tensor | OnDisk
     y: Array
     targets: tf.Tensor  # y as the loss wants it: (n,) int32, or (n, outputs) float32 (a regression's standardised)
+    base: Array | None = None  # (n, outputs), what answers are added to: the naive forecast
+
+    def metrics(self, spec: DatasetSpec, answers: Array) -> dict[str, float]:
+        """Every metric of the answers (n, outputs) of a core and its answer layer."""
+        return metrics(spec.task, self.y, answers if self.base is None else answers + self.base)
 
 
 def samples(spec: DatasetSpec, network: Network, dataset: Dataset, part: Part) -> Samples:
@@ -66,14 +72,15 @@ def samples(spec: DatasetSpec, network: Network, dataset: Dataset, part: Part) -
         features = OnDisk(dataset.x, rows)
     else:
         features = tf.constant(dataset.x[rows])
+    target, naive = y, None
     if spec.horizon and network.base is not None:
-        y = y - base(spec, dataset.x[rows])  # an error of the difference is an error of the forecast
-    target = y
+        naive = base(spec, dataset.x[rows])
+        target = y - naive
     if spec.task == "regression" and network.answer is not None:
-        target = (y - np.array(spec.target_mean)) / np.array(spec.target_std)
+        target = (target - np.array(spec.target_mean)) / np.array(spec.target_std)
     if spec.task != "multiclass":
         target = np.asarray(target, np.float32).reshape(len(y), spec.outputs)
-    return Samples(features=features, y=y, targets=tf.constant(target))
+    return Samples(features=features, y=y, targets=tf.constant(target), base=naive)
 
 
 def slabs(part: Samples, order: NDArray[np.int32]) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:

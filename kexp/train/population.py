@@ -20,7 +20,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kexp.layouts import GRAPH_SECONDS, Layout, products, seconds
-from kexp.metrics import metrics
 from kexp.models import Network, answer_layer
 from kexp.records import DatasetSpec
 from kexp.train.epoch import Course, Fit, cycle, diverged, permutation, prepare
@@ -90,7 +89,7 @@ class Population:
                     failures[i] = diverged(epoch, loss[place], members[i].network.learning_rate)
                     alive.remove(i)
                     continue
-                now = metrics(spec.task, validation.y, outputs[place, : len(validation.y)])
+                now = validation.metrics(spec, outputs[place, : len(validation.y)])
                 if courses[i].add(epoch, float(loss[place]), now, functools.partial(state.weights, place)):
                     alive.remove(i)
             if on_epoch is not None:
