@@ -288,7 +288,7 @@ def main() -> None:
         teacher, shipped = (sum(values) / len(pairs) for values in zip(*pairs, strict=True))
         verdict = "held" if abs(teacher - shipped) <= CLUSTERS_APART else "NOT HELD"
         print(
-            f"clusterings: mean adjusted Rand index of {len(pairs)} teachers {teacher:.4f}, int8 {shipped:.4f}, {verdict}"
+            f"{len(pairs)} clusterings: mean adjusted Rand index, teachers {teacher:.4f}, int8 {shipped:.4f}, {verdict}"
         )
     print(json.dumps({"code": code, "results": known}))
 

@@ -19,12 +19,13 @@ Task = Literal["binary", "multiclass", "multilabel", "regression"]
 Part = Literal["train", "validation", "test"]
 ColumnKind = Literal["number", "boolean", "category", "date"]
 Status = Literal["completed", "failed", "infeasible", "stopped", "running"]
-Stage = Literal["explore", "confirm"]
+Stage = Literal["explore", "confirm", "refit"]
 Severity = Literal["error", "warning", "note"]
 ClassWeight = Literal["none", "balanced"]
 Value = int | float | str | bool
 
 R = TypeVar("R")
+EVERY = -1
 AXES: dict[Kind, tuple[str, ...]] = {  # of one sample
     "image": ("height", "width", "channels"),
     "table": ("columns",),
@@ -148,6 +149,7 @@ class Experiment:
     window: int | None = None  # trial k is asked after trial k - window was told
     finalists: int = 3  # leading candidates that are run again ...
     seeds: int = 2  # ... under so many other seeds each
+    folds: int | None = None  # ... or on so many folds of the rows; None: of few rows; 0: never
     seed: int = 0
     formats: tuple[str, ...] = ()
     tolerances: dict[str, float] = field(default_factory=dict)  # of the export gate: format -> largest metric drop
@@ -158,6 +160,8 @@ class Experiment:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"{name} = {value}: at least {low} is expected")
+        if self.folds is not None and (self.folds < 0 or self.folds == 1):
+            raise ValueError(f"folds = {self.folds}: at least 2, or 0 for none, is expected")
         if self.seed < 0:
             raise ValueError(f"seed = {self.seed}: at least 0 is expected")
         if len(set(self.target)) < len(self.target):
@@ -212,7 +216,9 @@ class Trial:
     values: dict[str, Value]
     status: Status
     stage: Stage = "explore"
-    parent: int | None = None  # confirm: the explored trial it repeats; explore: the trial whose weights it continues
+    # confirm, refit: the explored trial it repeats; explore: the trial whose weights it continues.
+    parent: int | None = None
+    fold: int = 0  # which rows validate: 0 the validation part, k > 0 the k-th fold; EVERY: all but the test rows train
     same_as: int | None = None  # an equal candidate, which was trained in its place
     seed: int = 0
     epochs: int = 0

@@ -163,6 +163,13 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
+def _again(trial: Mapping[str, Any]) -> str:
+    """How a trial repeats another one."""
+    if trial["stage"] == "refit":
+        return "on all rows"
+    return f"fold {trial['fold']}" if trial.get("fold") else "again"
+
+
 def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     """The first `top` trials of `pipeline.show`'s document, best first; of their values those that differ."""
     trials = [trial for trial in document["trials"] if trial["status"] != "infeasible"]
@@ -175,8 +182,8 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     for trial in trials[:top]:
         best = trial["id"] == document.get("best")
         told = values(trial["values"], differing)
-        if trial["stage"] == "confirm":
-            told = f"as trial {trial['parent']}, again"
+        if trial["stage"] != "explore":
+            told = f"as trial {trial['parent']}, {_again(trial)}"
         table.add_row(
             Text("★", style="green") if best else "",
             str(trial["id"]),

@@ -8,10 +8,10 @@ from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
 from kexp.metrics import objective
-from kexp.records import DatasetSpec, Experiment, Trial
+from kexp.records import EVERY, DatasetSpec, Experiment, Trial
 from kexp.search.budget import Budget, budget
 from kexp.search.events import Event, Listener, ignore
-from kexp.search.loop import Search
+from kexp.search.loop import NO_FOLDS, Folds, Search
 from kexp.search.oracles import ORACLES
 from kexp.search.worker import Setup
 from kexp.search.workers import WORKERS, AbstractWorkers
@@ -67,7 +67,9 @@ def search(
     try:
         pool.begin(setup, workers, store.root / "workers.log")
         rows = len(dataset.rows("validation"))
-        found = Search(experiment, spec, pool.sketches(spec, experiment), store, pool, plan, rows, listener)
+        folds = Folds(dataset.folds, len(dataset.rows("train", EVERY))) if dataset.folds else NO_FOLDS
+        sketches = pool.sketches(spec, experiment)
+        found = Search(experiment, spec, sketches, store, pool, plan, rows, listener, folds)
         text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(found.outline.dimensions)} hyperparameters"
         listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
         found.run()

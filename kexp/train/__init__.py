@@ -66,7 +66,8 @@ class Trainer:
         self._population = Population(dataset.spec, self._weights)
         gc.collect()
         gc.freeze()  # the collection after every trial need not search the libraries: a quarter of a second
-        self._samples: dict[str, tuple[Samples, Samples]] = {}  # by the front end's configuration
+        # By the front end's configuration, and the fold.
+        self._samples: dict[tuple[str, int], tuple[Samples, Samples]] = {}
         self._graphs: dict[str, Graphs] = {}  # by all values but the learning rate; the last used is last
 
     def run(
@@ -80,8 +81,8 @@ class Trainer:
     ) -> list[tuple[Trial, Fit | None]]:
         """The finished trials, and what training left; None where one failed, the reason in its message.
 
-        They share seed and epochs; those of one kind share a graph, and its seconds, by their arithmetic. `weights`
-        are those of the parent that a trial (by its id) continues from `initial_epoch`.
+        They share seed, fold and epochs; those of one kind share a graph, and its seconds, by their arithmetic.
+        `weights` are those of the parent that a trial (by its id) continues from `initial_epoch`.
         """
         keras.backend.clear_session(free_memory=False)  # the collection below does that
         groups: dict[object, list[tuple[Trial, models.Network, Kind | None]]] = {}
@@ -125,8 +126,9 @@ class Trainer:
             options: dict[str, Any] = {
                 "epochs": first.epochs, "initial_epoch": initial_epoch, "batch_size": self._batch_size,
                 "seed": first.seed, "objective": self._objective, "deadline": deadline, "on_epoch": on_epoch,
+                "last": first.fold != 0,
             }  # fmt: skip
-            train, validation = self._ready(network)
+            train, validation = self._ready(network, first.fold)
             if members and not any(isinstance(part.features, OnDisk) for part in (train, validation)):
                 fits = self._population.fit(members, train, validation, **options)
             elif len(group) > 1:  # what is read for one is not kept for the next
@@ -180,17 +182,17 @@ class Trainer:
             del self._graphs[next(iter(self._graphs))]
         return graphs
 
-    def _ready(self, network: models.Network) -> tuple[Samples, Samples]:
+    def _ready(self, network: models.Network, fold: int) -> tuple[Samples, Samples]:
         """Training and validation samples as this network's front end leaves them; those of two front ends are kept.
 
         The rows are read from the data set again for another front end, so that memory holds them once.
         """
-        same = _features(self.spec, network)
+        same = (_features(self.spec, network), fold)
         if same not in self._samples:
             while len(self._samples) >= ENCODINGS:
                 del self._samples[next(iter(self._samples))]
-            train = samples(self.spec, network, self._dataset, "train")
-            self._samples[same] = (train, samples(self.spec, network, self._dataset, "validation"))
+            parts = (samples(self.spec, network, self._dataset, part, fold) for part in ("train", "validation"))
+            self._samples[same] = (next(parts), next(parts))
         return self._samples[same]
 
 

@@ -83,8 +83,11 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     graphs: Graphs | None = None,
     weights: Array | None = None,
+    last: bool = False,
 ) -> Fit:
     """Train `network.core` from epoch `initial_epoch` to `epochs`; the best epoch's weights are kept.
+
+    Those of the `last` epoch instead, where the validation rows must not choose it.
 
     With `graphs`, of an equal network, that one is trained in the place of this, from its weights. Otherwise `weights`
     say how much a row of each class counts, see `loss.balanced`.
@@ -109,6 +112,7 @@ def fit(
     watched = Watched(network, graphs.optimizer, callbacks, epochs)
     course = Course(spec, objective, epochs - initial_epoch)
     unseen = (initial_epoch + epochs) // 2 if spec.pixels and not callbacks else 0
+    unseen = epochs - 1 if last else unseen
     for epoch in range(initial_epoch, epochs):
         step, loss = steps * (epoch - initial_epoch), 0.0
         peak = watched.begin(epoch)
@@ -121,8 +125,8 @@ def fit(
                 on_epoch(epoch)  # so many ended; such an epoch may take longer than silence is borne
         if not math.isfinite(loss):
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
-        last = time.monotonic() > deadline and epoch + 1 < epochs
-        seen = epoch >= unseen or last
+        over_time = time.monotonic() > deadline and epoch + 1 < epochs
+        seen = epoch >= unseen or over_time
         now = validation.metrics(spec, graphs.answers(validation)) if seen else {}
         over = course.add(epoch, loss, now, core.get_weights)
         if on_epoch is not None:
@@ -130,7 +134,7 @@ def fit(
         watched.end(epoch, {"loss": loss, **{f"val_{name}": value for name, value in now.items()}})
         if over or watched.stopped:
             break
-        if last:
+        if over_time:
             course.best.stopped = True
             break
     watched.close(course.best.history[-1])

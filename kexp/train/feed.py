@@ -59,9 +59,9 @@ class Samples:
         return metrics(spec.task, self.y, answers if self.base is None else answers + self.base)
 
 
-def samples(spec: DatasetSpec, network: Network, dataset: Dataset, part: Part) -> Samples:
-    """Rows of one part made ready: those that are no pixels pass the front end once, pixels stay bytes."""
-    rows = dataset.rows(part)
+def samples(spec: DatasetSpec, network: Network, dataset: Dataset, part: Part, fold: int = 0) -> Samples:
+    """Rows of one part, of `fold`, made ready: those that are no pixels pass the front end once, pixels stay bytes."""
+    rows = dataset.rows(part, fold)
     y = dataset.y[rows]
     features: tf.Tensor | OnDisk
     if network.frontend is not None and not spec.pixels:

@@ -63,10 +63,11 @@ class Population:
         objective: str = "",
         deadline: float = math.inf,
         on_epoch: Callable[[int], None] | None = None,
+        last: bool = False,
     ) -> list[Fit | str]:
         """What training left of each of `members`, or why it failed. Their layouts have one topology.
 
-        As `epoch.fit`: one cycle of the learning rate over the epochs, the best epoch's weights, patience.
+        As `epoch.fit`: one cycle of the learning rate over the epochs, the best epoch's weights, patience; or `last`.
         """
         n, spec = int(train.features.shape[0]), self._spec
         batch = min(batch_size, n)
@@ -83,18 +84,20 @@ class Population:
             order = tf.constant(permutation(seed, epoch, n, steps, batch))
             first = tf.constant(float(steps * (epoch - initial_epoch)))
             loss, outputs = state.step(run, train, order, first, total, seed, held)
+            over_time = time.monotonic() > deadline and epoch + 1 < epochs
+            seen = not last or over_time or epoch + 1 == epochs
             for i in alive[:]:
                 place = inside.index(i)
                 if not math.isfinite(loss[place]):
                     failures[i] = diverged(epoch, loss[place], members[i].network.learning_rate)
                     alive.remove(i)
                     continue
-                now = validation.metrics(spec, outputs[place, : len(validation.y)])
+                now = validation.metrics(spec, outputs[place, : len(validation.y)]) if seen else {}
                 if courses[i].add(epoch, float(loss[place]), now, functools.partial(state.weights, place)):
                     alive.remove(i)
             if on_epoch is not None:
                 on_epoch(epoch + 1)
-            if time.monotonic() > deadline and epoch + 1 < epochs:
+            if over_time:
                 for i in alive:
                     courses[i].best.stopped = True
                 break
