@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kexp.data import describe, generated, load
+from kexp.data.doctor import examine
 from kexp.errors import DataError
 from kexp.records import DatasetSpec, Experiment, from_json, to_json
 
@@ -107,6 +108,14 @@ def test_a_mistyped_name_is_refused_with_the_nearest(tmp_path):
         read(tmp_path, "motion")
     with pytest.raises(DataError, match=r"Known: clips, motions, sales, tones"):
         read(tmp_path, "xyz")
+
+
+@pytest.mark.parametrize("name", generated.SETS)
+def test_the_doctor_reads_them_and_finds_no_error(tmp_path, name):
+    found = examine(Experiment(name="x", data=f"generated:{name}"), cache=tmp_path / "cache")
+    assert [one.name for one in found if one.severity == "error"] == []
+    (refused,) = examine(Experiment(name="x", data=f"generated:{name}x"), cache=tmp_path / "cache")
+    assert refused.severity == "error" and f"Did you mean {name!r}" in refused.what + refused.advice
 
 
 def test_options_that_change_nothing_are_said(tmp_path):

@@ -185,6 +185,8 @@ def _unreadable(refused: list[str], total: int) -> list[Finding]:
 
 def _wide(case: Case) -> Recordings:
     """Tables whose columns are steps, and long tables: rows of one recording each, or one recording."""
+    if not tables.find(case.path):  # a set that a formula makes
+        return []
     try:
         raw = tables.read(case.path, case.question)
     except DataError:
