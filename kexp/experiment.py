@@ -26,6 +26,7 @@ from kexp.records import ClassWeight, Experiment, Kind, Task
 DEFAULT_TRIALS = 40
 DEFAULT_SECONDS = 600.0
 
+NO_FILES = ("none", "imagenet")  # weights that a backbone may begin with, besides those in a file
 BUNDLED = ("sklearn:", "generated:")  # data = "sklearn:digits" is a set that comes along, not a path
 
 
@@ -105,6 +106,19 @@ def locate(data: str, base: Path) -> str:
     path = Path(data).expanduser()
     beside = base / path
     return str(path if path.exists() and not beside.exists() else beside)
+
+
+def with_weights(experiment: Experiment, base: Path) -> Experiment:
+    """`experiment` with the files of weights in its [space] as whole paths: its workers do not know `base`."""
+    given = experiment.space.get("weights")
+    if experiment.factory != "backbone" or given is None:
+        return experiment
+
+    def whole(one: Any) -> Any:
+        return str(Path(locate(one, base)).resolve()) if isinstance(one, str) and one not in NO_FILES else one
+
+    found = [whole(one) for one in given] if isinstance(given, list | tuple) else whole(given)
+    return dataclasses.replace(experiment, space={**experiment.space, "weights": found})
 
 
 def seen_from(folder: Path, data: str) -> str:

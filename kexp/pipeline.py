@@ -103,7 +103,8 @@ def search(
             progress=lambda done, total: listener(Event(kind="data", text="reading", done=done, planned=total)),
         )  # fmt: skip
         dataset = data.prepared(raw, question)
-        check(question, dataset.spec)
+        question = experiment.with_weights(question, base)
+        check(question, dataset.spec, listener)
         formats(dataset.spec.kind, [*question.formats, *question.tolerances])  # a slip shows now, not afterwards
         _warn(question, raw, dataset, home, base, listener)
         if fresh:

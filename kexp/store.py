@@ -3,6 +3,7 @@
     <home>/runs/<name>/journal.sqlite   every ask and every tell, in order; what the run is about
                        weights/7.npz    the weights of trial 7
                        data/            the Dataset that every step reads
+                       features/        what a frozen network makes of it: a speed-up
                        model.keras, evaluation.npz, evaluation.json, lock
     <home>/runs/.cache/                 decoded pictures: a speed-up, shared by all runs and needed by none
 
@@ -89,6 +90,7 @@ class RunStore:
         self.name = root.name
         self.root = root
         self.data = root / "data"
+        self.features = root / "features"
         self.model = root / "model.keras"
         self.evaluation = root / "evaluation.json"
         self.predictions = root / "evaluation.npz"
@@ -457,6 +459,7 @@ def clean(home: Path, names: Sequence[str] = (), keep: int = 3) -> int:
             kept = {store.weights(trial.id).name for trial in store.best_first()[:keep]}
             kept |= {store.weights(id).name for id in store.get("keep", [])}
             freed += sum(_remove(path) for path in (store.root / "weights").iterdir() if path.name not in kept)
+            freed += _remove(store.features) if store.features.is_dir() else 0
     if cache(home).is_dir():
         old = time.time() - CACHE_AGE
         freed += sum(_remove(path) for path in cache(home).iterdir() if path.stat().st_mtime < old)

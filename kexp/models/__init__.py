@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ import keras
 import numpy as np
 
 from kexp.errors import ExperimentError, nearest
+from kexp.models import pretrained
+from kexp.models.backbone import backbone, front, slow
 from kexp.models.conv import RECIPES as CONV_RECIPES
 from kexp.models.conv import conv, conv_clip, conv_sound
 from kexp.models.conv1d import RECIPES as CONV1D_RECIPES
@@ -36,12 +39,15 @@ FACTORIES: dict[str, Callable[[HyperParameters, Any], Any]] = {
     "conv1d": conv1d,
     "conv_sound": conv_sound,
     "conv_clip": conv_clip,
+    "backbone": backbone,
 }
 RECIPES: dict[str, Recipes] = {"conv": CONV_RECIPES, "conv1d": CONV1D_RECIPES}
 BRANCHES: dict[str, tuple[dict[str, Value], ...]] = {  # answers besides the default behind which a factory asks more
     "conv1d": ({"block": "residual"},),
     "conv_clip": ({"fusion": "late"},),
 }
+# The front ends of factories that bring their own, in the place of that of the kind of data.
+FRONTS: dict[str, Callable[[DatasetSpec, HyperParameters], keras.Model]] = {"backbone": front}
 USUAL: dict[Kind, str] = {  # the factory for a kind of data
     "image": "conv",
     "table": "dense",
@@ -56,12 +62,14 @@ class Network:
     """One built candidate. `core` maps features to logits and is trained.
 
     Of a user's own `build(hp)` the core is the whole model: no front end, and no answer layer, since its output
-    already is the answer. Optimiser and loss are a user's own where the model came compiled.
+    already is the answer. Optimiser and loss are a user's own where the model came compiled. What the front end puts
+    out `once` is kept for all epochs, and for all networks whose front ends make the same: `features` names it.
     """
 
     core: keras.Model
     frontend: keras.Model | None = None
     answer: keras.layers.Layer | None = None
+    once: bool = False  # otherwise pixels pass the front end in every step: fewer bytes, and they can be augmented
     base: keras.layers.Layer | None = None  # from raw samples to what the answer is added to: the naive forecast
     learning_rate: float | None = 1e-3  # the peak of a cycle; None: the optimiser has a schedule of its own
     weight_decay: float = 0.0
@@ -74,6 +82,19 @@ class Network:
         if self.frontend is None or self.answer is None:
             return self.core
         return _whole(self.frontend, self.core, self.answer, self.base)
+
+    @property
+    def features(self) -> str:
+        """What samples become before they are trained on."""
+        if self.frontend is None or not self.once:
+            return "raw"
+        last = self.frontend.layers[-1].get_config()
+        return json.dumps([self.frontend.name, last], sort_keys=True, default=str)
+
+    @property
+    def parameters(self) -> int:
+        """Trainable and other weights, those of a frozen trunk included."""
+        return int(self.core.count_params()) + (int(self.frontend.count_params()) if self.frontend is not None else 0)
 
 
 def default_factory(spec: DatasetSpec) -> str:
@@ -93,28 +114,37 @@ def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
     make = _factory(factory)
     if _questions(make) == 1:
         return _own(spec, factory, make(hp))  # type: ignore[call-arg]
-    inputs = keras.Input(spec.shape, name="input")
-    encoded = front_end(spec, hp)(inputs)
-    entry = keras.Input(encoded.shape[1:], name="features")
+    frontend = _front(spec, factory, hp)
+    entry = keras.Input(frontend.output_shape[1:], name="features")
     logits = keras.layers.Dense(spec.outputs, name="logits")(make(hp, entry))
     core = keras.Model(entry, logits, name="core")
     rate = hp.Float("learning_rate", 3e-4, 1e-2, sampling="log", default=2e-3)
     decay = hp.Float("weight_decay", 1e-5, 1e-1, sampling="log", default=1e-2)
     return Network(
         core=core,
-        frontend=keras.Model(inputs, encoded, name="frontend"),
+        frontend=frontend,
+        once=not spec.pixels or (factory in FRONTS and len(entry.shape) == 2),
         answer=answer_layer(spec),
         base=base_layer(spec),
         learning_rate=rate,
         weight_decay=decay,
+        optimizer=slow(hp, core, rate, decay) if factory == "backbone" else None,
     )
+
+
+def _front(spec: DatasetSpec, factory: str, hp: HyperParameters) -> keras.Model:
+    """From raw samples to what the core eats."""
+    if factory in FRONTS:
+        return FRONTS[factory](spec, hp)
+    inputs = keras.Input(spec.shape, name="input")
+    return keras.Model(inputs, front_end(spec, hp)(inputs), name="frontend")
 
 
 def sketch(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
     """`build`, to be looked at alone: the weights of kexp's own factories are left unmade: three times faster."""
     if factory not in FACTORIES:
         return build(spec, factory, hp)
-    with keras.StatelessScope(initialize_variables=False):
+    with pretrained.without_weights(), keras.StatelessScope(initialize_variables=False):
         return build(spec, factory, hp)
 
 
@@ -149,9 +179,9 @@ def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
         sketch(spec, factory, hp)
 
     # The rows of FACTORIES ask for everything when every count is at its largest, and their BRANCHES are taken: tests
-    # hold them to it.
-    branches = BRANCHES.get(factory, ())
-    found = declare(ask, experiment.space, thorough=factory not in FACTORIES, branches=branches)
+    # hold them to it. Not those whose dimensions hang on names: of weights, say.
+    thorough, branches = factory not in FACTORIES or factory in FRONTS, BRANCHES.get(factory, ())
+    found = declare(ask, experiment.space, thorough=thorough, branches=branches)
     keras.backend.clear_session(free_memory=False)  # its garbage collection takes longer than a build
     return found
 

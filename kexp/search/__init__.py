@@ -17,11 +17,14 @@ from kexp.search.worker import Setup
 from kexp.search.workers import WORKERS, AbstractWorkers
 from kexp.store import RunStore
 
-FACTORY_NAMES = ("dense", "conv", "conv1d", "conv_sound", "conv_clip")  # rows of models.FACTORIES
+FACTORY_NAMES = ("dense", "conv", "conv1d", "conv_sound", "conv_clip", "backbone")  # rows of models.FACTORIES
 
 
-def check(experiment: Experiment, spec: DatasetSpec) -> None:
-    """Raise ExperimentError for an oracle, objective, class weight or factory that cannot be."""
+def check(experiment: Experiment, spec: DatasetSpec, listener: Listener = ignore) -> None:
+    """Raise ExperimentError for an oracle, objective or factory that cannot be.
+
+    Weights that a backbone begins with are downloaded where they are missing; `listener` hears of it.
+    """
     if experiment.oracle not in ORACLES:
         raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
     objective(spec.task, experiment.objective)
@@ -29,6 +32,18 @@ def check(experiment: Experiment, spec: DatasetSpec) -> None:
         raise ExperimentError(
             f"class_weight = {experiment.class_weight!r} is for classes, and the task is regression. Leave it out."
         )
+    if experiment.factory == "backbone":
+        lean.keras()
+        from kexp.models import pretrained
+
+        def told(done: int, total: int, text: str) -> None:
+            if not done:
+                listener(Event(kind="notice", text=f"downloading {text}"))
+            listener(Event(kind="data", text=f"{text}, kB", done=done // 1000, planned=total // 1000))
+
+        if spec.kind != "image":
+            raise ExperimentError(f"factory = 'backbone' takes pictures; these samples are of kind {spec.kind!r}.")
+        pretrained.check(experiment.space, told)
     if experiment.factory not in ("", *FACTORY_NAMES):
         lean.keras()
         from kexp import models  # brings TensorFlow: seconds

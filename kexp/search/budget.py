@@ -27,6 +27,7 @@ class Plan(NamedTuple):
     # time for; and without a time budget.
     longer: tuple[int, ...]
     untimed: int
+    dense: bool = False  # trainings of milliseconds an epoch: many at once, on few rungs
 
 
 # On one core a small convolutional network passes some 3,000 pictures a second, a dense one some 150,000 rows: 40 and 7
@@ -35,7 +36,9 @@ class Plan(NamedTuple):
 # win a long one (augmentation, dropout, deep networks). Rows reach their samples on the second rung, pictures go on as
 # long as there is time for CANDIDATES on a rung: those that evolution takes along (its PARENTS) and at least one new.
 # Twice as long as that made adult's finalists worse (log loss .294 to .301): rows are few, and it overfits.
-TABLES = Plan(1_000_000, (10, 100), 0.7, 2, (FACTOR, 1), 1)
+TABLES = Plan(1_000_000, (10, 100), 0.7, 2, (FACTOR, 1), 1, dense=True)
+# Heads behind a frozen trunk: few pictures, which make few steps an epoch.
+HEADS = TABLES._replace(epochs=(10, 300))
 PICTURES = Plan(120_000, (2, 20), 0.45, 8, (64, 48, 36, 28, 22, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1), 4)
 PLANS: dict[Kind, Plan] = {
     "image": PICTURES,
@@ -74,7 +77,7 @@ def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
     makes some thousands of steps, and the same for every candidate, so that equal networks can train together. Of few
     recordings it is smaller, 8 at least, and the shortest training makes LEAST_STEPS.
     """
-    plan = plan_of(spec)
+    plan = plan_of(spec, experiment)
     low, high = plan.epochs
     epochs = min(max(round(plan.samples / max(rows, 1)), low), high)
     batch = min(max(1 << max(0, round(rows / 100) - 1).bit_length(), 32), 128)
@@ -83,7 +86,7 @@ def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
         epochs = min(max(epochs, LEAST_STEPS * batch // max(rows, 1)), MOST_EPOCHS)
     few = experiment.trials is not None and experiment.trials * (1 - FIRST_RUNG) < CANDIDATES
     climbs = ORACLES[experiment.oracle].climbs and experiment.epochs is None and not few
-    if climbs and plan is TABLES:
+    if climbs and plan.dense:
         epochs = -(-epochs // FACTOR)
     return Budget(
         rows=rows,
@@ -94,8 +97,11 @@ def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
     )
 
 
-def plan_of(spec: DatasetSpec) -> Plan:
-    """What suits the data: forecasts are trained as rows of a table are."""
+def plan_of(spec: DatasetSpec, experiment: Experiment) -> Plan:
+    """What suits the data: forecasts are trained as rows of a table are, and so is what a frozen trunk puts out."""
+    space = experiment.space
+    if experiment.factory == "backbone" and space.get("trained_blocks", 0) == 0 and space.get("weights") != "none":
+        return HEADS
     return TABLES if spec.horizon else PLANS[spec.kind]
 
 
@@ -144,12 +150,12 @@ def confirmation(
     once more on every row. None where the experiment wants none, or not one run
     fits.
     """
-    plan = plan_of(spec)
+    plan = plan_of(spec, experiment)
     most, seeds = min(experiment.finalists, len(costs)), folds or experiment.seeds
     if not most or not seeds:
         return None
     if seconds is None:
-        usual = FACTOR if plan is TABLES and budget.rungs > 1 else plan.untimed
+        usual = FACTOR if plan.dense and budget.rungs > 1 else plan.untimed
         epochs = max(budget.epochs * usual, *explored)
         return Confirmation(candidates=tuple(range(most)), seeds=seeds, epochs=epochs)
     seconds /= MARGIN
@@ -157,7 +163,7 @@ def confirmation(
         {(c, s) for c in range(1, most + 1) for s in range(folds or 1, seeds + 1)},
         key=lambda cs: (-cs[0] * cs[1], -cs[0]),
     )
-    multiples = plan.longer if budget.rungs > 1 or plan is not TABLES else (1,)
+    multiples = plan.longer if budget.rungs > 1 or not plan.dense else (1,)
     most_epochs = min(MOST_EPOCHS, MOST_SAMPLES // budget.rows)
     longer = {m * budget.epochs for m in multiples if m == 1 or m * budget.epochs <= most_epochs}
     # As long as it was explored for is never too long: what leads from a high rung must not give way to a lower one.

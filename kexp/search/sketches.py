@@ -73,7 +73,7 @@ class Sketches(AbstractSketches):
 
         hp = HyperParameters(values, self._experiment.space)
         network = models.sketch(self._spec, self._factory, hp)
-        kind, parameters = kind_of(self._spec, network), int(network.core.count_params())
+        kind, parameters = kind_of(self._spec, network), network.parameters
         models.forget()
         return Sketch(dict(hp.read), parameters, kind)
 

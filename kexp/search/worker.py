@@ -65,6 +65,7 @@ def serve(connection: Connection, setup: Setup) -> None:
         batch_size=setup.batch_size,
         objective=setup.objective,
         class_weight=setup.class_weight,
+        keep=store.features,
     )
     connection.send(Report("ready"))
     while (job := connection.recv()) is not None:

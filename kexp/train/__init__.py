@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -37,14 +38,15 @@ KEPT = 4  # graphs of networks that trained alone: those that are promoted were 
 def kind_of(spec: DatasetSpec, network: models.Network) -> Kind | None:
     """What `network` is to those that may train together with it; None where it trains alone."""
     made = None if network.answer is None else layout(network.core)
-    return None if made is None else Kind(_features(spec, network), made)
+    return None if made is None else Kind(network.features, made)
 
 
 class Trainer:
     """Trains candidates on one data set; samples, features and graphs are kept between them.
 
     `callbacks` makes those of Keras that watch a trial (see `fit`); each trial then trains alone. `class_weight` is an
-    Experiment's: what each class weighs is decided by the training rows.
+    Experiment's: what each class weighs is decided by the training rows. What a frozen trunk makes of pictures is kept
+    in the folder `keep` too, for others that train on the same data.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class Trainer:
         objective: str = "",
         class_weight: ClassWeight = "none",
         callbacks: Callbacks | None = None,
+        keep: Path | None = None,
     ) -> None:
         self.spec = dataset.spec
         self._dataset = dataset
         self._batch_size = batch_size
         self._objective = objective
         self._callbacks = callbacks
+        self._keep = keep
         weighing = class_weight == "balanced"
         self._weights = balanced(dataset.spec, dataset.y[dataset.rows("train")]) if weighing else None
         self._population = Population(dataset.spec, self._weights)
@@ -128,7 +132,8 @@ class Trainer:
                 "seed": first.seed, "objective": self._objective, "deadline": deadline, "on_epoch": on_epoch,
                 "last": first.fold != 0,
             }  # fmt: skip
-            train, validation = self._ready(network, first.fold)
+            train, validation = self._ready(network, first.fold, lambda: on_epoch and on_epoch(initial_epoch))
+            start = time.monotonic()  # what is kept for others is not this one's cost
             if members and not any(isinstance(part.features, OnDisk) for part in (train, validation)):
                 fits = self._population.fit(members, train, validation, **options)
             elif len(group) > 1:  # what is read for one is not kept for the next
@@ -156,7 +161,7 @@ class Trainer:
     def _finished(
         self, trial: Trial, network: models.Network, fitted: Fit | str, seconds: float
     ) -> tuple[Trial, Fit | None]:
-        parameters = int(network.core.count_params())
+        parameters = network.parameters
         done = dataclasses.replace(trial, seconds=round(seconds, 3), parameters=parameters)
         if isinstance(fitted, str):
             return dataclasses.replace(done, status="failed", message=fitted), None
@@ -182,26 +187,22 @@ class Trainer:
             del self._graphs[next(iter(self._graphs))]
         return graphs
 
-    def _ready(self, network: models.Network, fold: int) -> tuple[Samples, Samples]:
+    def _ready(self, network: models.Network, fold: int, alive: Callable[[], object]) -> tuple[Samples, Samples]:
         """Training and validation samples as this network's front end leaves them; those of two front ends are kept.
 
-        The rows are read from the data set again for another front end, so that memory holds them once.
+        The rows are read from the data set again for another front end, so that memory holds them once. `alive` is
+        called now and then meanwhile.
         """
-        same = (_features(self.spec, network), fold)
+        same = (network.features, fold)
         if same not in self._samples:
             while len(self._samples) >= ENCODINGS:
                 del self._samples[next(iter(self._samples))]
-            parts = (samples(self.spec, network, self._dataset, part, fold) for part in ("train", "validation"))
-            self._samples[same] = (next(parts), next(parts))
+            options: dict[str, Any] = {"keep": self._keep, "alive": alive}
+            train = samples(self.spec, network, self._dataset, "train", fold, **options)
+            validation = samples(self.spec, network, self._dataset, "validation", fold, **options)
+            self._samples[same] = (train, validation)
         return self._samples[same]
 
 
 def _too_large(error: Exception) -> str:
     return f"out of memory: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-
-
-def _features(spec: DatasetSpec, network: models.Network) -> str:
-    """What samples become before they are trained on: the front end's configuration."""
-    if network.frontend is None or spec.pixels:
-        return "raw"
-    return json.dumps(network.frontend.layers[-1].get_config(), sort_keys=True, default=str)

@@ -196,8 +196,8 @@ def cycle(step: tf.Tensor, total: float | tf.Tensor) -> tf.Tensor:
 
 
 def prepare(spec: DatasetSpec, network: Network, features: tf.Tensor) -> tf.Tensor:
-    """What the core eats: pixels pass the front end here, batch by batch."""
-    if spec.pixels:
+    """What the core eats: pixels pass the front end here, batch by batch, unless they have."""
+    if spec.pixels and not network.once:
         features = tf.cast(features, tf.float32)
         return network.frontend(features) if network.frontend is not None else features
     return features

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from kexp.forecasts import base
 from kexp.metrics import metrics
 from kexp.models import Network
 from kexp.records import DatasetSpec, Part
+from kexp.train.encode import encoded, seen
 
 Array = NDArray[Any]
 MEMORY_BYTES = 2 << 30  # of the samples of one part: more of them are read from disk in every epoch
-ENCODED_BYTES = 4 << 20  # of samples that pass the front end together: a spectrogram takes several times as much
 SLAB_BYTES = 64 << 20  # of what is read ahead
 
 
@@ -59,15 +60,24 @@ class Samples:
         return metrics(spec.task, self.y, answers if self.base is None else answers + self.base)
 
 
-def samples(spec: DatasetSpec, network: Network, dataset: Dataset, part: Part, fold: int = 0) -> Samples:
-    """Rows of one part, of `fold`, made ready: those that are no pixels pass the front end once, pixels stay bytes."""
+def samples(
+    spec: DatasetSpec, network: Network, dataset: Dataset, part: Part, fold: int = 0, *, keep: Path | None = None,
+    alive: Callable[[], object] = lambda: None,
+) -> Samples:  # fmt: skip
+    """Rows of one part, of `fold`, made ready: they pass a front end that works once, otherwise pixels stay bytes.
+
+    What it makes of pixels takes long, and is kept in the folder `keep`; `alive` is called now and then meanwhile.
+    """
     rows = dataset.rows(part, fold)
     y = dataset.y[rows]
     features: tf.Tensor | OnDisk
-    if network.frontend is not None and not spec.pixels:
-        size = max(1, ENCODED_BYTES // dataset.x[0].nbytes)
-        chunks = [network.frontend(dataset.x[rows[i : i + size]], training=False) for i in range(0, len(rows), size)]
-        features = tf.concat(chunks, axis=0)
+    if network.frontend is not None and network.once:
+        if spec.pixels:
+            features = seen(
+                network.frontend, dataset.x, rows, keep=keep, name=f"{network.features} {part} {fold}", alive=alive
+            )
+        else:
+            features = encoded(network.frontend, dataset.x, rows)
     elif dataset.x.nbytes / len(dataset.x) * len(rows) > MEMORY_BYTES:
         features = OnDisk(dataset.x, rows)
     else:

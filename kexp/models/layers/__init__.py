@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kexp.models.layers.augmentation import Augmentation
 from kexp.models.layers.clip import ClipAugment, Folded, Unfolded
-from kexp.models.layers.pictures import Augment
+from kexp.models.layers.pictures import Augment, Grey
 from kexp.models.layers.series import FromLast, Naive, SeriesAugment
 from kexp.models.layers.sound import LogMel, SpecAugment
 from kexp.models.layers.table import TableEncoder
@@ -18,6 +18,7 @@ __all__ = [
     "ClipAugment",
     "Folded",
     "FromLast",
+    "Grey",
     "LogMel",
     "Naive",
     "SeriesAugment",

@@ -1,4 +1,4 @@
-"""Augmentation of pictures."""
+"""Pictures: their brightness, and their augmentation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ import numpy as np
 from keras import ops
 
 from kexp.models.layers.augmentation import Augmentation
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's convert("L")
+
+
+@keras.saving.register_keras_serializable(package="kexp")
+class Grey(keras.layers.Layer):  # type: ignore[misc]
+    """Pictures in colour (n, h, w, 3) -> how bright they are (n, h, w, 1), on the same scale."""
+
+    def call(self, x: Any) -> Any:
+        """(n, h, w, 3) -> (n, h, w, 1)."""
+        return ops.sum(x * ops.convert_to_tensor(LUMA, x.dtype), axis=-1, keepdims=True)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """One channel."""
+        return (*input_shape[:-1], 1)
 
 
 @keras.saving.register_keras_serializable(package="kexp")
