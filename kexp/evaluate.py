@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from kexp.consistency import consistency
 from kexp.data.dataset import Dataset
 from kexp.export import card
 from kexp.forecasts import errors
-from kexp.metrics import METRICS, classes, metrics, objective
+from kexp.metrics import METRICS, adjusted_rand, classes, metrics, objective
 from kexp.records import DatasetSpec, Experiment
 from kexp.runtime import import_modules, modules, open_runtime
 from kexp.store import RunStore, atomic_write
@@ -33,9 +34,9 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     """Metrics of the run's model, and of the .tflite files in `exported`, on the test rows, as one JSON document.
 
     {"run", "model": SHA-256 of model.keras, "split", "rows", "metrics": {name: value}, "interval": {"metric", "low",
-    "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "files": {file:
-    metrics}, "consistency": what `consistency.consistency` says of the model and the int8 file}. The predictions,
-    (n, outputs) by model, are stored. Raises RunError where there is no model yet.
+    "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "teacher": see `_truth`,
+    "files": {file: metrics}, "consistency": what `consistency.consistency` says of the model and the int8 file}. The
+    predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet.
     """
     model = digest(store.need_model())
     import_modules(modules(store.experiment))
@@ -47,12 +48,30 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     document = describe(dataset.spec, store.experiment, y, outputs[store.model.name])
     document["naive"] = errors(dataset.spec, np.asarray(x), y) if dataset.spec.horizon else None
     document["files"] = {path.name: metrics(dataset.spec.task, y, outputs[path.name]) for path in files}
+    document |= _truth(dataset, outputs, document, store.model.name)
     told = {name: (outputs[name], runtimes[name].predict) for name in (store.model.name, INT8) if name in runtimes}
     document["consistency"] = consistency(dataset.spec, document["interval"]["metric"], x, y, told)
     result = {"run": store.name, "model": model, "split": "test", **document}
     store.save_predictions(rows=dataset.rows("test"), y=y, **{f"outputs_{name}": out for name, out in outputs.items()})
     atomic_write(store.evaluation, json.dumps(result, indent=1).encode())
     return result
+
+
+def _truth(dataset: Dataset, outputs: Mapping[str, Array], document: dict[str, Any], model: str) -> dict[str, Any]:
+    """Of clusters, where the data have classes: the adjusted Rand index with them, among the metrics of each.
+
+    Returns {"teacher": {"adjusted_rand_index"}}, of the clusterer itself on the same rows; otherwise nothing.
+    """
+    rows = dataset.rows("test")
+    known = dataset.truth[rows] >= 0 if dataset.truth is not None else np.zeros(len(rows), np.bool_)
+    if dataset.truth is None or not known.any():
+        return {}
+    truth = dataset.truth[rows][known]
+    for name, out in outputs.items():
+        value = adjusted_rand(classes(dataset.spec.task, out)[known], truth)
+        found = document["metrics"] if name == model else document["files"][name]
+        found["adjusted_rand_index"] = value
+    return {"teacher": {"adjusted_rand_index": adjusted_rand(dataset.y[rows][known], truth)}}
 
 
 def stored(store: RunStore) -> dict[str, Any] | None:

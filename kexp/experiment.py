@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExperimentError, nearest
-from kexp.records import ClassWeight, Experiment, Kind, Task
+from kexp.records import ClassWeight, Experiment, Goal, Kind
 
 # What a search may spend where nobody says: whichever is reached first.
 DEFAULT_TRIALS = 40
@@ -320,7 +320,7 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "int | None": _whole,
     "float": _number,
     "float | None": _duration,
-    "Task | None": _one_of(Task),
+    "Goal | None": _one_of(Goal),
     "Kind | None": _one_of(Kind),
     "ClassWeight": _one_of(ClassWeight),
 }

@@ -117,6 +117,19 @@ def metrics(task: Task, y: Array, outputs: Array) -> dict[str, float]:
     return {name: measure(task, y, outputs) for name, (measure, _, tasks) in METRICS.items() if task in tasks}
 
 
+def adjusted_rand(a: Array, b: Array) -> float:
+    """How alike two divisions (n,) of the same rows are, codes from 0: 1 if equal, about 0 if by chance.
+
+    Hubert and Arabie 1985, "Comparing partitions".
+    """
+    width = int(b.max()) + 1
+    table = np.bincount(a * width + b, minlength=(int(a.max()) + 1) * width).reshape(-1, width).astype(np.float64)
+    pairs, rows, columns = (float((t * (t - 1)).sum()) for t in (table, table.sum(axis=1), table.sum(axis=0)))
+    expected = rows * columns / max(len(a) * (len(a) - 1.0), 1.0)
+    most = (rows + columns) / 2
+    return (pairs - expected) / (most - expected) if most > expected else 1.0
+
+
 def objective(task: Task, wanted: str = "") -> tuple[str, Direction]:
     """The metric that ranks, and its better direction. Raises ExperimentError for one that `task` does not have."""
     name = wanted or ("rmse" if task == "regression" else "accuracy")

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
 Kind = Literal["image", "table", "series", "sound", "clip"]
-Task = Literal["binary", "multiclass", "multilabel", "regression"]
+Task = Literal["binary", "multiclass", "multilabel", "regression"]  # of a network
+Goal = Literal[Task, "clustering"]  # of a person: clusters are found first, then a network learns them as classes
 Part = Literal["train", "validation", "test"]
 ColumnKind = Literal["number", "boolean", "category", "date"]
 Status = Literal["completed", "failed", "infeasible", "stopped", "running"]
@@ -119,7 +120,8 @@ class Experiment:
     name: str
     data: str  # a path, relative to the TOML's folder or the current one, or "sklearn:digits"
     target: tuple[str, ...] = ()
-    task: Task | None = None
+    task: Goal | None = None
+    clusters: int | None = None  # of task = "clustering"; otherwise as many as there seem to be
     drop: tuple[str, ...] = ()  # columns that are no input
     split_column: str = ""  # its values: train, validation (or val), test
     group_column: str = ""  # rows of one group stay in one part
@@ -156,7 +158,13 @@ class Experiment:
 
     def __post_init__(self) -> None:
         counts = ("trials", "max_parameters", "epochs", "batch_size", "window", "rate", "frames", "stride", "horizon")
-        for name, low in (*((count, 1) for count in counts), ("seconds", 0), ("length", 0), ("steps", 2)):
+        for name, low in (
+            *((count, 1) for count in counts),
+            ("seconds", 0),
+            ("length", 0),
+            ("steps", 2),
+            ("clusters", 2),
+        ):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"{name} = {value}: at least {low} is expected")
@@ -267,6 +275,31 @@ class Finding:
     where: tuple[str, ...] = ()
     count: int = 0
     advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """One division of rows into clusters, and how good it is, told without labels (see data.validity)."""
+
+    teacher: str  # a clusterer of scikit-learn
+    settings: str
+    clusters: int
+    score: float | None  # what ranks; none where it had no chance
+    thin_borders: float
+    agreement: float  # with the best of other teachers
+    stability: float | None
+    silhouette: float
+    noise: float  # share of the rows that it gave to no cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clustering:
+    """What a network that learns clusters was taught, in the order of DatasetSpec.labels."""
+
+    sizes: tuple[int, ...]  # rows of each cluster
+    exemplars: tuple[str, ...]  # the row nearest to the centre of each, as Dataset.ids names it
+    features: str  # what the teacher saw, in words
+    teachers: tuple[Teacher, ...]  # the one that taught, then all others, best first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

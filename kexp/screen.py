@@ -209,6 +209,20 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     return Group(Text(document["run"], style="bold"), table, *map(dim, lines), *winner)
 
 
+def teachers(document: Mapping[str, Any], top: int = 5) -> Group:
+    """What clusters a run learns, and the best of the divisions that its teachers made."""
+    found = document["clustering"]
+    scores = ("thin_borders", "agreement", "stability", "silhouette")
+    heads = [name.replace("_", " ") for name in scores]
+    table = _table("", "teacher", *heads, right=heads, fold=("teacher", "thin borders"))
+    for one in found["teachers"][:top]:
+        cells = ["-" if one[name] is None else f"{one[name]:.2f}" for name in scores]
+        table.add_row(str(one["clusters"]), f"{one['teacher']} {one['settings']}", *cells)
+    sizes = ", ".join(f"{size:,}" for size in found["sizes"])
+    told = dim(f"the first teaches, of {len(found['teachers'])} divisions; its clusters have {sizes}")
+    return Group(Text(), table, told)
+
+
 def _refused(document: Mapping[str, Any]) -> list[str]:
     """How many proposals were too large to be trained: a line, or none."""
     proposed = [trial["status"] for trial in document["trials"] if trial["stage"] == "explore"]
@@ -226,6 +240,8 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         if interval.get("metric") == name:
             span = f"{number(interval['low'])} to {number(interval['high'])}  ({interval['level']:.0%})"
         table.add_row(name, number(value), span)
+    for name, value in document.get("teacher", {}).items():
+        table.add_row(dim(f"{name} of the teacher"), number(value), "")
     parts: list[RenderableType] = [table]
     if document.get("naive"):
         naive = _table("naive forecast", "rmse", right=("rmse",))

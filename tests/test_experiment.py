@@ -98,7 +98,7 @@ def test_the_name_is_the_file_s_unless_given(tmp_path):
         ("data = 3", ["data = 3", "text is expected"]),
         ('data = "d"\nname = "../up"', ['name = "../up"', "folders are named after it"]),
         ('data = "d"\ntarget = [1, 2]', ["target = [1, 2]", "list of texts"]),
-        ('data = "d"\ntask = "clustering"', ["task", "binary", "regression"]),
+        ('data = "d"\ntask = "sorting"', ["task", "binary", "clustering"]),
         ('data = "d"\nclass_weight = "equal"', ["class_weight", "none, balanced"]),
         ('data = "d"\ntime = "soon"', ['time = "soon"', "1h30m"]),
         ('data = "d"\ntime = 0', ["time = 0", "1h30m"]),

@@ -16,7 +16,7 @@ import numpy as np
 
 from kexp.data import prepare, targets
 from kexp.data.dataset import PARTS, Dataset, Raw
-from kexp.errors import DataError, nearest
+from kexp.errors import DataError, ExperimentError, nearest
 from kexp.experiment import BUNDLED, locate
 from kexp.records import DatasetSpec, Experiment, Kind
 
@@ -45,11 +45,15 @@ def load(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: 
     `progress` is told how many of how many are done. Raises DataError where there is nothing, or what is there
     cannot be used.
     """
-    return prepared(read(experiment, base=base, cache=cache, progress=progress), experiment)
+    return prepared(read(experiment, base=base, cache=cache, progress=progress), experiment, progress)
 
 
 def read(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: Progress | None = None) -> Raw:
     """The samples that `experiment` names, with a target each, before it is encoded; arguments and errors as `load`."""
+    if experiment.clusters and experiment.task != "clustering":
+        raise ExperimentError(
+            f'clusters = {experiment.clusters} goes with task = "clustering" alone. Remove or add one.'
+        )
     path = Path(locate(experiment.data, base))
     if not experiment.data.startswith(BUNDLED) and not path.exists():
         raise DataError(_not_there(path))
@@ -63,11 +67,15 @@ def read(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: 
     raw = reader.read(path, experiment, cache, progress)
     if experiment.target and not reader.has_target:
         raw.notices.append(f"target = {', '.join(experiment.target)} is not used: these data name their own.")
-    return _with_target(raw)
+    return raw if experiment.task == "clustering" else _with_target(raw)  # a cluster needs no target
 
 
-def prepared(raw: Raw, experiment: Experiment) -> Dataset:
+def prepared(raw: Raw, experiment: Experiment, progress: Progress | None = None) -> Dataset:
     """What `read` returned, split and encoded. Raises DataError where that cannot be done."""
+    if experiment.task == "clustering":
+        from kexp.data import clustering
+
+        return clustering.prepared(raw, experiment, progress)
     target = targets.encode(raw.y, names=raw.targets, task=experiment.task, labels=raw.labels, ids=raw.ids)
     raw.notices += target.notices
     return prepare.prepare(raw, target, experiment)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.errors import RunError
-from kexp.records import EVERY, DatasetSpec, Kind, Part, from_json, to_json
+from kexp.records import EVERY, Clustering, DatasetSpec, Kind, Part, from_json, to_json
 from kexp.store import atomic_write
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class Dataset:
     notices: list[str] = field(default_factory=list)
     fold: NDArray[np.int8] | None = None  # of each row, from 1 (0: a test row), where leading candidates run on folds
     fingerprint: str = ""  # of samples, targets and parts: the same rows give the same value
+    clustering: Clustering | None = None  # where `y` are clusters that were found, not classes that were given
+    truth: NDArray[np.int32] | None = None  # then: the class of each row, (n,), where the data have some; -1 unknown
 
     @property
     def folds(self) -> int:
@@ -106,6 +108,8 @@ class Dataset:
         np.save(folder / "part.npy", self.part)
         if self.fold is not None:
             np.save(folder / "fold.npy", self.fold)
+        if self.truth is not None:
+            np.save(folder / "truth.npy", self.truth)
         if self.raw is not None:
             self.raw.to_parquet(folder / "raw.parquet")
         document = {
@@ -114,6 +118,7 @@ class Dataset:
             "files": self.files,
             "notices": self.notices,
             "fingerprint": self.fingerprint,
+            "clustering": to_json(self.clustering),
         }
         for path in folder.iterdir():
             with path.open("rb") as file:
@@ -151,4 +156,6 @@ class Dataset:
             raw=raw,
             notices=document["notices"],
             fingerprint=document["fingerprint"],
+            clustering=from_json(Clustering, document["clustering"]) if document.get("clustering") else None,
+            truth=np.load(folder / "truth.npy") if (folder / "truth.npy").exists() else None,
         )

@@ -85,7 +85,7 @@ def read(path: Path, experiment: Experiment) -> Raw:
         if name not in first.columns:
             raise DataError(f"{first.path} has no column {name!r}.{nearest(name, first.columns)}")
     chosen = experiment.target
-    if not chosen:
+    if not chosen and experiment.task != "clustering":
         no_target = {*experiment.drop, *special}
         name, why = targets.guess({n: cells for n, cells in first.columns.items() if n not in no_target})
         chosen = (name,)
@@ -112,7 +112,7 @@ def read(path: Path, experiment: Experiment) -> Raw:
     return Raw(
         kind="table",
         x=pd.DataFrame({name: cells[name] for name in inputs}, index=range(len(ids)), dtype=object),
-        y=np.array([cells[name] for name in chosen], dtype=object).T,
+        y=np.array([cells[name] for name in chosen], dtype=object).reshape(len(chosen), len(ids)).T,
         targets=chosen,
         parts=parts,
         ids=ids,
