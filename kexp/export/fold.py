@@ -109,8 +109,7 @@ def _uses(model: Any) -> dict[str, _Use]:
     uses = {}
     for node in nodes:
         behind = [each for tensor in node.output_tensors for each in takers.get(id(tensor), [])]
-        batch_only = node.arguments.kwargs.get("training")  # a normalisation by the batch at hand, at inference too
-        if times[node.operation.name] == 1 and len(node.input_tensors) == 1 and not batch_only:
+        if times[node.operation.name] == 1 and len(node.input_tensors) == 1:
             only = behind[0] if len(behind) == 1 and isinstance(behind[0], keras.Layer) else None
             uses[node.operation.name] = _Use(tuple(node.input_tensors[0].shape), only)
     return uses
