@@ -34,9 +34,9 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     """Metrics of the run's model, and of the .tflite files in `exported`, on the test rows, as one JSON document.
 
     {"run", "model": SHA-256 of model.keras, "split", "rows", "metrics": {name: value}, "interval": {"metric", "low",
-    "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "teacher": see `_truth`,
-    "files": {file: metrics}, "consistency": what `consistency.consistency` says of the model and the int8 file}. The
-    predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet.
+    "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "teacher_rand": see
+    `_truth`, "files": {file: metrics}, "consistency": what `consistency.consistency` says of the model and the int8
+    file}. The predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet.
     """
     model = digest(store.need_model())
     import_modules(modules(store.experiment))
@@ -58,9 +58,9 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
 
 
 def _truth(dataset: Dataset, outputs: Mapping[str, Array], document: dict[str, Any], model: str) -> dict[str, Any]:
-    """Of clusters, where the data have classes: the adjusted Rand index with them, among the metrics of each.
+    """Of clusters, where the data have classes: "adjusted_rand" with them goes among the metrics of each.
 
-    Returns {"teacher": {"adjusted_rand_index"}}, of the clusterer itself on the same rows; otherwise nothing.
+    Returns {"teacher_rand": that of the clusterer itself on the same rows}, otherwise nothing.
     """
     rows = dataset.rows("test")
     known = dataset.truth[rows] >= 0 if dataset.truth is not None else np.zeros(len(rows), np.bool_)
@@ -70,8 +70,8 @@ def _truth(dataset: Dataset, outputs: Mapping[str, Array], document: dict[str, A
     for name, out in outputs.items():
         value = adjusted_rand(classes(dataset.spec.task, out)[known], truth)
         found = document["metrics"] if name == model else document["files"][name]
-        found["adjusted_rand_index"] = value
-    return {"teacher": {"adjusted_rand_index": adjusted_rand(dataset.y[rows][known], truth)}}
+        found["adjusted_rand"] = value
+    return {"teacher_rand": adjusted_rand(dataset.y[rows][known], truth)}
 
 
 def stored(store: RunStore) -> dict[str, Any] | None:

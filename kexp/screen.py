@@ -240,8 +240,8 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         if interval.get("metric") == name:
             span = f"{number(interval['low'])} to {number(interval['high'])}  ({interval['level']:.0%})"
         table.add_row(name, number(value), span)
-    for name, value in document.get("teacher", {}).items():
-        table.add_row(dim(f"{name} of the teacher"), number(value), "")
+    if document.get("teacher_rand") is not None:
+        table.add_row(dim("adjusted_rand of the teacher"), number(document["teacher_rand"]), "")
     parts: list[RenderableType] = [table]
     if document.get("naive"):
         naive = _table("naive forecast", "rmse", right=("rmse",))

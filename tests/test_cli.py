@@ -89,7 +89,7 @@ def test_help_names_every_row_of_a_table(command, option, module, table):
             ["search", "d", "--max-parameters", "many"],
             '\'many\': a number such as 100000, "100k" or "1.5M" is expected',
         ),
-        (["search", "d", "--task", "clustering"], "multiclass"),
+        (["search", "d", "--task", "sorting"], "clustering"),
         (["search", "d", "--oracle", "bayesain"], "Did you mean 'bayesian'?"),
         (["export", "--format", "tflite_int"], "Did you mean 'tflite_int8'?"),
         (["export", "--tolerance", "0.1"], "tflite_int8=0.02"),

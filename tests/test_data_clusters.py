@@ -1,12 +1,14 @@
 """Clusters found without labels: the right number and shape of them, said where there are none, and learnt."""
 
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn import datasets
 
-from kexp import pipeline
+from kexp import pipeline, screen
 from kexp.data import Dataset, clusters, load, teachers, validity
 from kexp.data.embedding import embed, spectra
 from kexp.errors import DataError, ExperimentError
@@ -330,8 +332,13 @@ def test_from_a_table_to_a_file_that_knows_the_clusters(tmp_path):
     card = (made.folder / "README.md").read_text()
     assert "## Clusters" in card and "| cluster 1 | " in card and "customers.csv row " in card
     document = pipeline.evaluate(tmp_path, question.name)
-    assert document["teacher"]["adjusted_rand_index"] > 0.95
+    assert document["teacher_rand"] > 0.95
     for metrics in (document["metrics"], document["files"]["model_int8.tflite"]):
-        assert abs(metrics["adjusted_rand_index"] - document["teacher"]["adjusted_rand_index"]) < 0.02
+        assert abs(metrics["adjusted_rand"] - document["teacher_rand"]) < 0.02
+    buffer = io.StringIO()
+    Console(file=buffer, width=100).print(
+        screen.evaluation(document), screen.teachers(pipeline.show(tmp_path, question.name))
+    )
+    assert "adjusted_rand of the teacher" in buffer.getvalue() and "3 " in buffer.getvalue()
     shown = pipeline.show(tmp_path, question.name)["clustering"]
     assert json.dumps(shown) and sum(shown["sizes"]) == 300 and shown["teachers"][0]["clusters"] == 3

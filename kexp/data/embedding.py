@@ -2,6 +2,10 @@
 
 Statistics are of all rows: dividing rows needs no label, and the network that learns the division is measured on rows
 that it did not learn from.
+
+Principal axes are no worse than an autoencoder, and take a second: with ten clusters asked for, the adjusted Rand index
+with the classes is .76 on scikit-learn's digits (dense autoencoders of 6, 10 and 16 numbers: .70 to .75), and .36 on
+3,000 pictures of Fashion-MNIST (a convolutional one of 16: .37).
 """
 
 from __future__ import annotations
