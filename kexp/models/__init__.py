@@ -48,6 +48,9 @@ BRANCHES: dict[str, tuple[dict[str, Value], ...]] = {  # answers besides the def
 }
 # The front ends of factories that bring their own, in the place of that of the kind of data.
 FRONTS: dict[str, Callable[[DatasetSpec, HyperParameters], keras.Model]] = {"backbone": front}
+# Learning rates, lowest, highest and usual, where they differ. Of 60 photos an epoch has two steps: on features of
+# trashnet's, a head reached .52 at 2e-3 where it reached .56 at 1e-2.
+RATES: dict[str, tuple[float, float, float]] = {"backbone": (1e-3, 3e-2, 5e-3)}
 USUAL: dict[Kind, str] = {  # the factory for a kind of data
     "image": "conv",
     "table": "dense",
@@ -118,7 +121,8 @@ def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
     entry = keras.Input(frontend.output_shape[1:], name="features")
     logits = keras.layers.Dense(spec.outputs, name="logits")(make(hp, entry))
     core = keras.Model(entry, logits, name="core")
-    rate = hp.Float("learning_rate", 3e-4, 1e-2, sampling="log", default=2e-3)
+    low, high, usual = RATES.get(factory, (3e-4, 1e-2, 2e-3))
+    rate = hp.Float("learning_rate", low, high, sampling="log", default=usual)
     decay = hp.Float("weight_decay", 1e-5, 1e-1, sampling="log", default=1e-2)
     return Network(
         core=core,

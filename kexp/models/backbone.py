@@ -90,7 +90,7 @@ def backbone(hp: HyperParameters, x: Any) -> Any:
         if found.blocks is not None:
             pretrained.train_last(trunk, found.blocks)
         x = _reduced(found, trunk(x))
-    return hidden(hp, x, most=2, layers=0, units=128)
+    return hidden(hp, x, most=2, layers=1, units=128, dropout=0.3)
 
 
 def slow(hp: HyperParameters, core: keras.Model, rate: float, decay: float) -> keras.optimizers.Optimizer | None:
