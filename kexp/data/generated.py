@@ -133,7 +133,7 @@ def sales(draw: np.random.Generator, experiment: Experiment) -> Raw:
     """
     import pandas as pd
 
-    from kexp.data import windows
+    from kexp.data import horizons
 
     days = 1400
     d = np.arange(days)
@@ -149,7 +149,7 @@ def sales(draw: np.random.Generator, experiment: Experiment) -> Raw:
         kind="table", x=pd.DataFrame({"sold": [f"{value:.0f}" for value in sold]}, dtype=object), y=sold[:, None],
         targets=("sold",), ids=[f"sales {day}" for day in dates],
     )  # fmt: skip
-    return windows.forecasts(raw, experiment, targets=raw.targets, times=d)
+    return horizons.forecasts(raw, experiment, targets=raw.targets, times=d)
 
 
 SETS: dict[str, Callable[[np.random.Generator, Experiment], Raw]] = {

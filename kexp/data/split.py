@@ -153,16 +153,18 @@ def ordered(
 ) -> NDArray[np.int8]:
     """The part of forecasts of the moments `first` to `last`, (n,) each: the oldest train, the newest test.
 
-    -1 where those moments lie in two parts. Raises DataError where a part would be left without any.
+    -1 where those moments lie in two parts; a share of 0 is a part that is not wanted. Raises DataError where a part
+    would be left without any.
     """
-    moments = np.sort(np.unique(first))
-    bounds = [
-        moments[min(round(share * len(moments)), len(moments) - 1)] for share in (1 - validation - test, 1 - test)
-    ]
-    begins, ends = (np.searchsorted(bounds, side, side="right") for side in (first, last))
-    part = np.where(begins == ends, np.array([TRAIN, VALIDATION, TEST])[begins], -1).astype(np.int8)
+    shares = {TRAIN: 1 - validation - test, VALIDATION: validation, TEST: test}
+    wanted = [part for part, share in shares.items() if share > 0]
+    moments = np.unique(first)
+    ends = np.cumsum([shares[part] for part in wanted])[:-1]
+    bounds = [moments[min(round(end * len(moments)), len(moments) - 1)] for end in ends.tolist()]
+    begins, stops = (np.searchsorted(bounds, side, side="right") for side in (first, last))
+    part = np.where(begins == stops, np.array(wanted)[begins], -1).astype(np.int8)
     for name, value in PARTS.items():
-        if not (part == value).any():
+        if value in wanted and not (part == value).any():
             raise DataError(
                 f"{len(first):,} forecasts leave none for the {name} part. Add rows, or foretell fewer steps."
             )

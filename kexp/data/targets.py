@@ -85,6 +85,14 @@ def present(y: NDArray[Any]) -> NDArray[np.bool_]:
     return np.logical_not(missing.reshape(len(y), -1).any(axis=1))
 
 
+def suggested(cells: NDArray[Any], names: Sequence[str]) -> Task:
+    """The task that the cells (n, k) of str suggest, those of rows without a target aside. Raises as `encode`."""
+    cells = cells[present(cells)]
+    if not len(cells):
+        raise DataError(f"No row has a value for the target{_named(names)}. Fill in the column or choose another.")
+    return _infer(cells, names)[0]
+
+
 def encode(
     y: NDArray[Any],
     *,

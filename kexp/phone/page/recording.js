@@ -25,6 +25,7 @@ export function read(text, spec) {
       return value;
     });
   });
+  if (spec.horizon > 0) carry(rows, count);
   fill(rows, count);
   return fit(rows, steps, spec.horizon > 0).reduce((flat, row, step) => {
     flat.set(row, step * count);
@@ -43,6 +44,12 @@ export function fit(rows, steps, last) {
   const found = rows.slice(start, start + steps);
   while (found.length < steps) found.push(found.at(-1));
   return found;
+}
+
+/** Of a forecast, a missing value is the one before, in place: one drawn between neighbours would tell what comes next. */
+function carry(rows, channels) {
+  for (let i = 1; i < rows.length; i++)
+    for (let c = 0; c < channels; c++) if (Number.isNaN(rows[i][c])) rows[i][c] = rows[i - 1][c];
 }
 
 /** Missing values are drawn straight between their neighbours, in place. */
