@@ -236,9 +236,9 @@ def _kind(path: Path, x: NDArray[Any], experiment: Experiment | None) -> Kind:
         return "table"
     if experiment is None or x.ndim != 3 or x.dtype.kind not in "if":
         return "image"
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    low, high = float(x.min()), float(x.max())  # NaN, and no picture, if one value is
     bytes_ = low >= 0 and high <= 255 and bool((x == np.rint(x)).all())
-    fractions = low >= 0 and high <= 1 and not np.isnan(x).any()
+    fractions = low >= 0 and high <= 1
     narrow = x.shape[2] < NARROW and x.shape[1] >= NARROW * x.shape[2]  # no picture is like that
     named = len(_lines(path.parent / "channels.txt")) == x.shape[2]
     return "series" if named or narrow or not (bytes_ or fractions) else "image"
