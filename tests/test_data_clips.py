@@ -116,7 +116,7 @@ def test_what_a_file_says_of_its_frames_is_not_trusted(tmp_path, monkeypatch):
             return getattr(self.container, name)
 
         def demux(self, stream):
-            return [packet for packet in self.container.demux(stream)][:5]
+            return list(self.container.demux(stream))[:5]
 
     class Lying:
         def __init__(self, source):

@@ -48,8 +48,8 @@ def test_most_are_whole_in_the_length_chosen_and_what_is_done_is_said():
     x, notices = series.gather([np.ones((n, 2)) for n in lengths], [str(n) for n in lengths], None)
     assert x.shape == (40, 50, 2)
     assert notices == [
-        "Recordings have 40 to 400 steps and are brought to 50: 1 are cut around their middle, 2 have their last values "
-        "repeated. --steps N sets another number."
+        "Recordings have 40 to 400 steps and are brought to 50: 1 are cut around their middle, 2 have their last "
+        "values repeated. --steps N sets another number."
     ]
     assert series.gather([np.ones((n, 2)) for n in lengths], [str(n) for n in lengths], 30)[0].shape == (40, 30, 2)
     assert series.gather([np.ones((20_000, 1))] * 3, list("abc"), None)[0].shape == (3, series.LONGEST, 1)
@@ -64,7 +64,7 @@ def test_an_infinite_value_another_width_and_an_empty_channel_are_named():
     with pytest.raises(DataError, match="b: step 4 of channel 2 is infinite"):
         series.gather([good, bad], ["a", "b"], None)
     bad[:, 1] = NAN
-    with pytest.raises(DataError, match="b: channel 2 has no value. Remove the recording"):
+    with pytest.raises(DataError, match=r"b: channel 2 has no value\. Remove the recording"):
         series.gather([good, bad], ["a", "b"], None)
 
 

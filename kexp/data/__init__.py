@@ -180,8 +180,8 @@ def _nothing(path: Path, experiment: Experiment) -> str:
         what = f"{path} holds no pictures, sounds, clips or recordings{others and f', only {others}'}."
     return (
         f"{what} Expected: a folder of class folders with pictures, sounds, clips or recordings, a CSV with their "
-        "paths, a table (.csv, .tsv, .parquet; or a folder with train.csv and test.csv), series (.ts), idx files, or an "
-        ".npz with x and y."
+        "paths, a table (.csv, .tsv, .parquet; or a folder with train.csv and test.csv), series (.ts), idx files, or "
+        "an .npz with x and y."
     )
 
 

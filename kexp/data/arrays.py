@@ -117,6 +117,7 @@ def _class_names(folder: Path, codes: NDArray[Any]) -> tuple[NDArray[np.str_], l
         by_code = {int(match[1]): match[2] for match in coded if match}
         if len(set(by_code.values())) == len(lines) and set(codes.tolist()) <= set(by_code):
             return np.array([by_code[code] for code in codes.tolist()]), []
+        lines = [by_code[code] for code in sorted(by_code)]  # numbered from 1, where the codes begin with 0
     if len(set(lines)) == len(lines) and len(lines) in (len(codes), int(codes.max()) + 1):
         return np.array(lines)[np.arange(len(codes)) if len(lines) == len(codes) else codes], []
     return numbers, [f"Ignored {path.name}: {len(lines)} names, one for each of {len(codes)} classes is expected."]
