@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kexp.data import prepare, targets
+from kexp.data import class_folders, prepare, targets
 from kexp.data.dataset import PARTS, Dataset, Raw
 from kexp.data.readers import READERS, Progress, Reader
 from kexp.errors import DataError, ExperimentError, nearest
@@ -56,11 +56,7 @@ def read(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: 
         raise DataError(_not_there(path))
     reader = next((row for row in READERS.values() if row.matches(path, experiment)), None)
     if reader is None:
-        raise DataError(
-            f"{path} is nothing that can be read. Expected: a folder of class folders with pictures, sounds, clips or "
-            "recordings, a CSV with their paths, a table (.csv, .tsv, .parquet; or a folder with train.csv and "
-            "test.csv), series (.ts), idx files, or an .npz with x and y."
-        )
+        raise DataError(_nothing(path, experiment))
     raw = reader.read(path, experiment, cache, progress)
     _check_kind(path, raw, experiment)
     raw.notices += _unused(raw, experiment, reader)
@@ -181,6 +177,19 @@ def _with_target(raw: Raw) -> Raw:
         files=None if raw.files is None else [raw.files[row] for row in rows],
         groups=None if raw.groups is None else raw.groups[rows],
         times=None if raw.times is None else raw.times[rows],
+    )
+
+
+def _nothing(path: Path, experiment: Experiment) -> str:
+    """What to say of a path that no reader reads."""
+    what = f"{path} is nothing that can be read{f' as kind = {experiment.kind!r}' if experiment.kind else ''}."
+    if path.is_dir() and not experiment.kind:
+        others = class_folders.counted(path)
+        what = f"{path} holds no pictures, sounds, clips or recordings{others and f', only {others}'}."
+    return (
+        f"{what} Expected: a folder of class folders with pictures, sounds, clips or recordings, a CSV with their "
+        "paths, a table (.csv, .tsv, .parquet; or a folder with train.csv and test.csv), series (.ts), idx files, or "
+        "an .npz with x and y."
     )
 
 

@@ -117,6 +117,7 @@ def _class_names(folder: Path, codes: NDArray[Any]) -> tuple[NDArray[np.str_], l
         by_code = {int(match[1]): match[2] for match in coded if match}
         if len(set(by_code.values())) == len(lines) and set(codes.tolist()) <= set(by_code):
             return np.array([by_code[code] for code in codes.tolist()]), []
+        lines = [by_code[code] for code in sorted(by_code)]  # numbered from 1, where the codes begin with 0
     if len(set(lines)) == len(lines) and len(lines) in (len(codes), int(codes.max()) + 1):
         return np.array(lines)[np.arange(len(codes)) if len(lines) == len(codes) else codes], []
     return numbers, [f"Ignored {path.name}: {len(lines)} names, one for each of {len(codes)} classes is expected."]
@@ -236,9 +237,9 @@ def _kind(path: Path, x: NDArray[Any], experiment: Experiment | None) -> Kind:
         return "table"
     if experiment is None or x.ndim != 3 or x.dtype.kind not in "if":
         return "image"
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    low, high = float(x.min()), float(x.max())  # NaN, and no picture, if one value is
     bytes_ = low >= 0 and high <= 255 and bool((x == np.rint(x)).all())
-    fractions = low >= 0 and high <= 1 and not np.isnan(x).any()
+    fractions = low >= 0 and high <= 1
     narrow = x.shape[2] < NARROW and x.shape[1] >= NARROW * x.shape[2]  # no picture is like that
     named = len(_lines(path.parent / "channels.txt")) == x.shape[2]
     return "series" if named or narrow or not (bytes_ or fractions) else "image"

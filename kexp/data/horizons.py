@@ -248,16 +248,19 @@ def _rmse(
 def _season(values: Array, longest: int) -> int:
     """The period, `longest` at most, after which values are alike, by the highest peak of their autocorrelation.
 
-    1 where there is none. Of the differences from step to step, so that a trend is no period.
+    1 where there is none. Of the differences from step to step, so that a trend is no period; only behind the first lag
+    at which they are not alike, so that what is smooth is none either.
     """
     values = np.diff(values)
     n = len(values)
     if n < 8 or not values.std():
         return 1
-    z = values - values.mean()
-    lags = range(1, min(longest + 1, n // 3) + 1)
-    correlation = np.array([1.0, *(float(z[lag:] @ z[:-lag]) / float(z @ z) for lag in lags)])
-    peaks = [k for k in lags[1:-1] if correlation[k] >= correlation[k - 1] and correlation[k] >= correlation[k + 1]]
+    power = np.abs(np.fft.rfft(values - values.mean(), 2 * n)) ** 2
+    correlation = np.fft.irfft(power)[: min(longest + 1, n // 3) + 1]
+    correlation /= correlation[0]
+    unlike = np.flatnonzero(correlation < 0)
+    lags = range(int(unlike[0]) + 1 if len(unlike) else len(correlation), len(correlation) - 1)
+    peaks = [k for k in lags if correlation[k] >= correlation[k - 1] and correlation[k] >= correlation[k + 1]]
     best = max(peaks, key=lambda k: correlation[k], default=1)
     # Of white noise a correlation is below 3 / sqrt(n) but for one in 400; .3 is worth looking back for.
-    return int(best) if best > 1 and correlation[best] > max(0.3, 3 / np.sqrt(n)) else 1
+    return best if best > 1 and correlation[best] > max(0.3, 3 / np.sqrt(n)) else 1

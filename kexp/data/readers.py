@@ -116,8 +116,7 @@ def _folder_of(kind: Kind) -> Reader:
     def matches(path: Path, experiment: Experiment) -> bool:
         if not path.is_dir():
             return False
-        # any folder may be one of pictures, and says if it is none
-        return (experiment.kind or folder_kind(path) or "image") == kind
+        return (experiment.kind or folder_kind(path)) == kind
 
     def read(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
         from kexp.data import media

@@ -201,7 +201,7 @@ def _look(files: Sequence[Path], experiment: Experiment) -> tuple[Form, list[str
         notices.append(f"Sounds are brought to {rate:,} Hz ({named}). --rate HZ sets another rate.")
     several = sum(info.channels > 1 for info in infos)
     if several:
-        notices.append(f"{several:,} sounds have several channels, which are averaged.")
+        notices.append(f"Of {several:,} of the sounds, the channels are averaged.")
     longer = int((seconds > form.samples / rate + 0.5 / rate).sum())
     shorter = int((seconds < form.samples / rate - 0.5 / rate).sum())
     if longer or shorter:
