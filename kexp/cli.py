@@ -332,7 +332,7 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 @click.option(
     "--factory",
     type=Row("kexp.models", "FACTORIES", own=True),
-    help="dense, conv, conv1d, conv_sound, conv_clip, or your own module:function.",
+    help="dense, conv, conv1d, conv_sound, conv_clip, backbone, or your own module:function.",
 )
 @click.option("--name", help="Of the run; otherwise the experiment's.")
 @click.option("--fresh", is_flag=True, help="Start anew; an earlier run of that name is kept aside.")

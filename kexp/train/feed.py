@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kexp.data.dataset import Dataset
+from kexp.data.dataset import PARTS, Dataset
 from kexp.forecasts import base
 from kexp.metrics import metrics
 from kexp.models import Network
@@ -73,9 +73,10 @@ def samples(
     features: tf.Tensor | OnDisk
     if network.frontend is not None and network.once:
         if spec.pixels:
-            features = seen(
-                network.frontend, dataset.x, rows, keep=keep, name=f"{network.features} {part} {fold}", alive=alive
-            )
+            # What is kept is of both parts, and so of all folds.
+            known = rows if keep is None else np.flatnonzero(dataset.part != PARTS["test"])
+            made = seen(network.frontend, dataset.x, known, keep=keep, name=network.features, alive=alive)
+            features = tf.gather(made, np.searchsorted(known, rows))
         else:
             features = encoded(network.frontend, dataset.x, rows)
     elif dataset.x.nbytes / len(dataset.x) * len(rows) > MEMORY_BYTES:
