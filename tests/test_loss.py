@@ -140,7 +140,9 @@ def test_a_worker_trains_with_what_the_experiment_says(monkeypatch, tmp_path):
         def recv(self):
             return None
 
-    monkeypatch.setattr("kexp.store.RunStore.open", lambda *where: type("Store", (), {"data": tmp_path}))
+    monkeypatch.setattr(
+        "kexp.store.RunStore.open", lambda *where: type("Store", (), {"data": tmp_path, "features": None})
+    )
     monkeypatch.setattr("kexp.data.dataset.Dataset.open", lambda folder: None)
     monkeypatch.setattr("kexp.train.Trainer", lambda dataset, **options: asked.update(options))
     serve(Ends(), Setup(home="h", run="r", batch_size=8, objective="f1", class_weight="balanced"))

@@ -10,7 +10,8 @@ export function read(text, spec) {
   const cells = (line) => line.split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
   const head = cells(lines[0] ?? "");
   let places = head.map((_, index) => index);
-  if (head.some((cell) => Number.isNaN(number(cell)))) {
+  const counts = (from) => head.every((cell, index) => cell === String(index + from)); // columns that are only numbered
+  if (head.some((cell) => Number.isNaN(number(cell))) || counts(0) || counts(1)) {
     lines = lines.slice(1);
     const named = spec.channels.map((name) => head.indexOf(name));
     if (named.length && !named.includes(-1)) places = named;
