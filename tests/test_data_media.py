@@ -115,7 +115,9 @@ def test_files_without_class_folders_are_refused_by_their_name(tmp_path, name):
 
 def test_what_no_reader_knows_is_counted(tmp_path):
     folders(tmp_path / "set", ["{}.m4a"])
-    with pytest.raises(DataError, match=r"holds no pictures, sounds, clips or recordings, only 8 other .*\(8 \.m4a\)"):
+    with pytest.raises(
+        DataError, match=r"holds no pictures, sounds, clips or recordings, only 8 other .*\(8 \.m4a\)\. Convert"
+    ):
         raw(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty holds no pictures, sounds, clips or recordings\."):

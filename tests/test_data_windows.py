@@ -121,6 +121,14 @@ def test_rows_are_brought_into_the_order_of_their_times(tmp_path):
     assert "t" not in found.channels
 
 
+def test_rows_of_several_people_may_alternate(tmp_path):
+    lines = walks()
+    watch(tmp_path, [lines[i + 60 * person] for i in range(60) for person in range(4)], PEOPLE)
+    found = raw(tmp_path, target=("move",), group_column="who")
+    assert found.x.shape == (44, 10, 2) and (np.diff(found.x[:, :, 0], axis=1) == 1).all()
+    assert found.ids[0] == "watch.csv row 2 to 38"
+
+
 @pytest.mark.parametrize(
     ("column", "task", "y"),
     [

@@ -160,9 +160,22 @@ def test_which_of_several_numbers_is_foretold_is_guessed_and_said(tmp_path):
     assert dataset(tmp_path, drop=("sold",), horizon=1).spec.target == "visitors +1"
 
 
-def test_two_numbers_and_a_date_without_a_horizon_are_a_table(tmp_path):
-    sales(tmp_path, 150, [f"{i * 7 % 31},{i / 2}" for i in range(150)], "day,visitors,sold")
-    assert raw(tmp_path).kind == "table"
+def test_two_numbers_and_a_date_without_a_horizon_are_a_table_and_what_else_they_may_be_is_said(tmp_path):
+    path = sales(tmp_path, 150, [f"{i * 7 % 31},{i / 2}" for i in range(150)], "day,visitors,sold")
+    text = "Rows are in the order of 'day': --time-column day tests on the newest, --horizon N foretells"
+    assert raw(tmp_path).kind == "table" and text in said(raw(tmp_path))
+    assert text not in said(raw(tmp_path, time_column="day"))
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([head, *lines[::-1]]))
+    assert text in said(raw(tmp_path))
+    path.write_text("\n".join([head, *lines[75:], *lines[:75]]))
+    assert text not in said(raw(tmp_path))
+
+
+def test_numbers_with_a_comma_are_said_to_be_none(tmp_path):
+    (tmp_path / "sales.csv").write_text("\n".join(["day;sold", *(f"{d};{i},5" for i, d in enumerate(days(60)))]))
+    with pytest.raises(DataError, match="have a comma where a point is expected, in 'sold': replace it"):
+        raw(tmp_path)
 
 
 def test_each_group_is_a_series_of_its_own(tmp_path):

@@ -32,6 +32,13 @@ OF: dict[str, tuple[Kind, ...]] = {  # options that are of some kinds of data al
     "stride": ("series",),
     "horizon": ("series",),
 }
+FOREIGN = {  # what phones and scanners write, and is not read
+    ".m4a": "Convert .m4a to .wav or .flac.",
+    ".aac": "Convert .aac to .wav or .flac.",
+    ".opus": "Convert .opus to .wav or .ogg.",
+    ".heic": "Convert .heic to .jpg.",
+    ".tif": "Convert .tif to .png.",
+}
 MAX_COLUMNS = 40  # that are described one by one
 
 
@@ -186,6 +193,7 @@ def _nothing(path: Path, experiment: Experiment) -> str:
     if path.is_dir() and not experiment.kind:
         others = class_folders.counted(path)
         what = f"{path} holds no pictures, sounds, clips or recordings{others and f', only {others}'}."
+        what += "".join(f" {advice}" for suffix, advice in FOREIGN.items() if f" {suffix}" in others)
     return (
         f"{what} Expected: a folder of class folders with pictures, sounds, clips or recordings, a CSV with their "
         "paths, a table (.csv, .tsv, .parquet; or a folder with train.csv and test.csv), series (.ts), idx files, or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from kexp.data import columns, horizons, series, tables, windows
 from kexp.data.dataset import Raw
 from kexp.errors import ExperimentError
 from kexp.records import Experiment
+
+FIRST = 20  # rows whose dates say the format
 
 
 def read(path: Path, experiment: Experiment) -> Raw:
@@ -31,7 +34,27 @@ def read(path: Path, experiment: Experiment) -> Raw:
         return windows.cut(raw, experiment)
     if asked or (side_by_side and all(columns.readable(frame[name].tolist()) is not None for name in frame.columns)):
         return series.from_table(raw, experiment)
+    if not experiment.time_column and raw.parts is None:
+        raw.notices += _in_time(frame)
     return raw
+
+
+def _in_time(frame: Any) -> list[str]:
+    """What may be asked of a table whose rows are one behind the other in time, by a column of dates."""
+    for name in frame.columns:
+        cells = frame[name].tolist()
+        format = columns.date_format(columns.count(cells[:FIRST]), share=1.0)
+        if format is None or len(cells) < 3:
+            continue
+        days = [columns.date(cell, format) for cell in cells]
+        known = [day for day in days if day is not None]
+        steps = [b - a for a, b in itertools.pairwise(known)]
+        if len(known) == len(days) and (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+            return [
+                f"Rows are in the order of {name!r}: --time-column {name} tests on the newest, --horizon N foretells "
+                "the next N values instead."
+            ]
+    return []
 
 
 def _refuse(experiment: Experiment) -> None:

@@ -26,9 +26,9 @@ def cut(raw: Raw, experiment: Experiment) -> Raw:
     """Windows of `experiment.steps` rows of the table `raw`, each with the class that most of its rows have.
 
     Of numbers it is their mean. `experiment.stride` rows lie between the beginnings of two windows, half a window
-    unless it says otherwise. Rows are in the order of their times, if they have any. Groups are those of the data;
-    without any, stretches of one label, cut into blocks of BLOCK windows' length. Raises DataError for an input that is
-    infinite, and where no window fits.
+    unless it says otherwise. Rows of a group need not lie together; they are in the order of their times, if they have
+    any. Groups are those of the data; without any, stretches of one label, cut into blocks of BLOCK windows' length.
+    Raises DataError for an input that is infinite, and where no window fits.
     """
     steps = experiment.steps or 0
     stride = experiment.stride or max(1, steps // 2)
@@ -82,14 +82,15 @@ def cut(raw: Raw, experiment: Experiment) -> Raw:
 
 
 def _in_order(raw: Raw) -> Raw:
-    """The rows group by group, as the groups first come, and in the order of their times; as they are without times."""
-    if raw.times is None:
+    """The rows group by group, as the groups first come, and in the order of their times, if they have any."""
+    if raw.times is None and raw.groups is None:
         return raw
-    code: NDArray[Any] = np.zeros(len(raw.ids), np.int64)
+    n = len(raw.ids)
+    code: NDArray[Any] = np.zeros(n, np.int64)
     if raw.groups is not None:
         _, first, code = np.unique(raw.groups, return_index=True, return_inverse=True)
         code = first[code]
-    order = np.lexsort((raw.times, code))
+    order = np.lexsort((np.arange(n) if raw.times is None else raw.times, code))
     frame: Any = raw.x
     return replace(
         raw,
@@ -98,7 +99,7 @@ def _in_order(raw: Raw) -> Raw:
         parts=None if raw.parts is None else raw.parts[order],
         ids=[raw.ids[row] for row in order],
         groups=None if raw.groups is None else raw.groups[order],
-        times=raw.times[order],
+        times=None if raw.times is None else raw.times[order],
     )
 
 
