@@ -146,4 +146,4 @@ def test_a_worker_trains_with_what_the_experiment_says(monkeypatch, tmp_path):
     monkeypatch.setattr("kexp.data.dataset.Dataset.open", lambda folder: None)
     monkeypatch.setattr("kexp.train.Trainer", lambda dataset, **options: asked.update(options))
     serve(Ends(), Setup(home="h", run="r", batch_size=8, objective="f1", class_weight="balanced"))
-    assert asked == {"batch_size": 8, "objective": "f1", "class_weight": "balanced"}
+    assert asked == {"batch_size": 8, "objective": "f1", "class_weight": "balanced", "keep": None}
