@@ -17,7 +17,7 @@ from kexp.records import Experiment, Trial
 from kexp.search.events import Event
 from kexp.store import RunStore
 
-BUDGET = {"trials": 2, "epochs": 3, "finalists": 1, "seeds": 1}
+BUDGET = {"trials": 2, "epochs": 3, "finalists": 1, "seeds": 1, "folds": 0}
 
 pytestmark = pytest.mark.slow
 
