@@ -22,7 +22,7 @@ import click
 from kexp import lean
 from kexp.errors import KexpError, nearest
 from kexp.experiment import asked, parse_count, parse_duration, parse_size, sanitised
-from kexp.records import Kind, Task, to_json
+from kexp.records import Goal, Kind, to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -121,7 +121,10 @@ json_option = click.option(
     help="One JSON document as the last line of stdout, all else to stderr.",
 )
 target_option = click.option("--target", multiple=True, metavar="COLUMN", help="What to predict; may be repeated.")
-task_option = click.option("--task", type=click.Choice(typing.get_args(Task)), help="Otherwise told from the target.")
+task_option = click.option("--task", type=click.Choice(typing.get_args(Goal)), help="Otherwise told from the target.")
+clusters_option = click.option(
+    "--clusters", type=click.IntRange(2), metavar="N", help="For --task clustering: so many. Otherwise found out."
+)
 split_option = click.option("--split-column", metavar="COLUMN", help="It says train, validation or test for each row.")
 group_option = click.option("--group-column", metavar="COLUMN", help="Rows of one group stay in one part.")
 time_option = click.option("--time-column", metavar="COLUMN", help="The oldest rows train, the newest test.")
@@ -215,6 +218,7 @@ def commands() -> None:
 @click.argument("data")
 @target_option
 @task_option
+@clusters_option
 @click.option("--name", help="Of the experiment; otherwise the data's.")
 @click.option("--force", is_flag=True, help="Write over an experiment file that exists.")
 @home_option
@@ -222,7 +226,8 @@ def commands() -> None:
 def init(
     data: str,
     target: tuple[str, ...],
-    task: Task | None,
+    task: Goal | None,
+    clusters: int | None,
     name: str | None,
     force: bool,
     home: Path,
@@ -232,7 +237,9 @@ def init(
     from kexp import live, pipeline, screen
 
     with _work(), live.Steps() as steps:
-        found = pipeline.init(data, home=home, target=target, task=task, name=name, force=force, progress=steps)
+        found = pipeline.init(
+            data, home=home, target=target, task=task, clusters=clusters, name=name, force=force, progress=steps
+        )
     facts = [line for line in found.lines if line[0] not in ("notice", "doctor")]
     document = {
         "experiment": found.experiment,
@@ -261,6 +268,7 @@ def init(
 @click.argument("source", metavar="EXPERIMENT.toml|DATA|RUN")
 @target_option
 @task_option
+@clusters_option
 @split_option
 @group_option
 @time_option
@@ -294,11 +302,13 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
         "kexp search adult.csv --target income --trials 100 --oracle bayesian",
         "kexp search ../photos --time 30m --max-parameters 100k",
         "kexp search sales.csv --horizon 7",
+        "kexp search customers.csv --task clustering --clusters 5",
     )
 )
 @click.argument("source", metavar="EXPERIMENT.toml|DATA")
 @target_option
 @task_option
+@clusters_option
 @click.option("--time", type=Parsed("duration", parse_duration), help="Stop after this long: 90s, 10m, 1h30m.")
 @click.option(
     "--trials",
@@ -314,6 +324,7 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 )
 @click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Training rows per step.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="The same seed searches the same trials.")
+@click.option("--folds", type=click.IntRange(0), metavar="N", help="Leading trials run on N folds. Of few rows: 5.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that train at the same time.")
 @click.option(
     "--oracle", type=Row("kexp.search.oracles", "ORACLES"), help="evolution, random, bayesian, hyperband or grid."
@@ -321,7 +332,7 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 @click.option(
     "--factory",
     type=Row("kexp.models", "FACTORIES", own=True),
-    help="dense, conv, conv1d, conv_sound, conv_clip, or your own module:function.",
+    help="dense, conv, conv1d, conv_sound, conv_clip, backbone, or your own module:function.",
 )
 @click.option("--name", help="Of the run; otherwise the experiment's.")
 @click.option("--fresh", is_flag=True, help="Start anew; an earlier run of that name is kept aside.")
@@ -333,7 +344,12 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 @steps_option
 @stride_option
 @horizon_option
-@click.option("--objective", help="What ranks the trials: accuracy, log_loss, rmse ...")
+@click.option("--objective", help="What ranks the trials: accuracy, balanced_accuracy, f1, auc, log_loss, rmse ...")
+@click.option(
+    "--class-weight",
+    type=click.Choice(["none", "balanced"]),
+    help="balanced: in training each class counts as much as any other, however few its rows.",
+)
 @click.option(
     "--max-parameters",
     type=Parsed("count", parse_count),
@@ -395,7 +411,8 @@ def show(name: str | None, top: int, home: Path, as_json: bool) -> None:
     with _work():
         document = pipeline.show(home, name)
     phones = [screen.devices(document["devices"])] if document.get("devices") else []
-    _answer(as_json, document, screen.leaderboard(document, top), *phones)
+    taught = [screen.teachers(document)] if document.get("clustering") else []
+    _answer(as_json, document, screen.leaderboard(document, top), *taught, *phones)
 
 
 @commands.command(epilog=examples("kexp evaluate", "kexp evaluate digits --json"))
@@ -452,7 +469,7 @@ def export(
     tolerances: tuple[tuple[str, float], ...],
     data: str | None,
     target: tuple[str, ...],
-    task: Task | None,
+    task: Goal | None,
     called: str | None,
     modules: tuple[str, ...],
     home: Path,

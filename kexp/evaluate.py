@@ -1,4 +1,4 @@
-"""The test split, read here and nowhere else: metrics with their uncertainty, confusion, residuals.
+"""The test split, read here and nowhere else: metrics with their uncertainty, confusion, residuals, consistency.
 
 Predictions are kept in the run, so that everything which later speaks of the test split reads those.
 """
@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kexp.consistency import consistency
 from kexp.data.dataset import Dataset
 from kexp.export import card
-from kexp.metrics import classes, metrics, objective
+from kexp.forecasts import errors
+from kexp.metrics import METRICS, adjusted_rand, classes, metrics, objective
 from kexp.records import DatasetSpec, Experiment
 from kexp.runtime import import_modules, modules, open_runtime
 from kexp.store import RunStore, atomic_write
 from kexp.verify import digest
 
+INT8 = "model_int8.tflite"
 LEVEL = 0.95
 RESAMPLES = 2000
 Array = NDArray[Any]
@@ -30,21 +34,44 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     """Metrics of the run's model, and of the .tflite files in `exported`, on the test rows, as one JSON document.
 
     {"run", "model": SHA-256 of model.keras, "split", "rows", "metrics": {name: value}, "interval": {"metric", "low",
-    "high", "level"}, "confusion" or "residuals", "files": {file: metrics}}. The predictions, (n, outputs) by model,
-    are stored. Raises RunError where there is no model yet.
+    "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "teacher_rand": see
+    `_truth`, "files": {file: metrics}, "consistency": what `consistency.consistency` says of the model and the int8
+    file}. The predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet.
     """
     model = digest(store.need_model())
     import_modules(modules(store.experiment))
     dataset = Dataset.open(store.data)
     x, y = dataset.take("test")
     files = _files(model, exported)
-    outputs = {path.name: open_runtime(path).predict(x) for path in [store.model, *files]}
+    runtimes = {path.name: open_runtime(path) for path in [store.model, *files]}
+    outputs = {name: runtime.predict(x) for name, runtime in runtimes.items()}
     document = describe(dataset.spec, store.experiment, y, outputs[store.model.name])
+    document["naive"] = errors(dataset.spec, np.asarray(x), y) if dataset.spec.horizon else None
     document["files"] = {path.name: metrics(dataset.spec.task, y, outputs[path.name]) for path in files}
+    document |= _truth(dataset, outputs, document, store.model.name)
+    told = {name: (outputs[name], runtimes[name].predict) for name in (store.model.name, INT8) if name in runtimes}
+    document["consistency"] = consistency(dataset.spec, document["interval"]["metric"], x, y, told)
     result = {"run": store.name, "model": model, "split": "test", **document}
     store.save_predictions(rows=dataset.rows("test"), y=y, **{f"outputs_{name}": out for name, out in outputs.items()})
     atomic_write(store.evaluation, json.dumps(result, indent=1).encode())
     return result
+
+
+def _truth(dataset: Dataset, outputs: Mapping[str, Array], document: dict[str, Any], model: str) -> dict[str, Any]:
+    """Of clusters, where the data have classes: "adjusted_rand" with them goes among the metrics of each.
+
+    Returns {"teacher_rand": that of the clusterer itself on the same rows}, otherwise nothing.
+    """
+    rows = dataset.rows("test")
+    known = dataset.truth[rows] >= 0 if dataset.truth is not None else np.zeros(len(rows), np.bool_)
+    if dataset.truth is None or not known.any():
+        return {}
+    truth = dataset.truth[rows][known]
+    for name, out in outputs.items():
+        value = adjusted_rand(classes(dataset.spec.task, out)[known], truth)
+        found = document["metrics"] if name == model else document["files"][name]
+        found["adjusted_rand"] = value
+    return {"teacher_rand": adjusted_rand(dataset.y[rows][known], truth)}
 
 
 def stored(store: RunStore) -> dict[str, Any] | None:
@@ -92,10 +119,11 @@ def interval(spec: DatasetSpec, name: str, y: Array, outputs: Array) -> tuple[fl
     if name == "accuracy" and spec.task != "multilabel":
         return wilson(float(metrics(spec.task, y, outputs)[name]), n)
     random = np.random.default_rng(0)
+    measure = METRICS[name][0]  # alone: the others would take most of the time
     draws = []
     for _ in range(RESAMPLES if n <= 20_000 else RESAMPLES // 10):
         rows = random.integers(0, n, n)
-        draws.append(metrics(spec.task, y[rows], outputs[rows])[name])
+        draws.append(measure(spec.task, y[rows], outputs[rows]))
     low, high = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
 

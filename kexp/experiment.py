@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExperimentError, nearest
-from kexp.records import Experiment, Kind, Task
+from kexp.records import ClassWeight, Experiment, Goal, Kind
 
 # What a search may spend where nobody says: whichever is reached first.
 DEFAULT_TRIALS = 40
 DEFAULT_SECONDS = 600.0
 
 NO_FILES = ("none", "imagenet")  # weights that a backbone may begin with, besides those in a file
-SKLEARN = "sklearn:"  # data = "sklearn:digits" is a bundled set, not a path
+BUNDLED = ("sklearn:", "generated:")  # data = "sklearn:digits" is a set that comes along, not a path
 
 
 def load(path: Path | str) -> Experiment:
@@ -59,7 +59,8 @@ def load(path: Path | str) -> Experiment:
 def from_data(source: str, **options: Any) -> Experiment:
     """The experiment on the data at `source` with all else derived, but for `options` (see `override`).
 
-    `source` is a path or "sklearn:<set>"; the experiment is named after it, unless `options` give a name.
+    `source` is a path or a bundled set ("sklearn:digits"); the experiment is named after it, unless `options` give a
+    name.
     """
     document = {"name": _name_of(source), "data": source, **_given(options)}
     return _made(Experiment, document, lambda _: "option")
@@ -98,9 +99,9 @@ def with_budget(experiment: Experiment) -> Experiment:
 def locate(data: str, base: Path) -> str:
     """Where `data` of an experiment lies: in `base`, the folder of its TOML, otherwise in the current folder.
 
-    Returns a path, which need not exist, or "sklearn:<set>" as it is.
+    Returns a path, which need not exist, or the name of a bundled set as it is.
     """
-    if data.startswith(SKLEARN):
+    if data.startswith(BUNDLED):
         return data
     path = Path(data).expanduser()
     beside = base / path
@@ -121,8 +122,8 @@ def with_weights(experiment: Experiment, base: Path) -> Experiment:
 
 
 def seen_from(folder: Path, data: str) -> str:
-    """`data`, a path seen from the current folder, as a TOML in `folder` writes it; "sklearn:<set>" as it is."""
-    return data if data.startswith(SKLEARN) else os.path.relpath(Path(data).expanduser().resolve(), folder.resolve())
+    """`data`, a path seen from the current folder, as a TOML in `folder` writes it; a bundled set as it is."""
+    return data if data.startswith(BUNDLED) else os.path.relpath(Path(data).expanduser().resolve(), folder.resolve())
 
 
 def dump(experiment: Experiment, comment: str = "") -> str:
@@ -252,18 +253,16 @@ def _duration(value: Any) -> float:
     return parse_duration(value if isinstance(value, str) else _number(value))
 
 
-def _task(value: Any) -> str:
-    known = typing.get_args(Task)
-    if value not in known:
-        raise ValueError(f"one of {', '.join(known)} is expected")
-    return str(value)
+def _one_of(literal: Any) -> Callable[[Any], str]:
+    """Reads a value of `literal`, a typing.Literal of texts."""
+    known = typing.get_args(literal)
 
+    def read(value: Any) -> str:
+        if value not in known:
+            raise ValueError(f"one of {', '.join(known)} is expected")
+        return str(value)
 
-def _kind(value: Any) -> str:
-    known = typing.get_args(Kind)
-    if value not in known:
-        raise ValueError(f"one of {', '.join(known)} is expected")
-    return str(value)
+    return read
 
 
 def _space(value: Any) -> dict[str, Any]:
@@ -321,8 +320,9 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "int | None": _whole,
     "float": _number,
     "float | None": _duration,
-    "Task | None": _task,
-    "Kind | None": _kind,
+    "Goal | None": _one_of(Goal),
+    "Kind | None": _one_of(Kind),
+    "ClassWeight": _one_of(ClassWeight),
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
     "time" if spec.name == "seconds" else spec.name: _BY_KEY.get(spec.name) or _BY_TYPE[str(spec.type)]
@@ -339,8 +339,8 @@ def _line(text: str, key: str) -> str:
 
 
 def _name_of(source: str) -> str:
-    if source.startswith(SKLEARN):
-        return sanitised(source.removeprefix(SKLEARN))
+    if source.startswith(BUNDLED):
+        return sanitised(source.partition(":")[2])
     path = Path(source).expanduser().resolve()
     return sanitised(path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem)
 

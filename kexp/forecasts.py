@@ -26,3 +26,13 @@ def naive(x: Array, *, horizon: int, season: int, channels: tuple[int, ...]) -> 
 def base(spec: DatasetSpec, x: Array) -> Array:
     """The naive forecast that the network of `spec` starts from, (n, outputs)."""
     return naive(x, horizon=spec.horizon, season=spec.seasons[0], channels=spec.forecast)
+
+
+def errors(spec: DatasetSpec, x: Array, y: Array) -> dict[str, float]:
+    """The root mean squared error of every naive forecast of `spec` on windows `x` and what followed them, `y`."""
+    found = {}
+    for season in spec.seasons:
+        outputs = naive(x, horizon=spec.horizon, season=season, channels=spec.forecast)
+        name = "the value before" if season == 1 else f"{season} steps earlier"
+        found[name] = float(np.sqrt(np.mean((outputs.astype(np.float64) - y) ** 2)))
+    return found

@@ -6,14 +6,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from kexp.data.dataset import Dataset
 from kexp.metrics import objective
-from kexp.records import Trial, to_json
+from kexp.records import Clustering, Trial, to_json
 from kexp.store import RunStore
 
 
 def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[str, Any]:
     """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials",
-    "devices": what phones measured}; of the latter, of the files in `exported` (SHA-256 by path) alone, if given."""
+    "devices": what phones measured, "clustering": a records.Clustering or None}; of devices those that measured files
+    in `exported` (SHA-256 by path) alone, if given."""
     task, wanted = run.get("task"), run.experiment.objective
     return {
         "run": run.name,
@@ -24,7 +26,14 @@ def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[s
         "finished": run.get("finished"),
         "trials": [to_json(trial) for trial in ranked(run)],
         "devices": run.devices(exported),
+        "clustering": to_json(_clustering(run)),
     }
+
+
+def _clustering(run: RunStore) -> Clustering | None:
+    """What the network was taught, where that are clusters."""
+    there = run.experiment.task == "clustering" and Dataset.saved(run.data)
+    return Dataset.open(run.data).clustering if there else None
 
 
 def ranked(run: RunStore) -> list[Trial]:

@@ -23,7 +23,7 @@ from kexp.data.doctor import examine
 from kexp.errors import ExperimentError, ExportError
 from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
-from kexp.records import Artifact, Check, Experiment, Finding, Measurement, Task, from_json
+from kexp.records import Artifact, Check, Experiment, Finding, Goal, Measurement, from_json
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
@@ -48,20 +48,22 @@ class Initial(NamedTuple):
 
 
 def init(
-    path: str, *, home: Path, target: tuple[str, ...] = (), task: Task | None = None, name: str | None = None,
-    force: bool = False, progress: Progress = lambda done, total, text: None,
+    path: str, *, home: Path, target: tuple[str, ...] = (), task: Goal | None = None, name: str | None = None,
+    clusters: int | None = None, force: bool = False, progress: Progress = lambda done, total, text: None,
 ) -> Initial:  # fmt: skip
     """Look at data, say what they are, and write experiments/<name>.toml.
 
     Raises ExperimentError where that file exists, unless `force`.
     """
-    asked = experiment.from_data(path, target=target, task=task, name=name)
+    asked = experiment.from_data(path, target=target, task=task, clusters=clusters, name=name)
     raw = data.read(asked, base=Path.cwd(), cache=store.cache(home))
     dataset = data.prepared(raw, asked)
     findings = examine(asked, base=Path.cwd(), cache=store.cache(home), raw=raw, dataset=dataset, progress=progress)
     spec = dataset.spec
     guessed = (spec.target,) if spec.kind == "table" and spec.target else ()  # one column: several are never guessed
-    question = dataclasses.replace(asked, target=target or guessed, task=spec.task)
+    question = asked
+    if task != "clustering":  # of which the target is no column
+        question = dataclasses.replace(asked, target=target or guessed, task=spec.task)
     toml = home / "experiments" / f"{question.name}.toml"
     if toml.exists() and not force:
         raise ExperimentError(f"{toml} exists. Edit it, give another --name, or replace it with --force.")

@@ -15,15 +15,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
 Kind = Literal["image", "table", "series", "sound", "clip"]
-Task = Literal["binary", "multiclass", "multilabel", "regression"]
+Task = Literal["binary", "multiclass", "multilabel", "regression"]  # of a network
+Goal = Literal[Task, "clustering"]  # of a person: clusters are found first, then a network learns them as classes
 Part = Literal["train", "validation", "test"]
 ColumnKind = Literal["number", "boolean", "category", "date"]
 Status = Literal["completed", "failed", "infeasible", "stopped", "running"]
-Stage = Literal["explore", "confirm"]
+Stage = Literal["explore", "confirm", "refit"]
 Severity = Literal["error", "warning", "note"]
+ClassWeight = Literal["none", "balanced"]
 Value = int | float | str | bool
 
 R = TypeVar("R")
+EVERY = -1
 AXES: dict[Kind, tuple[str, ...]] = {  # of one sample
     "image": ("height", "width", "channels"),
     "table": ("columns",),
@@ -115,9 +118,10 @@ class Experiment:
     """The question asked: its TOML form is a file in experiments/. Empty or None means: derived from the data."""
 
     name: str
-    data: str  # a path, relative to the TOML's folder or the current one, or "sklearn:<set>"
+    data: str  # a path, relative to the TOML's folder or the current one, or "sklearn:digits"
     target: tuple[str, ...] = ()
-    task: Task | None = None
+    task: Goal | None = None
+    clusters: int | None = None  # of task = "clustering"; otherwise as many as there seem to be
     drop: tuple[str, ...] = ()  # columns that are no input
     split_column: str = ""  # its values: train, validation (or val), test
     group_column: str = ""  # rows of one group stay in one part
@@ -136,7 +140,8 @@ class Experiment:
     space: dict[str, Any] = field(
         default_factory=dict
     )  # hyperparameter: value, [choices] or {min, max, step, sampling}
-    objective: str = ""  # accuracy, log_loss, rmse, mae ...
+    objective: str = ""  # a row of METRICS: accuracy, f1, auc, log_loss, rmse ...
+    class_weight: ClassWeight = "none"  # balanced: in training each class counts as much as any other
     max_parameters: int | None = None  # of a candidate, all weights counted; one with more is not trained
     oracle: str = "evolution"
     trials: int | None = None  # candidates to explore
@@ -146,16 +151,25 @@ class Experiment:
     window: int | None = None  # trial k is asked after trial k - window was told
     finalists: int = 3  # leading candidates that are run again ...
     seeds: int = 2  # ... under so many other seeds each
+    folds: int | None = None  # ... or on so many folds of the rows; None: of few rows; 0: never
     seed: int = 0
     formats: tuple[str, ...] = ()
     tolerances: dict[str, float] = field(default_factory=dict)  # of the export gate: format -> largest metric drop
 
     def __post_init__(self) -> None:
         counts = ("trials", "max_parameters", "epochs", "batch_size", "window", "rate", "frames", "stride", "horizon")
-        for name, low in (*((count, 1) for count in counts), ("seconds", 0), ("length", 0), ("steps", 2)):
+        for name, low in (
+            *((count, 1) for count in counts),
+            ("seconds", 0),
+            ("length", 0),
+            ("steps", 2),
+            ("clusters", 2),
+        ):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"{name} = {value}: at least {low} is expected")
+        if self.folds is not None and (self.folds < 0 or self.folds == 1):
+            raise ValueError(f"folds = {self.folds}: at least 2, or 0 for none, is expected")
         if self.seed < 0:
             raise ValueError(f"seed = {self.seed}: at least 0 is expected")
         if len(set(self.target)) < len(self.target):
@@ -210,7 +224,9 @@ class Trial:
     values: dict[str, Value]
     status: Status
     stage: Stage = "explore"
-    parent: int | None = None  # confirm: the explored trial it repeats; explore: the trial whose weights it continues
+    # confirm, refit: the explored trial it repeats; explore: the trial whose weights it continues.
+    parent: int | None = None
+    fold: int = 0  # which rows validate: 0 the validation part, k > 0 the k-th fold; EVERY: all but the test rows train
     same_as: int | None = None  # an equal candidate, which was trained in its place
     seed: int = 0
     epochs: int = 0
@@ -259,6 +275,31 @@ class Finding:
     where: tuple[str, ...] = ()
     count: int = 0
     advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """One division of rows into clusters, and how good it is, told without labels (see data.validity)."""
+
+    teacher: str  # a clusterer of scikit-learn
+    settings: str
+    clusters: int
+    score: float | None  # what ranks; none where it had no chance
+    thin_borders: float
+    agreement: float  # with the best of other teachers
+    stability: float | None
+    silhouette: float
+    noise: float  # share of the rows that it gave to no cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clustering:
+    """What a network that learns clusters was taught, in the order of DatasetSpec.labels."""
+
+    sizes: tuple[int, ...]  # rows of each cluster
+    exemplars: tuple[str, ...]  # the row nearest to the centre of each, as Dataset.ids names it
+    features: str  # what the teacher saw, in words
+    teachers: tuple[Teacher, ...]  # the one that taught, then all others, best first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,7 +125,7 @@ def release(
             card.write(
                 staging, spec, gate.artifacts, kept, limits, rows=rows,
                 evaluation=evaluation, trial=trial, modules=modules, model=identity,
-                golden=verify.digest(staging / "golden"),
+                golden=verify.digest(staging / "golden"), clustering=dataset.clustering,
             )  # fmt: skip
 
         if packages and gate.artifacts:

@@ -163,6 +163,13 @@ def runs(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
+def _again(trial: Mapping[str, Any]) -> str:
+    """How a trial repeats another one."""
+    if trial["stage"] == "refit":
+        return "on all rows"
+    return f"fold {trial['fold']}" if trial.get("fold") else "again"
+
+
 def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     """The first `top` trials of `pipeline.show`'s document, best first; of their values those that differ."""
     trials = [trial for trial in document["trials"] if trial["status"] != "infeasible"]
@@ -175,8 +182,8 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     for trial in trials[:top]:
         best = trial["id"] == document.get("best")
         told = values(trial["values"], differing)
-        if trial["stage"] == "confirm":
-            told = f"as trial {trial['parent']}, again"
+        if trial["stage"] != "explore":
+            told = f"as trial {trial['parent']}, {_again(trial)}"
         table.add_row(
             Text("★", style="green") if best else "",
             str(trial["id"]),
@@ -202,6 +209,20 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     return Group(Text(document["run"], style="bold"), table, *map(dim, lines), *winner)
 
 
+def teachers(document: Mapping[str, Any], top: int = 5) -> Group:
+    """What clusters a run learns, and the best of the divisions that its teachers made."""
+    found = document["clustering"]
+    scores = ("thin_borders", "agreement", "stability", "silhouette")
+    heads = [name.replace("_", " ") for name in scores]
+    table = _table("", "teacher", *heads, right=heads, fold=("teacher", "thin borders"))
+    for one in found["teachers"][:top]:
+        cells = ["-" if one[name] is None else f"{one[name]:.2f}" for name in scores]
+        table.add_row(str(one["clusters"]), f"{one['teacher']} {one['settings']}", *cells)
+    sizes = ", ".join(f"{size:,}" for size in found["sizes"])
+    told = dim(f"the first teaches, of {len(found['teachers'])} divisions; its clusters have {sizes}")
+    return Group(Text(), table, told)
+
+
 def _refused(document: Mapping[str, Any]) -> list[str]:
     """How many proposals were too large to be trained: a line, or none."""
     proposed = [trial["status"] for trial in document["trials"] if trial["stage"] == "explore"]
@@ -219,7 +240,14 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         if interval.get("metric") == name:
             span = f"{number(interval['low'])} to {number(interval['high'])}  ({interval['level']:.0%})"
         table.add_row(name, number(value), span)
+    if document.get("teacher_rand") is not None:
+        table.add_row(dim("adjusted_rand of the teacher"), number(document["teacher_rand"]), "")
     parts: list[RenderableType] = [table]
+    if document.get("naive"):
+        naive = _table("naive forecast", "rmse", right=("rmse",))
+        for name, value in document["naive"].items():
+            naive.add_row(name, number(value))
+        parts += [Text(), naive]
     if document.get("files"):
         names = list(document["metrics"])
         files = _table("file", *names, right=names)
@@ -233,8 +261,24 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         for name, value in _flat(document["residuals"]):
             residuals.add_row(name, number(value))
         parts += [Text(), residuals]
+    if (document.get("consistency") or {}).get("changes"):
+        parts += [Text(), _consistency(document["consistency"])]
     title = Text.assemble((document["run"], "bold"), (f"  {document['rows']:,} {document['split']} rows", "dim"))
     return Group(title, *parts)
+
+
+def _consistency(found: Mapping[str, Any]) -> RenderableType:
+    """Answers that stay, and how good they are, of samples that were changed a little; of the int8 file beside it."""
+    names = list(found["before"])
+    table = _table("change", right=())
+    for name in names:
+        table.add_column("same answer" if name == names[0] else "int8 same", justify="right", no_wrap=True)
+        table.add_column(found["metric"], justify="right", no_wrap=True)
+    table.add_row("none", *(cell for name in names for cell in ("", number(found["before"][name]))), style="dim")
+    for change, told in found["changes"].items():
+        cells = [cell for name in names for cell in (f"{told[name]['same']:.1%}", number(told[name]["value"]))]
+        table.add_row(change, *cells)
+    return table
 
 
 def _confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> RenderableType:

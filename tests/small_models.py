@@ -13,7 +13,7 @@ import numpy as np
 
 from kexp import data, models, verify
 from kexp.data.dataset import Dataset
-from kexp.records import Experiment
+from kexp.records import Experiment, Trial
 from kexp.release import Release, release
 
 _keep = tempfile.TemporaryDirectory(prefix="kexp-tests-")  # removed when the process ends
@@ -245,3 +245,20 @@ def moves():
             frames[0].save(root / label / f"{i:02}.gif", save_all=True, append_images=frames[1:], duration=100)
     question = Experiment(name="moves", data=str(root), frames=6, size=(16, 16))
     return _exported("moves", question, "conv_clip", {"stages": 2, "filters": 8, "augmentation": "none"}, epochs=8)
+
+
+@functools.cache
+def generated_net(name, factory="", **values):
+    """A generated set ("tones", "motions" ...), trained as a search trains, not exported; and what the trial says."""
+    from kexp.train import Trainer
+
+    place = folder(f"{name}_{factory}_{'_'.join(map(str, values.values()))}")
+    options = {"horizon": 3} if name == "sales" else {}
+    dataset = data.load(Experiment(name=name, data=f"generated:{name}", **options), cache=place / "cache")
+    factory = factory or models.default_factory(dataset.spec)
+    trial = Trial(id=0, factory=factory, values=values, status="running", epochs=4)
+    ((done, fitted),) = Trainer(dataset, batch_size=32).run([trial])
+    network = models.build(dataset.spec, factory, models.replay(values))
+    network.core.set_weights(fitted.weights)
+    models.inference(network).save(place / "trained.keras")
+    return Trained(dataset, place / "trained.keras"), done

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "kexp"
 LAYERS = [
     {"errors", "lean"},
     {"records"},
-    {"store", "experiment", "data", "models", "layouts", "metrics", "forecasts", "formats", "npm"},
+    {"store", "experiment", "data", "models", "layouts", "metrics", "consistency", "forecasts", "formats", "npm"},
     {"train", "runtime", "export"},
     {
         "evaluate",
@@ -52,7 +52,7 @@ OWNERS = {
     "onnxruntime": ("runtime.onnx",),
     "torch": ("runtime.torch",),
     "tensorflowjs": ("export.tfjs",),
-    "PIL": ("data.", "predict", "export."),
+    "PIL": ("consistency", "data.", "predict", "export."),
     "pyarrow": ("data.",),
     "cryptography": ("phone.certificates",),
     "segno": ("screen",),

@@ -72,13 +72,13 @@ def test_pictures_pass_the_trunk_once_whoever_trains(few, tmp_path, monkeypatch)
     trainer = Trainer(few, batch_size=16, keep=tmp_path / "features")
     first = trainer.run([trial(0), trial(1, hidden_layers=1, units_0=32)], on_epoch=told.append)
     rows = [len(few.rows(part)) for part in ("train", "validation")]
-    assert seen == rows
+    assert seen == [sum(rows)]
     assert told[0] == 0  # a sign of life before the first epoch
     again = Trainer(few, batch_size=16, keep=tmp_path / "features").run([trial(0)])
-    assert seen == rows
+    assert seen == [sum(rows)]
     assert again[0][0].metrics == pytest.approx(first[0][0].metrics, rel=1e-4)
     Trainer(few, batch_size=16).run([trial(0, epochs=1)])
-    assert seen == rows * 2
+    assert seen == [sum(rows), *rows]
     assert max(done.score for done, _ in first) > 0.7
 
 
@@ -186,7 +186,7 @@ def test_from_a_run_to_an_int8_file(tmp_path, blocks, epochs):
     run = kexp.search(str(toml), home=tmp_path, workers=2)
     assert run.best.score > 0.7
     features = tmp_path / "runs" / "few" / "features"
-    assert len(list(features.glob("*.npy")) if blocks == 0 else []) == (2 if blocks == 0 else 0)
+    assert len(list(features.glob("*.npy"))) == (1 if blocks == 0 else 0)
     made = run.export("tflite_float32", "tflite_int8")
     assert made.ok, made.failures
     sizes = {artifact.format: artifact.bytes for artifact in made.artifacts}
@@ -214,11 +214,11 @@ def test_weights_that_are_not_there_are_told_before_there_is_a_run(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", pretrained.NETWORKS)
-def test_each_network_of_keras_trains_and_passes_the_gate(tmp_path, name):
+def test_a_network_of_keras_trains_as_a_whole_and_passes_the_gate(tmp_path):
+    """The smallest: the others take minutes each, and test_pretrained.py builds them all."""
     x, y = pictures(SECOND, 20, shape=(32, 32, 3))
     np.savez(tmp_path / "few.npz", x=x, y=y)
-    space = {"backbone": name, "weights": "none"}
+    space = {"backbone": "mobilenet_v3_small", "weights": "none"}
     options = {"trials": 1, "finalists": 0, "epochs": 1, "workers": 1}
     run = kexp.search(str(tmp_path / "few.npz"), home=tmp_path, factory="backbone", space=space, **options)
     made = run.export("tflite_float32")

@@ -89,7 +89,7 @@ def test_help_names_every_row_of_a_table(command, option, module, table):
             ["search", "d", "--max-parameters", "many"],
             '\'many\': a number such as 100000, "100k" or "1.5M" is expected',
         ),
-        (["search", "d", "--task", "clustering"], "multiclass"),
+        (["search", "d", "--task", "sorting"], "clustering"),
         (["search", "d", "--oracle", "bayesain"], "Did you mean 'bayesian'?"),
         (["export", "--format", "tflite_int"], "Did you mean 'tflite_int8'?"),
         (["export", "--tolerance", "0.1"], "tflite_int8=0.02"),
@@ -405,6 +405,20 @@ def test_few_classes_are_a_matrix_and_many_a_list_of_confusions():
     assert re.search(r"7 +class 3 +class 4", told)
 
 
+def test_answers_that_stay_are_told():
+    document = {"run": "r", "split": "test", "rows": 9, "metrics": {"balanced_accuracy": 0.9}}
+    both = {"model.keras": {"same": 0.981, "value": 0.8765}, "model_int8.tflite": {"same": 0.7, "value": 0.5}}
+    found = {"rows": 9, "metric": "balanced_accuracy", "changes": {"brightness 15%": both}}
+    before = {"model.keras": 0.95, "model_int8.tflite": 0.94}
+    told = text(screen.evaluation({**document, "consistency": {**found, "before": before}}))
+    assert re.search(r"same answer +balanced_accuracy +int8 same +balanced_accuracy", told)
+    assert re.search(r"brightness 15% +98\.1% +0\.8765 +70\.0% +0\.5", told)
+    del both["model_int8.tflite"], before["model_int8.tflite"]
+    told = text(screen.evaluation({**document, "consistency": {**found, "before": before}}))
+    assert "int8" not in told and re.search(r"none +0\.95", told)
+    assert "same" not in text(screen.evaluation({**document, "consistency": {**found, "changes": {}}}))
+
+
 def test_the_metrics_of_each_shipped_file_are_told():
     document = {"run": "r", "split": "test", "rows": 9, "metrics": {"accuracy": 0.9, "log_loss": 0.3}}
     assert "file" not in text(screen.evaluation(document))
@@ -534,6 +548,7 @@ def test_the_whole_line_from_digits_to_answers(tmp_path):
     assert board["best"] in {trial["id"] for trial in board["trials"] if trial["status"] == "completed"}
     measured = answer("evaluate")
     assert measured["split"] == "test"
+    assert 0.5 < measured["consistency"]["changes"]["shift 8%"]["model.keras"]["same"] <= 1
     assert 0.5 < measured["metrics"]["accuracy"] <= 1
     assert measured["interval"]["low"] <= measured["metrics"]["accuracy"] <= measured["interval"]["high"]
 

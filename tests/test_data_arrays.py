@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kexp.data import arrays
-from kexp.errors import DataError
+from kexp.errors import DataError, ExperimentError
 from kexp.records import Experiment
 
 RNG = np.random.default_rng(0)
@@ -284,3 +284,103 @@ def test_what_is_no_npz_is_refused(tmp_path):
 def test_other_keys_shapes_and_values_are_refused(tmp_path, stored, message):
     with pytest.raises(DataError, match=rf"set\.npz.*{message}"):
         read_npz(npz(tmp_path, **stored))
+
+
+# --- what an .npz holds ---------------------------------------------------------------------------
+
+SENSORS = RNG.normal(0, 9, (12, 40, 3)).round(3)
+HALVES = np.array(["a", "b"] * 6)
+
+
+def saved(tmp_path, x, y=HALVES, name="set.npz", **more):
+    np.savez(tmp_path / name, x=x, y=y, **more)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("x", "kind", "shape"),
+    [
+        (RNG.normal(0, 1, (12, 5)), "table", (5,)),
+        (SENSORS, "series", (40, 3)),
+        (SENSORS.astype(np.float32), "series", (40, 3)),
+        ((SENSORS * 100).astype(np.int16), "series", (40, 3)),  # what a sensor's converter puts out
+        (np.abs(SENSORS).clip(0, 9) / 9, "series", (40, 3)),  # 0..1, but no picture is 40 x 3
+        (RNG.integers(0, 256, (12, 20, 24), np.uint8), "image", (20, 24, 1)),
+        (RNG.integers(0, 256, (12, 20, 24)), "image", (20, 24, 1)),
+        (RNG.random((12, 20, 24)), "image", (20, 24, 1)),
+        (RNG.integers(0, 256, (12, 20, 24, 3), np.uint8), "image", (20, 24, 3)),
+    ],
+)
+def test_the_axes_and_values_say_what_samples_are(tmp_path, x, kind, shape):
+    raw = read_npz(saved(tmp_path, x))
+    assert (raw.kind, raw.x.shape) == (kind, (12, *shape))
+    if kind == "series":
+        np.testing.assert_array_equal(raw.x, x.astype(np.float32))
+        assert raw.channels == ("x1", "x2", "x3") and raw.ids[3] == "set.npz x series 3"
+
+
+def test_the_kind_may_be_said(tmp_path):
+    two, three = saved(tmp_path, RNG.normal(0, 1, (12, 30))), saved(tmp_path, RNG.random((12, 20, 24)), name="b.npz")
+    assert read_npz(two, kind="series").x.shape == (12, 30, 1) and read_npz(two, kind="series").channels == ("x",)
+    assert read_npz(three, kind="series").x.shape == (12, 20, 24)
+    four = saved(tmp_path, RNG.random((12, 9, 9, 3)), name="c.npz")
+    for path, kind, axes in ((three, "table", "2"), (two, "image", "3 or 4"), (four, "series", "2 or 3")):
+        with pytest.raises(ExperimentError, match=rf'kind = "{kind}": .*has x of shape .*, {axes} axes are expected'):
+            read_npz(path, kind=kind)
+
+
+def test_series_of_an_npz_are_brought_to_steps_and_filled(tmp_path):
+    x = SENSORS.copy()
+    x[2, 5, 1] = np.nan
+    raw = read_npz(saved(tmp_path, x), steps=20)
+    assert raw.x.shape == (12, 20, 3) and np.isfinite(raw.x).all()
+    assert any("1 missing values" in one for one in raw.notices)
+    x[3, 5, 1] = np.inf
+    with pytest.raises(DataError, match=r"set\.npz x series 3: step 6 of channel 2 is infinite"):
+        read_npz(saved(tmp_path, x))
+
+
+def test_a_file_for_each_part_and_names_beside_them(tmp_path):
+    codes = np.arange(12) % 3
+    saved(tmp_path, SENSORS, codes, "train.npz")
+    saved(tmp_path, SENSORS[:6], codes[:6], "test.npz")
+    saved(tmp_path, SENSORS, codes, "other.npz")
+    (tmp_path / "channels.txt").write_text("acc x\nacc y\nacc z\n")
+    (tmp_path / "activity_labels.txt").write_text("0 walking\n1 sitting\n2 lying down\n")
+    for path in (tmp_path, tmp_path / "train.npz"):
+        raw = read_npz(path)
+        assert raw.x.shape == (18, 40, 3) and raw.parts.tolist() == [-1] * 12 + [2] * 6
+        assert raw.channels == ("acc x", "acc y", "acc z")
+        assert raw.labels == ("walking", "sitting", "lying down") and raw.y[:3].tolist() == list(raw.labels)
+        assert raw.ids[12] == "train.npz x_test series 0"
+    assert len(read_npz(tmp_path / "other.npz").x) == 12
+
+
+def test_channels_that_do_not_fit_are_not_used(tmp_path):
+    (tmp_path / "channels.txt").write_text("one\ntwo\n")
+    assert read_npz(saved(tmp_path, SENSORS)).channels == ("x1", "x2", "x3")
+    (tmp_path / "channels.txt").write_text("one\none\ntwo\n")
+    assert read_npz(saved(tmp_path, SENSORS)).channels == ("x1", "x2", "x3")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "labels"),
+    [
+        ("labels.txt", "walk\nsit\nlie\n", ("walk", "sit", "lie")),
+        ("class_names.txt", "1: walk\n2: sit\n3: lie\n", ("walk", "sit", "lie")),  # the codes are 0 to 2
+        ("activity_labels.txt", "2,lie\n0,walk\n1,sit\n", ("walk", "sit", "lie")),
+        ("classes.txt", "walk\nsit\n", ()),
+    ],
+)
+def test_names_of_classes_beside_an_npz(tmp_path, name, text, labels):
+    (tmp_path / name).write_text(text)
+    raw = read_npz(saved(tmp_path, SENSORS, np.arange(12) % 3))
+    assert raw.labels == labels
+    assert raw.y[:3].tolist() == (list(labels) or ["0", "1", "2"])
+    assert any("Ignored classes.txt" in one for one in raw.notices) == (not labels)
+
+
+def test_names_are_of_codes_alone(tmp_path):
+    (tmp_path / "labels.txt").write_text("walk\nsit\n")
+    assert read_npz(saved(tmp_path, SENSORS, HALVES)).labels == ()
+    assert read_npz(saved(tmp_path, SENSORS, np.arange(12) / 4)).y.dtype == np.float64

@@ -1,5 +1,7 @@
 """From a path to a data set: readers, statistics of training rows, twins, fingerprints, what init tells."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -215,6 +217,17 @@ def test_a_class_without_training_rows_is_said(tmp_path):
     assert any("No training row is of the class c" in notice for notice in dataset.notices)
 
 
+def test_classes_of_very_unequal_sizes_are_said_with_what_to_do(tmp_path):
+    path = table(tmp_path, ["a,y"] + [f"{i * 7 % 50},{'rare' if i % 8 == 0 else 'usual'}" for i in range(400)])
+    said = " ".join(read(tmp_path, path, target=("y",)).notices)
+    assert re.search(r"(\d+) training rows are of the class usual, (\d+) of rare:", said), said
+    assert "--class-weight balanced --objective balanced_accuracy" in said
+    for known in ({"class_weight": "balanced"}, {"objective": "f1"}):
+        assert "of rare" not in " ".join(read(tmp_path, path, target=("y",), **known).notices)
+    path = table(tmp_path, ["a,y"] + [f"{i * 7 % 50},{'less' if i % 3 == 0 else 'usual'}" for i in range(400)])
+    assert "training rows are of the class" not in " ".join(read(tmp_path, path, target=("y",)).notices)
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "task", "shape", "labels"),
     [
@@ -282,3 +295,117 @@ def test_description(tmp_path):
     assert said["columns"] == "60 altogether: 60 number" and "column c59" not in said
     assert dict(describe(read(tmp_path, "sklearn:diabetes")))["progression"].startswith("25..346")
     assert dict(describe(read(tmp_path, "sklearn:digits")))["size"] == "8 x 8, grey"
+
+
+# --- which reader reads ---------------------------------------------------------------------------
+
+
+def _media(folder, suffix, inside=("a", "b"), count=4):
+    """Files of an ending in folders; their content counts only for a .gif, which moves."""
+    from PIL import Image
+
+    for name in inside:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            file = folder / name / f"{i}{suffix}"
+            if suffix == ".gif":
+                first, *more = (Image.new("L", (8, 8), 80 * k) for k in range(3))
+                first.save(file, save_all=True, append_images=more)
+            elif suffix == ".csv":
+                file.write_text("x,y\n1,2\n3,4\n")
+            else:
+                file.write_bytes(b"any")
+
+
+def _list(folder, suffix):
+    _media(folder, suffix, ("files",))
+    (folder / "list.csv").write_text("\n".join(["path,label", *(f"files/{i}{suffix},{i % 2}" for i in range(4))]))
+
+
+def _write(name, content):
+    def make(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+    return make
+
+
+TS = b"@problemName a\n@classLabel true a b\n@data\n1,2:a\n"
+TABLE = b"a,b\n1,2\n"
+CASES = {  # what lies in a folder, which path is given, and the reader that is meant
+    "idx folder": (_write("train-images-idx3-ubyte", b"x"), "", "idx"),
+    "idx file": (_write("t10k-labels-idx1-ubyte.gz", b"x"), "t10k-labels-idx1-ubyte.gz", "idx"),
+    "npz file": (_write("any.npz", b"x"), "any.npz", "npz"),
+    "npz folder": (_write("train.npz", b"x"), "", "npz"),
+    "ts file": (_write("Set_TRAIN.ts", TS), "Set_TRAIN.ts", "ts"),
+    "ts folder": (_write("Set_TRAIN.ts", TS), "", "ts"),
+    "csv": (_write("any.csv", TABLE), "any.csv", "table"),
+    "tsv": (_write("any.tsv", b"a\tb\n1\t2\n"), "any.tsv", "table"),
+    "parquet": (_write("any.parquet", b"x"), "any.parquet", "table"),
+    "folder of one table": (_write("any.csv", TABLE), "", "table"),
+    "folder of train.csv": (_write("train.csv", TABLE), "", "table"),
+    "pictures": (lambda folder: _media(folder, ".jpg"), "", "image_folder"),
+    "pictures in parts": (lambda folder: _media(folder, ".png", ("train/a", "train/b", "test/a")), "", "image_folder"),
+    "sounds": (lambda folder: _media(folder, ".wav"), "", "sound_folder"),
+    "sounds in parts": (lambda folder: _media(folder, ".mp3", ("train/a", "train/b", "test/a")), "", "sound_folder"),
+    "clips": (lambda folder: _media(folder, ".mp4"), "", "clip_folder"),
+    "animations": (lambda folder: _media(folder, ".gif"), "", "clip_folder"),
+    "recordings": (lambda folder: _media(folder, ".csv"), "", "series_folder"),
+    "list of pictures": (lambda folder: _list(folder, ".png"), "list.csv", "image_list"),
+    "folder with a list of pictures": (lambda folder: _list(folder, ".png"), "", "image_list"),
+    "list of sounds": (lambda folder: _list(folder, ".flac"), "list.csv", "sound_list"),
+    "folder with a list of sounds": (lambda folder: _list(folder, ".flac"), "", "sound_list"),
+    "list of clips": (lambda folder: _list(folder, ".mp4"), "list.csv", "clip_list"),
+    "list of animations": (lambda folder: _list(folder, ".gif"), "list.csv", "clip_list"),
+    "list of recordings": (lambda folder: _list(folder, ".csv"), "list.csv", "series_list"),
+    "folder with a list of recordings": (lambda folder: _list(folder, ".csv"), "", "series_list"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_reader_is_chosen_for_its_kind_of_path(tmp_path, case):
+    from kexp.data import READERS
+
+    make, name, wanted = CASES[case]
+    make(tmp_path / "data")
+    path = tmp_path / "data" / name if name else tmp_path / "data"
+    question = Experiment(name="x", data=str(path))
+    assert next((row for row, reader in READERS.items() if reader.matches(path, question)), None) == wanted
+
+
+@pytest.mark.parametrize("name", ["sklearn", "generated"])
+def test_a_bundled_set_is_no_path(name):
+    from pathlib import Path
+
+    from kexp.data import READERS
+
+    question = Experiment(name="x", data=f"{name}:any")
+    chosen = next(row for row, reader in READERS.items() if reader.matches(Path(question.data), question))
+    assert chosen == name
+
+
+def test_every_reader_has_a_case():
+    from kexp.data import READERS
+
+    assert {wanted for _, _, wanted in CASES.values()} | {"sklearn", "generated"} == set(READERS)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: folder.mkdir(),
+        _write("film.ts", b"\x47\0" * 94),
+        _write("code.ts", b"@Component({})\nexport class A {}\n"),
+        _write("notes.txt", b"words"),
+        lambda folder: _media(folder, ".docx"),
+        lambda folder: _media(folder, ".m4a"),
+    ],
+)
+def test_no_reader_takes_what_is_none_of_theirs(tmp_path, make):
+    make(tmp_path / "data")
+    with pytest.raises(DataError, match=r"holds no pictures, sounds, clips or recordings.*Expected"):
+        read(tmp_path, "data")
+    files = [file for file in (tmp_path / "data").iterdir() if file.is_file()]
+    for file in files:
+        with pytest.raises(DataError, match=r"is nothing that can be read\. Expected"):
+            read(tmp_path, f"data/{file.name}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import small_models
 
-from kexp import evaluate
+from kexp import evaluate, screen
+from kexp.export import card
 from kexp.records import DatasetSpec, Experiment
 from kexp.store import RunStore
 from kexp.verify import digest
@@ -74,3 +77,34 @@ def test_residuals_and_the_bootstrap_of_a_regression():
     assert interval["high"] - interval["low"] == pytest.approx(4 * 2 / np.sqrt(1000), rel=0.3)
     assert found["residuals"]["v"]["50%"] == pytest.approx(np.median(error), abs=1e-4)
     assert found["confusion"] is None
+
+
+def test_a_forecast_stands_beside_the_naive_ones_on_the_same_rows(tmp_path):
+    net, _ = small_models.generated_net("sales", "dense", hidden_layers=1, units_0=32)
+    with RunStore.create(tmp_path, "q", QUESTION) as run:
+        net.dataset.save(run.data)
+        shutil.copy(net.model, run.model)
+        document = evaluate.evaluate(run)
+        assert evaluate.stored(run) == document
+    rows = net.dataset.rows("test")
+    before = np.repeat(net.dataset.x[rows, -1:, 0], 3, axis=1)  # a horizon of 3
+    week = net.dataset.x[rows, -7:-4, 0]
+    expected = [np.sqrt(np.mean((one - net.dataset.y[rows]) ** 2)) for one in (week, before)]
+    assert document["naive"] == pytest.approx({"7 steps earlier": expected[0], "the value before": expected[1]})
+    console = screen.console()
+    with console.capture() as captured:
+        console.print(screen.evaluation(document))
+    shown = captured.get()
+    assert "naive forecast" in shown
+    assert all(name in shown and screen.number(value) in shown for name, value in document["naive"].items())
+    assert f"- rmse of a naive forecast, 7 steps earlier: {expected[0]:.4g}" in card._quality(document, ours=True)
+
+
+def test_what_is_no_forecast_has_no_naive_one(tmp_path):
+    with RunStore.create(tmp_path, "q", QUESTION) as run:
+        net = small_models.digits_net()
+        net.dataset.save(run.data)
+        shutil.copy(net.model, run.model)
+        document = evaluate.evaluate(run)
+    assert document["naive"] is None
+    assert "naive" not in card._quality(document, ours=True)

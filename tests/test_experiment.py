@@ -98,7 +98,8 @@ def test_the_name_is_the_file_s_unless_given(tmp_path):
         ("data = 3", ["data = 3", "text is expected"]),
         ('data = "d"\nname = "../up"', ['name = "../up"', "folders are named after it"]),
         ('data = "d"\ntarget = [1, 2]', ["target = [1, 2]", "list of texts"]),
-        ('data = "d"\ntask = "clustering"', ["task", "binary", "regression"]),
+        ('data = "d"\ntask = "sorting"', ["task", "binary", "clustering"]),
+        ('data = "d"\nclass_weight = "equal"', ["class_weight", "none, balanced"]),
         ('data = "d"\ntime = "soon"', ['time = "soon"', "1h30m"]),
         ('data = "d"\ntime = 0', ["time = 0", "1h30m"]),
         ('data = "d"\ntime = true', ["time = true", "a number is expected"]),
@@ -145,6 +146,7 @@ def test_an_experiment_is_named_after_its_data(tmp_path):
     assert experiment.from_data("somewhere/adult.csv").name == "adult"
     assert experiment.from_data("train-idx3-ubyte.gz").name == "train-idx3-ubyte"
     assert experiment.from_data("sklearn:digits") == Experiment(name="digits", data="sklearn:digits")
+    assert experiment.from_data("generated:tones") == Experiment(name="tones", data="generated:tones")
     assert experiment.from_data("/").name == "data"
 
 
@@ -187,6 +189,7 @@ def test_data_lie_beside_the_toml_otherwise_in_the_current_folder(tmp_path, monk
     assert experiment.locate("one", beside) == "one"
     assert experiment.locate("none", beside) == str(beside / "none")
     assert experiment.locate("sklearn:digits", beside) == "sklearn:digits"
+    assert experiment.locate("generated:tones", beside) == experiment.seen_from(beside, "generated:tones")
     assert experiment.locate(str(current), beside) == str(current)
 
 

@@ -21,6 +21,8 @@ def test_multiclass_agrees_with_scikit_learn():
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(y, p.argmax(1)))
     assert found["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(y, p.argmax(1)))
     assert found["log_loss"] == pytest.approx(reference.log_loss(y, p), rel=1e-5)
+    assert found["f1"] == pytest.approx(reference.f1_score(y, p.argmax(1), average="macro"))
+    assert found["auc"] == pytest.approx(reference.roc_auc_score(y, p, multi_class="ovr"))
 
 
 def test_binary_agrees_with_scikit_learn():
@@ -29,6 +31,47 @@ def test_binary_agrees_with_scikit_learn():
     found = metrics("binary", y, p)
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(y, p[:, 0] >= 0.5))
     assert found["log_loss"] == pytest.approx(reference.log_loss(y, p[:, 0]), rel=1e-5)
+    assert found["f1"] == pytest.approx(reference.f1_score(y, p[:, 0] >= 0.5))
+    assert found["auc"] == pytest.approx(reference.roc_auc_score(y, p[:, 0]))
+
+
+def test_multilabel_agrees_with_scikit_learn():
+    y = random.integers(0, 2, (200, 3)).astype(np.float32)
+    p = random.uniform(size=(200, 3)).astype(np.float32)
+    found = metrics("multilabel", y, p)
+    assert found["f1"] == pytest.approx(reference.f1_score(y, p >= 0.5, average="macro"))
+    assert found["auc"] == pytest.approx(reference.roc_auc_score(y, p))
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_equal_outputs_count_half(task):
+    y = {"binary": random.integers(0, 2, 300), "multiclass": random.integers(0, 4, 300)}
+    y["multilabel"] = random.integers(0, 2, (300, 4))
+    k = 1 if task == "binary" else 4
+    p = (np.round(random.uniform(size=(300, k)), 1) / k).astype(np.float32)  # many are equal
+    areas = [
+        reference.roc_auc_score(y[task] == c if task == "multiclass" else y[task].reshape(300, k)[:, c], p[:, c])
+        for c in range(k)
+    ]
+    assert metrics(task, y[task], p)["auc"] == pytest.approx(np.mean(areas))
+    assert metrics(task, y[task], np.full_like(p, 0.3))["auc"] == 0.5
+
+
+def test_classes_that_are_not_there_do_not_count():
+    y = np.array([0, 0, 1, 1, 1], np.int32)
+    p = np.eye(4)[[0, 1, 1, 1, 1]] * 0.7 + 0.075  # of four classes two are there; the first is once taken for the other
+    found = metrics("multiclass", y, p)
+    assert found["f1"] == pytest.approx(reference.f1_score(y, p.argmax(1), average="macro"))
+    assert found["auc"] == pytest.approx(np.mean([reference.roc_auc_score(y == c, p[:, c]) for c in (0, 1)]))
+    several = metrics("multilabel", np.array([[1, 0], [0, 0]], np.float32), np.array([[0.9, 0.1], [0.1, 0.2]]))
+    assert (several["f1"], several["auc"]) == (1.0, 1.0)
+    for task, lone in (("binary", np.ones(3, np.int32)), ("multiclass", np.ones(3, np.int32))):
+        alone = metrics(task, lone, np.full((3, 1 if task == "binary" else 4), 0.2))
+        assert alone["auc"] == 0.5 and math.isfinite(alone["f1"])
+
+
+def test_none_found_and_none_there_is_no_f1():
+    assert metrics("binary", np.zeros(3, np.int32), np.full((3, 1), 0.2))["f1"] == 0.0
 
 
 def test_regression_agrees_with_scikit_learn():

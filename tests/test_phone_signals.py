@@ -94,7 +94,8 @@ def test_what_is_no_wav_is_left_to_the_browser(opened):
 CSVS = {
     "in order": ("a,b\n1,2\n3,4\n5,6\n", [[1, 2], [3, 4], [5, 6]]),
     "by name": ("b,t,a\n1,0,2\n3,1,4\n5,2,6\n", [[2, 1], [4, 3], [6, 5]]),
-    "without a header": ("1,2\n3,4\n5,6\n", [[1, 2], [3, 4], [5, 6]]),
+    "without a header": ("1.5,2\n3,4\n5,6\n", [[1.5, 2], [3, 4], [5, 6]]),
+    "numbered columns": ("1,2\n1,2\n3,4\n5,6\n", [[1, 2], [3, 4], [5, 6]]),
     "semicolons": ("a;b\n1;2\n3;4\n5;6\n", [[1, 2], [3, 4], [5, 6]]),
     "missing": ("a,b\n1,\n,4\n5,NA\n", [[1, 4], [3, 4], [5, 4]]),
     "longer": ("a,b\n0,0\n1,1\n2,2\n3,3\n4,4\n", [[1, 1], [2, 2], [3, 3]]),

@@ -17,7 +17,7 @@ from kexp.records import Experiment, Trial
 from kexp.search.events import Event
 from kexp.store import RunStore
 
-BUDGET = {"trials": 2, "epochs": 3, "finalists": 1, "seeds": 1}
+BUDGET = {"trials": 2, "epochs": 3, "finalists": 1, "seeds": 1, "folds": 0}
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +52,10 @@ def test_the_shipped_files_are_evaluated_on_the_same_rows(searched):
     found = searched.evaluate()
     assert found["files"]["model_float32.tflite"]["accuracy"] == found["metrics"]["accuracy"]
     assert found["rows"] == sum(map(sum, found["confusion"]["matrix"]))
+    assert set(found["consistency"]["before"]) == {"model.keras", "model_int8.tflite"}
+    assert found["consistency"]["before"]["model.keras"] == found["metrics"]["accuracy"]  # all rows, there being few
+    told = found["consistency"]["changes"]["numbers 0.05 sd"]
+    assert all(0.7 < told[model]["same"] <= 1 for model in ("model.keras", "model_int8.tflite"))
     with RunStore.open(searched.home, searched.name) as run:
         stored = np.load(run.predictions)
         assert stored["outputs_model.keras"].shape == (found["rows"], 3)

@@ -67,6 +67,29 @@ def test_each_is_what_keras_trains_alone(monkeypatch, task, normalised, compiled
         built = network(dataset, values, **more)
         alone.append(epoch.fit(dataset.spec, built, *data(dataset, built), epochs=3, batch_size=16, seed=1))
     assert_same(fits, alone)
+    assert_same_losses(fits, alone)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_classes_weigh_as_they_do_alone(monkeypatch, task, compiled):
+    monkeypatch.setattr(population, "COMPILE_FROM", 0 if compiled else math.inf)
+    dataset = table(task)
+    weights = np.array([1.0, 2.0, 5.0], np.float32) if task == "multiclass" else np.array([[0.5, 4.0], [2.0, 0.7]])
+    weights = weights[:1] if task == "binary" else weights
+    weights = weights.astype(np.float32)
+    built = [network(dataset, {**values, "dropout": 0.0}) for values in CANDIDATES]
+    rows = data(dataset, built[0])
+    options = {"epochs": 2, "batch_size": 16, "seed": 1}
+    fits = Population(dataset.spec, weights).fit([member(one) for one in built], *rows, **options)
+    alone = [epoch.fit(dataset.spec, one, *rows, **options, weights=weights) for one in built]
+    assert_same(fits, alone)
+    assert_same_losses(fits, alone)
+    free = Population(dataset.spec).fit([member(one) for one in built], *rows, **options)
+    assert free[0].history[0]["loss"] != pytest.approx(fits[0].history[0]["loss"], rel=0.05)
+
+
+def assert_same_losses(fits, alone):
     for one, other in zip(fits, alone, strict=True):
         np.testing.assert_allclose([h["loss"] for h in one.history], [h["loss"] for h in other.history], rtol=1e-4)
 

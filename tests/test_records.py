@@ -12,12 +12,14 @@ from kexp import records
 from kexp.records import (
     Artifact,
     Check,
+    Clustering,
     Column,
     DatasetSpec,
     Dimension,
     Experiment,
     Finding,
     Measurement,
+    Teacher,
     Trial,
     at_most,
     from_json,
@@ -28,6 +30,10 @@ COLUMN = Column(name="age", kind="number", edges=(1.0, 2.5), missing=True)
 SPEC = DatasetSpec(
     name="t", kind="table", task="regression", shape=(1,), outputs=1, labels=("y",), columns=(COLUMN,),
     target_mean=(3.0,), target_std=(2.0,),
+)  # fmt: skip
+TEACHER = Teacher(
+    teacher="KMeans", settings="clusters=2", clusters=2, score=None, thin_borders=0.5, agreement=0.9, stability=None,
+    silhouette=0.4, noise=0.0,
 )  # fmt: skip
 EXAMPLES = [
     COLUMN,
@@ -40,6 +46,8 @@ EXAMPLES = [
     Artifact(format="keras", path="model.keras", bytes=3, sha256="ab", trial=1),
     Check(name="gap", value=0.1, limit=0.2, ok=True),
     Finding(name="twins", severity="note", what="two rows", where=("a.csv row 2",), count=2, advice="remove one"),
+    TEACHER,
+    Clustering(sizes=(3, 2), exemplars=("row 1", "row 4"), features="columns", teachers=(TEACHER,)),
     Measurement(artifact="a", device="host", runtime="litert", threads=1, p50_ms=0.1, p95_ms=0.2, runs=10),
 ]
 

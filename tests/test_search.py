@@ -16,7 +16,7 @@ from kexp import store
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, RunError, SearchError
 from kexp.records import Column, DatasetSpec, Experiment
-from kexp.search import keep_best, search
+from kexp.search import check, keep_best, search
 from kexp.search.events import Event
 from kexp.search.oracles import ORACLES
 from kexp.store import RunStore
@@ -373,6 +373,21 @@ def test_an_oracle_and_an_objective_that_do_not_exist_are_refused(tmp_path):
         searched(tmp_path, "one", oracle="randm")
     with pytest.raises(ExperimentError, match="accuracy"):
         searched(tmp_path, "two", objective="acuracy")
+
+
+def test_class_weights_reach_the_workers_and_are_refused_where_there_are_no_classes(tmp_path):
+    class Pool:
+        def begin(self, setup, *rest):
+            raise KeyboardInterrupt(setup.class_weight)
+
+        def close(self):
+            pass
+
+    with prepared(tmp_path, class_weight="balanced") as run, pytest.raises(KeyboardInterrupt, match="balanced"):
+        search(run.experiment, Dataset.open(run.data), run, workers=1, pool=Pool())
+    numbers = DatasetSpec(name="n", kind="image", task="regression", shape=(8, 8, 1), outputs=1, labels=("y",))
+    with pytest.raises(ExperimentError, match="regression"):
+        check(Experiment(name="n", data="n", class_weight="balanced"), numbers)
 
 
 def test_one_driver_for_each_run(tmp_path):

@@ -194,7 +194,7 @@ def test_rows_are_read_once_for_all_trials(monkeypatch):
     read = []
 
     def reading(*asked, **options):
-        read.append(asked[-1])
+        read.append(asked[3])
         return feed.samples(*asked, **options)
 
     monkeypatch.setattr("kexp.train.samples", reading)

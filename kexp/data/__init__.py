@@ -1,41 +1,45 @@
 """Data: `load` finds out what is at a path, and brings it to the one form that every later step reads.
 
-What can be read is a row of READERS. Statistics are of the training rows alone.
+What can be read is a row of READERS, in readers.py. Statistics are of the training rows alone.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kexp.data import prepare, targets
+from kexp.data import class_folders, prepare, targets
 from kexp.data.dataset import PARTS, Dataset, Raw
-from kexp.errors import DataError, nearest
-from kexp.experiment import SKLEARN, locate
+from kexp.data.readers import READERS, Progress, Reader
+from kexp.errors import DataError, ExperimentError, nearest
+from kexp.experiment import BUNDLED, locate
 from kexp.records import DatasetSpec, Experiment, Kind
-
-if TYPE_CHECKING:
-    from kexp.data import media
 
 __all__ = ["READERS", "Dataset", "Raw", "Reader", "describe", "load", "prepared", "read"]
 
+NAMES: dict[Kind, str] = {
+    "image": "pictures", "table": "a table", "series": "series", "sound": "sounds", "clip": "clips"
+}  # fmt: skip
+OF: dict[str, tuple[Kind, ...]] = {  # options that are of some kinds of data alone
+    "size": ("image", "clip"),
+    "length": ("sound",),
+    "rate": ("sound",),
+    "frames": ("clip",),
+    "steps": ("series",),
+    "stride": ("series",),
+    "horizon": ("series",),
+}
+FOREIGN = {  # what phones and scanners write, and is not read
+    ".m4a": "Convert .m4a to .wav or .flac.",
+    ".aac": "Convert .aac to .wav or .flac.",
+    ".opus": "Convert .opus to .wav or .ogg.",
+    ".heic": "Convert .heic to .jpg.",
+    ".tif": "Convert .tif to .png.",
+}
 MAX_COLUMNS = 40  # that are described one by one
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A kind of data: whether a path holds it, and how it is read."""
-
-    matches: Callable[[Path, Experiment], bool]
-    read: Callable[[Path, Experiment, Path, Progress | None], Raw]  # path, experiment, cache, progress
-    has_target: bool = False  # the experiment chooses the target; elsewhere the data say what it is
 
 
 def load(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: Progress | None = None) -> Dataset:
@@ -45,29 +49,66 @@ def load(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: 
     `progress` is told how many of how many are done. Raises DataError where there is nothing, or what is there
     cannot be used.
     """
-    return prepared(read(experiment, base=base, cache=cache, progress=progress), experiment)
+    return prepared(read(experiment, base=base, cache=cache, progress=progress), experiment, progress)
 
 
 def read(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: Progress | None = None) -> Raw:
     """The samples that `experiment` names, with a target each, before it is encoded; arguments and errors as `load`."""
+    if experiment.clusters and experiment.task != "clustering":
+        raise ExperimentError(
+            f'clusters = {experiment.clusters} goes with task = "clustering" alone. Remove or add one.'
+        )
     path = Path(locate(experiment.data, base))
-    if not experiment.data.startswith(SKLEARN) and not path.exists():
+    if not experiment.data.startswith(BUNDLED) and not path.exists():
         raise DataError(_not_there(path))
     reader = next((row for row in READERS.values() if row.matches(path, experiment)), None)
     if reader is None:
-        raise DataError(
-            f"{path} is nothing that can be read. Expected: a folder of class folders with pictures, sounds, clips or "
-            "recordings, a CSV with their paths, a table (.csv, .tsv, .parquet; or a folder with train.csv and "
-            "test.csv), series (.ts), idx files, or an .npz with x and y."
-        )
+        raise DataError(_nothing(path, experiment))
     raw = reader.read(path, experiment, cache, progress)
-    if experiment.target and not reader.has_target:
-        raw.notices.append(f"target = {', '.join(experiment.target)} is not used: these data name their own.")
-    return _with_target(raw)
+    _check_kind(path, raw, experiment)
+    raw.notices += _unused(raw, experiment, reader)
+    return raw if experiment.task == "clustering" else _with_target(raw)  # a cluster needs no target
 
 
-def prepared(raw: Raw, experiment: Experiment) -> Dataset:
+def _check_kind(path: Path, raw: Raw, experiment: Experiment) -> None:
+    if experiment.kind not in (None, raw.kind) and not experiment.data.startswith(BUNDLED):
+        raise ExperimentError(
+            f'kind = "{experiment.kind}", but {path} can only be read as {NAMES[raw.kind]} ("{raw.kind}"). Remove the '
+            "kind, or name other data."
+        )
+
+
+def _unused(raw: Raw, experiment: Experiment, reader: Reader) -> list[str]:
+    """What the experiment says of the data that these data have no use for."""
+    notices = []
+    if not reader.has_target:
+        if experiment.target:
+            notices.append(f"target = {', '.join(experiment.target)} is not used: these data name their own.")
+        for name in ("split_column", "group_column", "time_column", "drop"):
+            value = getattr(experiment, name)
+            if value:
+                shown = value if isinstance(value, str) else ", ".join(value)
+                notices.append(f"{name} = {shown} is not used: these data have no columns of that sort.")
+    if experiment.data.startswith("generated:"):  # they say so themselves
+        return notices
+    for name, of in OF.items():
+        if getattr(experiment, name) and raw.kind not in of:
+            notices.append(
+                f"{name} is not used: it is of {' and '.join(NAMES[kind] for kind in of)}; these are {NAMES[raw.kind]}."
+            )
+    if raw.kind == "series" and experiment.horizon and not raw.horizon:
+        notices.append("horizon is not used: a forecast is made from one long table.")
+    if raw.kind == "series" and experiment.stride and raw.files is not None:
+        notices.append("stride is not used: these series are recordings of their own. One long table is cut.")
+    return notices
+
+
+def prepared(raw: Raw, experiment: Experiment, progress: Progress | None = None) -> Dataset:
     """What `read` returned, split and encoded. Raises DataError where that cannot be done."""
+    if experiment.task == "clustering":
+        from kexp.data import clustering
+
+        return clustering.prepared(raw, experiment, progress)
     target = targets.encode(raw.y, names=raw.targets, task=experiment.task, labels=raw.labels, ids=raw.ids)
     raw.notices += target.notices
     return prepare.prepare(raw, target, experiment)
@@ -146,6 +187,20 @@ def _with_target(raw: Raw) -> Raw:
     )
 
 
+def _nothing(path: Path, experiment: Experiment) -> str:
+    """What to say of a path that no reader reads."""
+    what = f"{path} is nothing that can be read{f' as kind = {experiment.kind!r}' if experiment.kind else ''}."
+    if path.is_dir() and not experiment.kind:
+        others = class_folders.counted(path)
+        what = f"{path} holds no pictures, sounds, clips or recordings{others and f', only {others}'}."
+        what += "".join(f" {advice}" for suffix, advice in FOREIGN.items() if f" {suffix}" in others)
+    return (
+        f"{what} Expected: a folder of class folders with pictures, sounds, clips or recordings, a CSV with their "
+        "paths, a table (.csv, .tsv, .parquet; or a folder with train.csv and test.csv), series (.ts), idx files, or "
+        "an .npz with x and y."
+    )
+
+
 def _not_there(path: Path) -> str:
     """What to say of a path that does not exist, with the nearest name in the folder that does."""
     missing, folder = path, path.parent
@@ -156,119 +211,3 @@ def _not_there(path: Path) -> str:
     if "Did you mean" not in hint and len(names) > 20:
         hint = ""
     return f"{path} does not exist: {folder.absolute()} has no {missing.name!r}.{hint}"
-
-
-def _sklearn(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-    from kexp.data import sklearn_sets
-
-    return sklearn_sets.read(str(path))
-
-
-def _is_idx(path: Path, experiment: Experiment) -> bool:
-    from kexp.data import arrays
-
-    return arrays.is_idx(path)
-
-
-def _idx(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-    from kexp.data import arrays
-
-    return arrays.read_idx(path, size=experiment.size)
-
-
-def _is_npz(path: Path, experiment: Experiment) -> bool:
-    from kexp.data import arrays
-
-    return arrays.is_npz(path)
-
-
-def _npz(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-    from kexp.data import arrays
-
-    return arrays.read_npz(path, experiment)
-
-
-def _is_ts(path: Path, experiment: Experiment) -> bool:
-    from kexp.data import series
-
-    return series.is_ts(path)
-
-
-def _ts(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-    from kexp.data import series
-
-    return series.read_ts(path, experiment)
-
-
-def _is_recordings(path: Path, experiment: Experiment) -> bool:
-    from kexp.data import media, recordings
-
-    return media.in_folder(path, recordings.EXTENSIONS)
-
-
-def _recordings(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-    from kexp.data import recordings
-
-    return recordings.read(path, experiment)
-
-
-def _is_table(path: Path, experiment: Experiment) -> bool:
-    from kexp.data import tables
-
-    return bool(tables.find(path))
-
-
-def _table(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-    from kexp.data import rows
-
-    return rows.read(path, experiment)
-
-
-def _medium(kind: Kind) -> media.Medium:
-    module: Any = importlib.import_module(f"kexp.data.{MEDIA[kind]}")
-    made: media.Medium = module.medium()
-    return made
-
-
-def _list_of(kind: Kind) -> Reader:
-    def matches(path: Path, experiment: Experiment) -> bool:
-        from kexp.data import media
-
-        return media.is_list(media.find_list(path, experiment), _medium(kind))
-
-    def read(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-        from kexp.data import media
-
-        return media.read_list(media.find_list(path, experiment), _medium(kind), experiment, cache, progress)
-
-    return Reader(matches, read, has_target=True)
-
-
-def _folder_of(kind: Kind, *, any_folder: bool = False) -> Reader:
-    def matches(path: Path, experiment: Experiment) -> bool:
-        from kexp.data import media
-
-        return path.is_dir() and (any_folder or media.in_folder(path, _medium(kind).extensions))
-
-    def read(path: Path, experiment: Experiment, cache: Path, progress: Progress | None) -> Raw:
-        from kexp.data import media
-
-        return media.read_folder(path, _medium(kind), experiment, cache, progress)
-
-    return Reader(matches, read)
-
-
-MEDIA: dict[Kind, str] = {"image": "pictures", "sound": "sounds", "clip": "clips"}  # kind -> its module's name
-# The first that matches reads. Folders of pictures are last: any folder may be one, and says if it is none.
-READERS: dict[str, Reader] = {
-    "sklearn": Reader(lambda path, _: str(path).startswith("sklearn:"), _sklearn),
-    "idx": Reader(_is_idx, _idx),
-    "npz": Reader(_is_npz, _npz),
-    "ts": Reader(_is_ts, _ts),
-    **{f"{kind}_list": _list_of(kind) for kind in MEDIA},
-    "table": Reader(_is_table, _table, has_target=True),
-    "sound_folder": _folder_of("sound"),
-    "clip_folder": _folder_of("clip"),
-    "recordings": Reader(_is_recordings, _recordings),
-    "image_folder": _folder_of("image", any_folder=True),
-}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kexp.data import series
 from kexp.data.class_folders import part_codes
 from kexp.data.dataset import PART_NAMES, Raw
-from kexp.errors import DataError
+from kexp.errors import DataError, ExperimentError
 from kexp.records import NOUNS, Experiment, Kind, Part
 
 Samples = list[tuple[Part, str, NDArray[Any], NDArray[Any]]]  # for each part: its name as written, x, y
@@ -29,7 +29,9 @@ IDX_NAME = re.compile(
     r"(?P<set>.*?)(?P<part>train|t10k|test)?[-_.]?(?P<what>images|labels)[-_.]idx\d-ubyte(\.gz)?",
     re.IGNORECASE,
 )
+CLASS_NAMES = ("class_names.txt", "labels.txt", "activity_labels.txt", "classes.txt")
 NPZ_NAME = re.compile(r"(?P<what>x|y)(_(?P<part>[a-z]+))?", re.IGNORECASE)
+NARROW = 8  # channels of series with fewer, and so many times as many steps
 NPZ_EXPECTED = (
     "Expected are x and y, or x_train, y_train, x_test and y_test: x of shape (pictures, height, width) or "
     "(pictures, height, width, 1 or 3), of 0..255 or of fractions 0..1, (series, steps, channels) of other numbers, or "
@@ -46,8 +48,9 @@ def is_idx(path: Path) -> bool:
 def read_idx(path: Path, *, size: tuple[int, ...] = ()) -> Raw:
     """The images and labels in the folder `path`, or those that belong to the file `path`.
 
-    t10k (or test) files are the test part. A class_names.txt with a line for each class names them; otherwise
-    they are numbers. Raises DataError, naming the file, for one that is missing, cut off, or no idx file.
+    t10k (or test) files are the test part. A class_names.txt, or another of CLASS_NAMES, with a line for each class
+    names them; otherwise they are numbers. Raises DataError, naming the file, for one that is missing, cut off, or no
+    idx file.
     """
     folder = path if path.is_dir() else path.parent
     sets: dict[str, dict[tuple[str, str], Path]] = {}
@@ -73,7 +76,7 @@ def read_idx(path: Path, *, size: tuple[int, ...] = ()) -> Raw:
             )
         samples.append(("test" if part in ("t10k", "test") else "train", images.name, x, y))
     codes = np.unique(np.concatenate([y for *_, y in samples]))
-    names, notices = _class_names(folder / "class_names.txt", codes)
+    names, notices = _class_names(folder, codes)
     labelled: Samples = [(part, name, x, names[np.searchsorted(codes, y)]) for part, name, x, y in samples]
     return _raw(path, labelled, size=size, labels=tuple(names.tolist()), notices=notices)
 
@@ -99,13 +102,22 @@ def _read_idx_file(path: Path) -> NDArray[np.uint8]:
     return values.reshape(shape)
 
 
-def _class_names(path: Path, codes: NDArray[np.uint8]) -> tuple[NDArray[np.str_], list[str]]:
-    """A name for each of the ascending `codes`: lines of the file at `path`, if they fit, or the codes."""
+def _class_names(folder: Path, codes: NDArray[Any]) -> tuple[NDArray[np.str_], list[str]]:
+    """A name for each of the ascending `codes`: of one of the files CLASS_NAMES in `folder`, if it fits, or the codes.
+
+    A line for each class, or for each number up to the largest; or a number and a name in each line.
+    """
+    path = next((folder / name for name in CLASS_NAMES if (folder / name).is_file()), None)
     numbers = codes.astype(str)
-    if not path.is_file():
+    if path is None:
         return numbers, []
-    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    lines = [line for line in lines if line]
+    lines = _lines(path)
+    coded = [re.fullmatch(r"(\d+)[\s,:;=.)-]+(\S.*)", line) for line in lines]
+    if all(coded):
+        by_code = {int(match[1]): match[2] for match in coded if match}
+        if len(set(by_code.values())) == len(lines) and set(codes.tolist()) <= set(by_code):
+            return np.array([by_code[code] for code in codes.tolist()]), []
+        lines = [by_code[code] for code in sorted(by_code)]  # numbered from 1, where the codes begin with 0
     if len(set(lines)) == len(lines) and len(lines) in (len(codes), int(codes.max()) + 1):
         return np.array(lines)[np.arange(len(codes)) if len(lines) == len(codes) else codes], []
     return numbers, [f"Ignored {path.name}: {len(lines)} names, one for each of {len(codes)} classes is expected."]
@@ -149,7 +161,15 @@ def read_npz(path: Path, experiment: Experiment) -> Raw:
                 "values of y as samples in x are expected."
             )
         samples.append((part, f"{path.name} {keys[part, 'x']}", x, y))
-    return _raw(path, samples, size=experiment.size, experiment=experiment)
+    codes = np.unique(np.concatenate([y for *_, y in samples]))
+    labels: tuple[str, ...] = ()
+    notices: list[str] = []
+    if all(y.ndim == 1 and y.dtype.kind in "ui" for *_, y in samples) and codes[0] >= 0:
+        names, notices = _class_names(path.parent, codes)
+        if names.tolist() != codes.astype(str).tolist():
+            labels = tuple(names.tolist())
+            samples = [(part, name, x, names[np.searchsorted(codes, y)]) for part, name, x, y in samples]
+    return _raw(path, samples, size=experiment.size, labels=labels, notices=notices, experiment=experiment)
 
 
 def _load_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -181,7 +201,7 @@ def _raw(
     x = np.concatenate([x for _, _, x, _ in samples]) if len(samples) > 1 else samples[0][2]
     y = _targets(path, np.concatenate([y for *_, y in samples]))
     parts = part_codes([part for part, _, x_part, _ in samples for _ in range(len(x_part))])
-    kind = _kind(x, experiment)
+    kind = _kind(path, x, experiment)
     noun = NOUNS[kind]
     ids = [f"{name} {noun} {i}" for _, name, part, _ in samples for i in range(len(part))]
     made = partial(
@@ -202,24 +222,39 @@ def _raw(
     return made(x=_resized(_bytes(path, x, notices), size, notices))
 
 
-def _kind(x: NDArray[Any], experiment: Experiment | None) -> Kind:
-    """What the samples `x` are: three axes of numbers that are neither bytes nor fractions 0..1 are series."""
+def _kind(path: Path, x: NDArray[Any], experiment: Experiment | None) -> Kind:
+    """What the samples `x` are: three axes are series where they cannot be, or hardly are, pictures."""
     wanted = experiment.kind if experiment else None
-    if wanted in ("table", "image", "series") and (wanted == "series" or (x.ndim == 2) == (wanted == "table")):
+    axes: dict[Kind, tuple[int, ...]] = {"table": (2,), "series": (2, 3), "image": (3, 4)}
+    if wanted in axes:
+        if x.ndim not in axes[wanted]:
+            raise ExperimentError(
+                f'kind = "{wanted}": {path} has x of shape {x.shape}, {" or ".join(map(str, axes[wanted]))} axes are '
+                "expected. Remove the kind."
+            )
         return wanted
     if x.ndim == 2:
         return "table"
-    if x.ndim == 3 and x.dtype.kind in "if" and not (x == np.rint(x)).all() and not (x.min() >= 0 and x.max() <= 1):
-        return "series"
-    return "image"
+    if experiment is None or x.ndim != 3 or x.dtype.kind not in "if":
+        return "image"
+    low, high = float(x.min()), float(x.max())  # NaN, and no picture, if one value is
+    bytes_ = low >= 0 and high <= 255 and bool((x == np.rint(x)).all())
+    fractions = low >= 0 and high <= 1
+    narrow = x.shape[2] < NARROW and x.shape[1] >= NARROW * x.shape[2]  # no picture is like that
+    named = len(_lines(path.parent / "channels.txt")) == x.shape[2]
+    return "series" if named or narrow or not (bytes_ or fractions) else "image"
 
 
 def _channel_names(path: Path, count: int) -> tuple[str, ...]:
     """The lines of channels.txt beside the arrays, if there is one for each channel."""
-    file = path.parent / "channels.txt"
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.is_file() else []
-    names = tuple(line.strip() for line in lines if line.strip())
-    return names if len(set(names)) == count else series.names(count)
+    names = _lines(path.parent / "channels.txt")
+    return tuple(names) if len(set(names)) == len(names) == count else series.names(count)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of the text at `path` that are not empty; none where there is no such file."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _bytes(path: Path, x: NDArray[Any], notices: list[str]) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Decoded files kept on disk, so that a folder of photos is decoded once and memory-mapped ever after.
 
 A set of files is known by its fingerprint: names, sizes and modification times of the files, and how they
-were decoded. Its folder appears whole or not at all. What could not be decoded is remembered with its reason.
+were asked for. Its folder appears whole or not at all. What could not be decoded is remembered with its reason.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from kexp.errors import DataError
 
 Array = NDArray[Any]
 S = TypeVar("S", bound=tuple[int, ...])
-VERSION = 2  # raise it when the same file would decode to other pixels
+VERSION = 3  # raise it when the same file would decode to other pixels
 CHUNK = 32  # files a thread decodes before it reports
 
 
@@ -32,11 +33,12 @@ CHUNK = 32  # files a thread decodes before it reports
 class Decoded:
     """Samples `x`, (n, *shape), memory-mapped, without those that are `damaged`.
 
-    `damaged` holds index (among all files) and reason of each file that was left out.
+    `damaged` holds index (among all files) and reason of each file that was left out; `told` what `fill` was told.
     """
 
     x: Array
     damaged: dict[int, str]
+    told: dict[str, Any] = field(default_factory=dict)
 
 
 def fingerprint(files: Sequence[Path], names: Sequence[str], how: object) -> str:
@@ -53,7 +55,8 @@ def lookup(cache: Path, key: str) -> Decoded | None:
     try:
         document = json.loads((cache / key / "pictures.json").read_text(encoding="utf-8"))
         x = np.load(cache / key / "x.npy", mmap_mode="r")
-        return Decoded(x=x, damaged={int(i): reason for i, reason in document["damaged"].items()})
+        damaged = {int(i): reason for i, reason in document["damaged"].items()}
+        return Decoded(x=x, damaged=damaged, told=document["told"])
     except (OSError, ValueError, KeyError):
         return None
 
@@ -68,8 +71,9 @@ def fill(
     *,
     dtype: type[np.generic] = np.uint8,
     noun: str = "picture",
+    told: Mapping[str, Any] = MappingProxyType({}),
 ) -> Decoded:
-    """Decode `files` to (n, *shape) of `dtype` on every core, and store them under `key`.
+    """Decode `files` to (n, *shape) of `dtype` on every core, and store them under `key`, with what is `told` of them.
 
     A DataError of `decode` marks that file as damaged; any other exception ends the work. `progress` is
     told how many of how many are done. Raises DataError when more than max(1, 1 %) are damaged, or when the
@@ -97,7 +101,8 @@ def fill(
             (work / "kept.npy").replace(work / "x.npy")
         x.flush()
         del x
-        document = json.dumps({"damaged": {str(i): reason for i, reason in sorted(damaged.items())}})
+        reasons = {str(i): reason for i, reason in sorted(damaged.items())}
+        document = json.dumps({"damaged": reasons, "told": dict(told)})
         (work / "pictures.json").write_text(document, encoding="utf-8")
         if lookup(cache, key) is None:
             shutil.rmtree(cache / key, ignore_errors=True)

@@ -105,6 +105,11 @@ def part_codes(parts: Sequence[Part]) -> NDArray[np.int8] | None:
     return np.array([train if part == "train" else PARTS[part] for part in parts], dtype=np.int8)
 
 
+def counted(root: Path) -> str:
+    """How many files of which endings lie below `root`, in words; empty where there are none."""
+    return _walk(root, ())[1]
+
+
 def _walk(root: Path, extensions: Collection[str]) -> tuple[list[PurePosixPath], str]:
     """Files with `extensions` below `root`, relative to it and sorted, and a count in words of all others."""
     found: list[PurePosixPath] = []

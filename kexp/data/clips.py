@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int, int]
 Source = Path | BinaryIO
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 EXTENSIONS = frozenset({".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm", ".m4v"})
 EXPECTED = "an mp4, avi, gif, mov, mkv or webm"
@@ -42,9 +43,7 @@ def decode(source: Source, shape: Shape) -> NDArray[np.uint8]:
     from kexp.data.pictures import as_array, fit
 
     frames, height, width, channels = shape
-    chosen = _chosen(source, frames)
-    ready = {id(picture): as_array(fit(picture, height, width), channels) for picture in chosen}
-    return np.stack([ready[id(picture)] for picture in chosen])
+    return np.stack(_chosen(source, frames, lambda one: as_array(fit(one, height, width), channels))[0])
 
 
 def medium() -> Medium:
@@ -69,12 +68,19 @@ def _load(
     from kexp.data.cache import fill, fingerprint, lookup
     from kexp.data.media import Loaded
 
-    shape, seconds, notices = _look(files, experiment)
-    key = fingerprint(files, names, ("clip", *shape))
+    key = fingerprint(files, names, ("clip", experiment.frames, experiment.size))
     decoded = lookup(cache, key)
     if decoded is None:
-        decoded = fill(cache, key, files, shape, decode, progress, noun="clip")
-    return Loaded(x=decoded.x, damaged=decoded.damaged, rate=shape[0] / seconds if seconds else 0.0, notices=notices)
+        shape, seconds, notices = _look(files, experiment)
+        told = {"seconds": seconds, "notices": notices}
+        decoded = fill(cache, key, files, shape, decode, progress, noun="clip", told=told)
+    seconds = float(decoded.told["seconds"])
+    return Loaded(
+        x=decoded.x,
+        damaged=decoded.damaged,
+        rate=decoded.x.shape[1] / seconds if seconds else 0.0,
+        notices=list(decoded.told["notices"]),
+    )
 
 
 def _look(files: Sequence[Path], experiment: Experiment) -> tuple[Shape, float, list[str]]:
@@ -105,13 +111,13 @@ def _look(files: Sequence[Path], experiment: Experiment) -> tuple[Shape, float, 
 
 
 def _see(file: Path) -> _Seen:
-    with _opened(file) as container:
-        frames = _count(container)
-        rate = float(container.streams.video[0].average_rate or 0)
-    (picture,) = _chosen(file, 1)
-    pixels = np.asarray(picture.resize((32, 32)), np.int16)
-    grey = bool(np.abs(pixels - pixels.mean(axis=2, keepdims=True)).max() <= GREY)
-    return _Seen((picture.height, picture.width), frames / rate if rate else 0.0, frames, grey)
+    def look(picture: Image.Image) -> tuple[tuple[int, int], bool]:
+        pixels = np.asarray(picture.resize((32, 32)), np.int16)
+        grey = np.abs(pixels - pixels.mean(axis=2, keepdims=True)).max() <= GREY
+        return (picture.height, picture.width), bool(grey)
+
+    ((size, grey), *_), frames, rate = _chosen(file, 1, look)
+    return _Seen(size, frames / rate if rate else 0.0, frames, grey)
 
 
 @contextmanager
@@ -129,20 +135,36 @@ def _opened(source: Source) -> Iterator[Any]:
         raise DataError(f"{name} is no clip, or damaged: {EXPECTED} is expected ({error}).") from error
 
 
-def _chosen(source: Source, frames: int) -> list[Image.Image]:
-    """The frames in the middle of `frames` equal spans, RGB; one may be there several times."""
+def _chosen(source: Source, frames: int, made: Callable[[Image.Image], T]) -> tuple[list[T], int, float]:
+    """What is `made` of the frames in the middle of `frames` equal spans; how many there are, and how many a second.
+
+    One frame may be in several spans. Pictures are upright, RGB; one after the other is in memory.
+    """
     with _opened(source) as container:
         stream = container.streams.video[0]
-        count = _count(container)
-        if not count:
-            raise DataError(f"{getattr(source, 'name', source)} holds no frame: {EXPECTED} is expected.")
+        rate = float(stream.average_rate or 0)
+        count = sum(packet.size > 0 for packet in container.demux(stream))
+    while True:
         places = [min(count - 1, int((i + 0.5) * count / frames)) for i in range(frames)]
         wanted = set(places)
-        container.seek(0)
-        found = {i: frame.to_image() for i, frame in enumerate(container.decode(stream)) if i in wanted}
-    return [found[i] for i in places]
+        found: dict[int, T] = {}
+        number = 0
+        if not isinstance(source, Path):
+            source.seek(0)
+        with _opened(source) as container:
+            for frame in container.decode(container.streams.video[0]):
+                if number in wanted:
+                    found[number] = made(_upright(frame))
+                number += 1
+        if not number:
+            raise DataError(f"{getattr(source, 'name', source)} holds no frame: {EXPECTED} is expected.")
+        if number == count:
+            return [found[i] for i in places], count, rate
+        count = number  # what a file says of itself may be wrong: again, with what was there
 
 
-def _count(container: Any) -> int:
-    """How many frames there are: what a file says of itself may be wrong, so they are counted."""
-    return sum(1 for _ in container.decode(container.streams.video[0]))
+def _upright(frame: Any) -> Image.Image:
+    """The frame as it is shown: a phone that is held upright films lying down, and writes by how much to turn."""
+    picture: Image.Image = frame.to_image()
+    turn = round(frame.rotation / 90) % 4  # against the clock
+    return picture.rotate(90 * turn, expand=True) if turn else picture

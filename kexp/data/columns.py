@@ -73,6 +73,17 @@ def floats(cells: Sequence[str]) -> NDArray[np.float64] | None:
     return None if "_" in "".join(known) else np.fromiter(map(known.__getitem__, cells), np.float64, len(cells))
 
 
+def readable(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """All cells as `number` reads them, NaN where missing, (n,); None where one is neither number nor missing."""
+    values = floats(cells)
+    if values is not None:
+        return values
+    table = {cell: number(cell) for cell in dict.fromkeys(cells)}
+    if None in table.values():
+        return None
+    return np.array([table[cell] for cell in cells], np.float64)
+
+
 def date(cell: object, format: str = "") -> float | None:
     """Days since 1970-01-01 (UTC), the time of day as a fraction; NaN where missing, None where no date."""
     word = text(cell)

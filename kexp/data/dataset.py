@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.errors import RunError
-from kexp.records import DatasetSpec, Kind, Part, from_json, to_json
+from kexp.records import EVERY, Clustering, DatasetSpec, Kind, Part, from_json, to_json
 from kexp.store import atomic_write
 
 if TYPE_CHECKING:
@@ -74,11 +74,26 @@ class Dataset:
     files: list[str] | None = None
     raw: pd.DataFrame | None = None  # tables: input and target cells as the user wrote them (str), for golden vectors
     notices: list[str] = field(default_factory=list)
+    fold: NDArray[np.int8] | None = None  # of each row, from 1 (0: a test row), where leading candidates run on folds
     fingerprint: str = ""  # of samples, targets and parts: the same rows give the same value
+    clustering: Clustering | None = None  # where `y` are clusters that were found, not classes that were given
+    truth: NDArray[np.int32] | None = None  # then: the class of each row, (n,), where the data have some; -1 unknown
 
-    def rows(self, part: Part) -> NDArray[np.int64]:
-        """Indices of the rows of `part`, ascending."""
-        return np.flatnonzero(self.part == PARTS[part])
+    @property
+    def folds(self) -> int:
+        """How many folds there are; 0 where there are none."""
+        return 0 if self.fold is None else int(self.fold.max())
+
+    def rows(self, part: Part, fold: int = 0) -> NDArray[np.int64]:
+        """Indices of the rows of `part`, ascending.
+
+        Where the fold k > 0 validates, the other folds train; of EVERY fold all rows train but the test rows.
+        """
+        if not fold or self.fold is None or part == "test" or (fold == EVERY and part == "validation"):
+            return np.flatnonzero(self.part == PARTS[part])
+        if part == "validation":
+            return np.flatnonzero(self.fold == fold)
+        return np.flatnonzero((self.fold > 0) & (self.fold != fold))
 
     def take(self, part: Part) -> tuple[NDArray[Any], NDArray[Any]]:
         """Samples (m, *shape) and targets of `part`. Only `evaluate` asks for the test part."""
@@ -91,6 +106,10 @@ class Dataset:
         np.save(folder / "x.npy", self.x)
         np.save(folder / "y.npy", self.y)
         np.save(folder / "part.npy", self.part)
+        if self.fold is not None:
+            np.save(folder / "fold.npy", self.fold)
+        if self.truth is not None:
+            np.save(folder / "truth.npy", self.truth)
         if self.raw is not None:
             self.raw.to_parquet(folder / "raw.parquet")
         document = {
@@ -99,6 +118,7 @@ class Dataset:
             "files": self.files,
             "notices": self.notices,
             "fingerprint": self.fingerprint,
+            "clustering": to_json(self.clustering),
         }
         for path in folder.iterdir():
             with path.open("rb") as file:
@@ -130,9 +150,12 @@ class Dataset:
             x=np.load(folder / "x.npy", mmap_mode="r"),
             y=np.load(folder / "y.npy"),
             part=np.load(folder / "part.npy"),
+            fold=np.load(folder / "fold.npy") if (folder / "fold.npy").exists() else None,
             ids=document["ids"],
             files=document["files"],
             raw=raw,
             notices=document["notices"],
             fingerprint=document["fingerprint"],
+            clustering=from_json(Clustering, document["clustering"]) if document.get("clustering") else None,
+            truth=np.load(folder / "truth.npy") if (folder / "truth.npy").exists() else None,
         )

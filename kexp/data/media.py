@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,7 @@ class Loaded:
     x: NDArray[Any]
     damaged: Mapping[int, str]
     rate: float = 0.0  # as in records.DatasetSpec
+    channels: tuple[str, ...] = ()
     notices: list[str] = field(default_factory=list)
 
 
@@ -47,11 +48,13 @@ class Medium:
     kind: Kind
     extensions: frozenset[str]
     load: Callable[[Sequence[Path], Sequence[str], Experiment, Path, Progress | None], Loaded]
+    bare: bool = True  # a list may name files without their endings
+    called: str = ""  # where a file is not called as a sample of the kind
 
     @property
     def noun(self) -> str:
         """What one file is called."""
-        return NOUNS[self.kind]
+        return self.called or NOUNS[self.kind]
 
     @property
     def expected(self) -> str:
@@ -59,16 +62,15 @@ class Medium:
         return f"a {', '.join(sorted(e.removeprefix('.') for e in self.extensions))} file"
 
 
-def in_folder(path: Path, extensions: Collection[str]) -> bool:
-    """Whether files with `extensions` (in lower case, with the dot) lie in folders below `path`."""
-    if not path.is_dir():
+def moves(file: Path) -> bool:
+    """Whether a .gif has more than one frame."""
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=("GIF",)) as picture:
+            return getattr(picture, "n_frames", 1) > 1
+    except (OSError, ValueError, EOFError, SyntaxError):
         return False
-    return any(
-        file.suffix.lower() in extensions
-        for folder in sorted(path.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".")
-        for file in islice(folder.rglob("*"), 1000)
-    )
 
 
 def read_folder(
@@ -99,6 +101,7 @@ def read_folder(
         labels=tuple(sorted({row.label for row in rows})),
         notices=notices + loaded.notices + _skipped(medium, loaded, len(files)),
         rate=loaded.rate,
+        channels=loaded.channels,
     )
 
 
@@ -116,10 +119,10 @@ def find_list(path: Path, experiment: Experiment) -> Path:
     return (train or lists)[0] if (len(folders) < 2 or named) and (train or len(lists) == 1) else path
 
 
-def is_list(path: Path, medium: Medium) -> bool:
+def is_list(path: Path, medium: Medium, *, asked: bool = False) -> bool:
     """Whether `path` is a CSV or TSV with a column of paths, of which some among the first are files of `medium`.
 
-    The endings of the paths may be missing.
+    The endings of the paths may be missing. A list of .gif that move is one of clips, unless pictures are `asked` for.
     """
     if path.suffix.lower() not in LISTS or not path.is_file():
         return False
@@ -136,7 +139,13 @@ def is_list(path: Path, medium: Medium) -> bool:
     if not rows:
         return False
     below = [row for row in rows[1:] if len(row) == len(rows[0])]
-    return any(_file(path.parent, cell, medium) is not None for row in below or rows[:1] for cell in row)
+    found = [_file(path.parent, cell, medium) for row in below or rows[:1] for cell in row]
+    files = [file for file in found if file is not None and file != path]
+    return bool(files) and (asked or medium.kind != "image" or not _are_clips(files))
+
+
+def _are_clips(files: Sequence[Path]) -> bool:
+    return all(file.suffix.lower() == ".gif" for file in files) and any(map(moves, files))
 
 
 def read_list(path: Path, medium: Medium, experiment: Experiment, cache: Path, progress: Progress | None = None) -> Raw:
@@ -157,12 +166,12 @@ def read_list(path: Path, medium: Medium, experiment: Experiment, cache: Path, p
         raise DataError(
             f"{path} line 1 names a {medium.noun}, {column}: a header such as path,label is expected there."
         )
-    special = (experiment.split_column, experiment.group_column, experiment.time_column)
+    special = (experiment.split_column, experiment.group_column, experiment.time_column, *experiment.drop)
     left = [name for name in table.columns if name != column and name not in special]
     if not left:
         raise DataError(f"{path} has no column beside {column!r}. A label or a number for each is expected.")
     target = experiment.target or (tuple(left) if len(left) == 1 else ())
-    raw: Any = tables.read(path, replace(experiment, target=target, drop=()))
+    raw: Any = tables.read(path, replace(experiment, target=target))
     names = [cell.strip() for cell in raw.x[column].tolist()]
     found = [_file(path.parent, name, medium) for name in names]
     missing = [f"{row}: {name}" for row, name, file in zip(raw.ids, names, found, strict=True) if file is None]
@@ -189,6 +198,7 @@ def read_list(path: Path, medium: Medium, experiment: Experiment, cache: Path, p
         times=None if raw.times is None else raw.times[kept],
         notices=raw.notices + loaded.notices + _skipped(medium, loaded, len(files)),
         rate=loaded.rate,
+        channels=loaded.channels,
     )
 
 
@@ -208,6 +218,8 @@ def _file(folder: Path, cell: str, medium: Medium) -> Path | None:
     path = folder / cell
     if path.suffix.lower() in medium.extensions:
         return path if path.is_file() else None
+    if not medium.bare:
+        return None
     if "/" not in cell and "\\" not in cell and not path.parent.is_dir():
         return None
     endings = (path.with_name(path.name + extension) for extension in sorted(medium.extensions) if path.name)

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from kexp.data import columns, split
 from kexp.data.dataset import PARTS, Dataset, Raw
 from kexp.data.targets import Target
+from kexp.errors import DataError
 from kexp.forecasts import naive
 from kexp.records import NOUNS, Column, DatasetSpec, Experiment
 
+UNEQUAL = 3.0  # times as many training rows of one class as of another: accuracy then hardly sees the other
+FEW = 100  # validation rows: a share of .9 has a standard error of .03 then, and folds measure on all rows
+FOLDS = 5
 PIXELS = 1 << 22  # looked at together, for statistics: 16 MiB as float32
 
 
@@ -35,7 +39,7 @@ def _table(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
     frame = frame.copy()
     useful, notices = kinds.infer(frame, raw.ids)
     raw.notices += notices
-    part = _parts(raw, target, kinds.row_keys(frame, useful), experiment)
+    part, fold = _parts(raw, target, kinds.row_keys(frame, useful), experiment)
     train = np.flatnonzero(part == PARTS["train"])
     found: list[Column] = []
     x = np.empty((len(part), len(useful)), np.float32)
@@ -59,6 +63,7 @@ def _table(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
         x=x,
         y=target.y,
         part=part,
+        fold=fold,
         ids=raw.ids,
         raw=frame,
         notices=raw.notices,
@@ -69,7 +74,7 @@ def _table(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
 def _arrays(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
     x: NDArray[Any] = raw.x  # type: ignore[assignment]
     digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in x)
-    part = _parts(raw, target, np.frombuffer(digests, np.uint64), experiment)
+    part, fold = _parts(raw, target, np.frombuffer(digests, np.uint64), experiment)
     # A sound has one scale for all its samples, which its front end does not need.
     mean, std = ((), ()) if raw.kind == "sound" else _channels(x, np.flatnonzero(part == PARTS["train"]))
     shape = tuple(int(side) for side in x.shape[1:])
@@ -78,6 +83,7 @@ def _arrays(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
         x=x,
         y=target.y,
         part=part,
+        fold=fold,
         ids=raw.ids,
         files=raw.files,
         notices=raw.notices,
@@ -118,7 +124,7 @@ def _spec(
         std=std,
         target_mean=target_mean,
         target_std=target_std,
-        rate=raw.rate,
+        rate=float(raw.rate),  # an int would be described otherwise than it is read back
         channels=raw.channels,
         horizon=raw.horizon,
         seasons=raw.seasons,
@@ -126,8 +132,10 @@ def _spec(
     )
 
 
-def _parts(raw: Raw, target: Target, keys: NDArray[np.integer], experiment: Experiment) -> NDArray[np.int8]:
-    """The part of each row; rows of equal `keys` stay together where the data let them. Adds notices."""
+def _parts(
+    raw: Raw, target: Target, keys: NDArray[np.integer], experiment: Experiment
+) -> tuple[NDArray[np.int8], NDArray[np.int8] | None]:
+    """The part and the fold of each row; rows of equal `keys` stay together where the data let them. Adds notices."""
     groups: NDArray[Any] | None = raw.groups
     loose = 0
     if raw.times is None:
@@ -158,7 +166,49 @@ def _parts(raw: Raw, target: Target, keys: NDArray[np.integer], experiment: Expe
         lost = [label for label, count in zip(target.labels, trained, strict=True) if not count]
         if lost:
             raw.notices.append(f"No training row is of the class {', '.join(lost)}: it cannot be learnt.")
-    return part
+        if experiment.class_weight == "none" and experiment.objective in ("", "accuracy"):
+            raw.notices += _unequal(target.labels, trained)
+    return part, _folds(raw, target, part, groups, experiment)
+
+
+def _unequal(labels: tuple[str, ...], counts: NDArray[np.int64]) -> list[str]:
+    """What to do where classes have very different numbers of training rows."""
+    there = np.flatnonzero(counts)
+    most, least = there[counts[there].argmax()], there[counts[there].argmin()]
+    if counts[most] <= UNEQUAL * counts[least]:
+        return []
+    return [
+        f"{counts[most]:,} training rows are of the class {labels[most]}, {counts[least]:,} of {labels[least]}: "
+        "accuracy hardly counts the rare. Where they matter: --class-weight balanced --objective balanced_accuracy."
+    ]
+
+
+def _folds(
+    raw: Raw, target: Target, part: NDArray[np.int8], groups: NDArray[Any] | None, experiment: Experiment
+) -> NDArray[np.int8] | None:
+    """The fold of each row, where the experiment wants folds, or few rows validate that were chosen by chance."""
+    chance = raw.times is None and (raw.parts is None or not (raw.parts == PARTS["validation"]).any())
+    few = int((part == PARTS["validation"]).sum()) < FEW
+    count = experiment.folds if experiment.folds is not None else FOLDS if chance and few else 0
+    if not count:
+        return None
+    if not chance:
+        raise DataError(
+            f"folds = {count}: the data say themselves which rows validate, or the rows have an order in time. Remove "
+            "--folds."
+        )
+    try:
+        found = split.folds(part, count, y=split.strata(target.y), groups=groups, seed=experiment.seed)
+    except DataError:
+        if experiment.folds is None:
+            return None
+        raise
+    if experiment.folds is None:
+        raw.notices.append(
+            f"Few rows validate: leading candidates run on {count} folds, and the best trains once more on all rows "
+            "but the test rows (--folds 0: neither)."
+        )
+    return found
 
 
 def _twin_notices(raw: Raw, keys: NDArray[Any], part: NDArray[np.int8], loose: int) -> list[str]:

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
-from kexp.data import columns, series, tables, windows
+from kexp.data import columns, horizons, series, tables, windows
 from kexp.data.dataset import Raw
 from kexp.errors import ExperimentError
 from kexp.records import Experiment
+
+FIRST = 20  # rows whose dates say the format
 
 
 def read(path: Path, experiment: Experiment) -> Raw:
     """The table at `path` as a table, or as the series that the experiment or its columns say it is.
 
     A date and a number in every row are a forecast, unless the experiment names a target or a kind; columns such as x0,
-    y0, x1, y1 are the steps of series. Raises DataError for what `tables.read` refuses.
+    y0, x1, y1 are the steps of series,
+    unless rows are to be clustered and no kind is named. Raises DataError for what `tables.read` refuses.
     """
-    if experiment.kind == "table":
+    if experiment.kind == "table" or (experiment.task == "clustering" and not (experiment.kind or experiment.steps)):
         _refuse(experiment)
         return tables.read(path, experiment)
     if experiment.horizon or _continues(path, experiment):
-        return _forecast(path, experiment)
+        return horizons.read(path, experiment)
     raw = tables.read(path, experiment)
-    if experiment.steps and not series.numbered(list(raw.x.columns)):  # type: ignore[union-attr]
+    frame: Any = raw.x
+    side_by_side = series.numbered(list(frame.columns))
+    asked = experiment.kind == "series"
+    if experiment.steps and not side_by_side and not (asked and series.numbered(list(frame.columns), fewest=1)):
         return windows.cut(raw, experiment)
-    if experiment.kind == "series" or series.numbered(list(raw.x.columns)):  # type: ignore[union-attr]
+    if asked or (side_by_side and all(columns.readable(frame[name].tolist()) is not None for name in frame.columns)):
         return series.from_table(raw, experiment)
+    if not experiment.time_column and raw.parts is None:
+        raw.notices += _in_time(frame)
     return raw
+
+
+def _in_time(frame: Any) -> list[str]:
+    """What may be asked of a table whose rows are one behind the other in time, by a column of dates."""
+    for name in frame.columns:
+        cells = frame[name].tolist()
+        format = columns.date_format(columns.count(cells[:FIRST]), share=1.0)
+        if format is None or len(cells) < 3:
+            continue
+        days = [columns.date(cell, format) for cell in cells]
+        known = [day for day in days if day is not None]
+        steps = [b - a for a, b in itertools.pairwise(known)]
+        if len(known) == len(days) and (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+            return [
+                f"Rows are in the order of {name!r}: --time-column {name} tests on the newest, --horizon N foretells "
+                "the next N values instead."
+            ]
+    return []
 
 
 def _refuse(experiment: Experiment) -> None:
@@ -42,29 +68,6 @@ def _continues(path: Path, experiment: Experiment) -> bool:
     if experiment.target or experiment.task or experiment.drop or experiment.kind not in (None, "series"):
         return False
     files = tables.find(path)
-    if list(files) != ["all"]:
+    if list(files) != ["all"] or tables.width(files["all"]) != 2:
         return False
-    table = tables.read_file(files["all"])
-    return windows.is_plain(list(table.columns), table.columns)
-
-
-def _forecast(path: Path, experiment: Experiment) -> Raw:
-    """The table at `path` as windows and what follows them."""
-    files = tables.find(path)
-    table = tables.read_file(next(iter(files.values())))
-    time = experiment.time_column or next(
-        (name for name, cells in table.columns.items() if columns.date_format(columns.count(cells)) is not None), ""
-    )
-    special = {time, experiment.group_column, experiment.split_column, *experiment.drop}
-    numbers = [
-        name for name, cells in table.columns.items() if name not in special and columns.floats(cells) is not None
-    ]
-    targets = experiment.target or tuple(numbers[-1:])
-    asked = dataclasses.replace(experiment, target=targets, time_column=time)
-    raw = tables.read(path, asked)
-    frame: Any = raw.x.copy()
-    for k, name in enumerate(targets):  # what is foretold is also what is looked back on
-        frame[name] = raw.y[:, k]
-    frame = frame[[name for name in table.columns if name in frame.columns]]
-    raw = dataclasses.replace(raw, x=frame, notices=[one for one in raw.notices if "order of" not in one])
-    return windows.forecasts(raw, experiment, targets=targets, times=raw.times)
+    return horizons.is_plain(tables.read_file(files["all"]).columns)

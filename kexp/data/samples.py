@@ -88,34 +88,99 @@ def _rows(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
 
 
 def _recording(path: Path, spec: DatasetSpec) -> Iterator[Sample]:
-    """One series: a row for each step; columns by the names of the channels, or in their order."""
-    from kexp.data import recordings, series
+    """One series: a row for each step; columns by the names of the channels, or in their order.
 
-    names, values = recordings.recording(path)
-    steps, channels = spec.shape
-    if set(spec.channels) <= set(names):
+    Where the columns are the steps of the channels, x0, y0, x1, y1, each row is one; so is each line of a .ts.
+    """
+    from kexp.data import series, ts
+
+    if path.suffix.lower() == ".ts":
+        found, _, lines, _ = ts.parse(path, labelled=False)
+        for line, one in zip(lines, found, strict=True):
+            if one.shape[1] != spec.shape[1]:
+                raise DataError(f"{path} line {line} has {one.shape[1]} channels, {spec.shape[1]} are expected.")
+            yield _series(one, f"{path} line {line}", spec)
+        return
+    from kexp.data.tables import read_file
+
+    table = read_file(path, headless=True)
+    like_steps = [name for name in table.columns if name[-1:].isdigit()]
+    channels = series.numbered(like_steps, fewest=1)
+    if tuple(channels) == spec.channels and not set(spec.channels) <= set(table.columns):
+        ids = [f"{path} line {line}" for line in table.lines]
+        for source, one in zip(ids, series.side_by_side(table.columns, channels, ids), strict=True):
+            yield _series(one, source, spec)
+        return
+    yield _series(_steps(path, spec), str(path), spec)
+
+
+def _steps(path: Path, spec: DatasetSpec) -> Array:
+    """(n, channels) of a file with a row for each step; of a forecast in the order of its dates, if it has any."""
+    from kexp.data import recordings
+
+    names, values = recordings.recording(path, spec.channels)
+    if names == spec.channels or set(spec.channels) <= set(names):
         values = values[:, [names.index(name) for name in spec.channels]]
-    elif len(names) != channels:
-        raise DataError(
-            f"{path} has {len(names)} columns ({', '.join(names[:8])}); {channels} channels are expected: "
-            f"{', '.join(spec.channels)}."
-        )
+    else:
+        if len(names) > len(spec.channels):  # as in training, where such columns are left out
+            told = [c for c, name in enumerate(names) if recordings.is_time(name) and recordings.rises(values[:, c])]
+            if len(names) - len(told) == len(spec.channels):
+                values = np.delete(values, told, axis=1)
+        if values.shape[1] != len(spec.channels):
+            raise DataError(
+                f"{path} has {len(names)} columns ({', '.join(names[:8])}); {len(spec.channels)} channels are expected:"
+                f" {', '.join(spec.channels)}."
+            )
+    return values[_in_order(path)] if spec.horizon else values
+
+
+def _in_order(path: Path) -> Array:
+    """The places of the rows of a table, (n,), the oldest first, by its first column of dates, if it has one."""
+    from kexp.data import columns
+    from kexp.data.tables import read_file
+
+    table = read_file(path, headless=True)
+    for name, cells in table.columns.items():
+        format = columns.date_format(columns.count(cells))
+        if format is not None:
+            moments = [columns.date(cell, format) for cell in cells]
+            for line, cell, moment in zip(table.lines, cells, moments, strict=True):
+                if moment is None or np.isnan(moment):
+                    raise DataError(f"{path} line {line}: {name} = {cell!r} is no date, which the other rows have.")
+            return np.argsort(np.array(moments, np.float64), kind="stable")
+    return np.arange(len(table.lines))
+
+
+def _series(values: Array, source: str, spec: DatasetSpec) -> Sample:
+    """(n, channels) as the model takes it: of a forecast the last steps, otherwise brought to the length."""
+    from kexp.data import series
+
+    steps = spec.shape[0]
     if np.isinf(values).any():
-        raise DataError(f"{path} line {np.argwhere(np.isinf(values))[0][0] + 2} holds an infinite value. Correct it.")
+        raise DataError(
+            f"{source}: step {np.argwhere(np.isinf(values))[0][0] + 1} holds an infinite value. Correct it."
+        )
+    warnings: list[str] = []
+    if spec.horizon:
+        if len(values) < steps:
+            raise DataError(
+                f"{source} has {len(values)} rows, the forecast looks back on {steps}. Give that many, or more."
+            )
+        gaps = int(np.isnan(values[-steps:]).sum())
+        if gaps:
+            warnings.append(f"{gaps} missing values were taken from the row before")
+        values = series.carried(values)[-steps:]
     try:
         x, missing = series.filled(values)
     except ValueError as error:
-        raise DataError(f"{path}: {error}. Fill in its column.") from error
-    warnings = [f"{missing} missing values were drawn straight between their neighbours"] if missing else []
-    if spec.horizon:
-        if len(x) < steps:
-            raise DataError(f"{path} has {len(x)} rows, the forecast looks back on {steps}. Give that many, or more.")
-        x = x[-steps:]
-    elif len(x) != steps:
+        raise DataError(f"{source}: {error}. Fill it in.") from error
+    if missing:
+        warnings.append(f"{missing} missing values were drawn straight between their neighbours")
+    if len(x) != steps:
         what = "cut around their middle" if len(x) > steps else "filled up with the last"
         warnings.append(f"{len(x)} rows were {what}: {steps} are expected")
         x = series.fit(x, steps)
-    yield Sample(str(path), x, warnings)
+    return Sample(source, x, warnings)
 
 
 def _write_recording(x: Array, spec: DatasetSpec, stem: Path) -> Path:
@@ -189,7 +254,7 @@ SAMPLES: dict[Kind, Form] = {
     "image": Form(_picture, "pictures, or raw pixels as .npy", None, _write_picture),
     "table": Form(_rows, "CSV files with a header, or rows as .npy", TABLES),
     "series": Form(
-        _recording, "a CSV for each series, a row for each step, or .npy", (".csv", ".tsv"), _write_recording
+        _recording, "a CSV for each series, a row for each step, or .npy", (".csv", ".tsv", ".ts"), _write_recording
     ),
     "sound": Form(_sound, "sound files (wav, flac, ogg, mp3), or samples as .npy", None, _write_sound),
     "clip": Form(_clip, "video files (mp4, avi, gif ...), or frames as .npy", None, _write_clip),

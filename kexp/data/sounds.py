@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -27,6 +28,9 @@ EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"})
 EXPECTED = "a wav, flac, ogg or mp3"
 HIGHEST_RATE = 16_000  # Hz, unless the user asks for more: speech and most events lie below its half
 LONGEST = 160_000  # samples of one sound, unless the user asks for more
+LARGE = 1 << 22  # samples of a channel: of a longer file only what is needed is kept in memory
+BLOCK = 1 << 16  # samples that are read at once
+TAPS = 10  # zero crossings of scipy's filter to each side
 COVERED = 0.95  # share of the sounds that are whole in the length chosen
 
 
@@ -36,24 +40,78 @@ def decode(source: Source, rate: float, samples: int) -> NDArray[np.float32]:
     Channels are averaged. A longer one is cut around its middle, a shorter one has zeros at its end. Raises DataError,
     naming the file, for what is no sound or is damaged.
     """
-    found, its_rate = read(source)
-    return fit(resample(found, its_rate, rate), samples)
+    with _opened(source) as file:
+        if file.frames > LARGE and (found := _middle(file, rate, samples)) is not None:
+            return found
+        x, its_rate = _whole(file), float(file.samplerate)
+    return fit(resample(x, its_rate, rate), samples)
 
 
 def read(source: Source) -> tuple[NDArray[np.float32], float]:
     """All samples of a file, (n,) float32 in -1..1, channels averaged, and their rate. Raises DataError as `decode`."""
+    with _opened(source) as file:
+        return _whole(file), float(file.samplerate)
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Any]:
+    """The open file; what soundfile raises inside becomes a DataError that names it."""
     import soundfile
 
     name = _name(source)
     try:
-        x, rate = soundfile.read(source, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(source) as file:
+            yield file
     except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
         raise DataError(f"{name} is no sound, or damaged: {EXPECTED} is expected ({_reason(error)}).") from error
-    if not len(x):
-        raise DataError(f"{name} holds no samples: {EXPECTED} with some sound is expected. Replace or remove it.")
-    if not np.isfinite(x).all():
-        raise DataError(f"{name} holds values that are no numbers. Replace or remove it.")
-    return x.mean(axis=1, dtype=np.float32), float(rate)
+    except ValueError as error:
+        raise DataError(f"{name} {error}. Replace or remove it.") from error
+
+
+def _whole(file: Any) -> NDArray[np.float32]:
+    """All samples, (n,), channels averaged. Raises ValueError for none, and for what is no number."""
+    blocks = [_mono(block) for block in file.blocks(BLOCK, dtype="float32", always_2d=True)]
+    if not sum(map(len, blocks)):
+        raise ValueError(f"holds no samples: {EXPECTED} with some sound is expected")
+    x: NDArray[np.float32] = np.concatenate(blocks)
+    return x
+
+
+def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(block).all():
+        raise ValueError("holds values that are no numbers")
+    x: NDArray[np.float32] = block.mean(axis=1, dtype=np.float32)
+    return x
+
+
+def _middle(file: Any, rate: float, samples: int) -> NDArray[np.float32] | None:
+    """What `fit` leaves of a long sound, read without the rest; None where all is needed, or less is there than said.
+
+    The same values as of the whole: the filter of `resample` reaches TAPS samples of the slower rate to each side, and
+    the piece begins where a sample of both rates does.
+    """
+    up, down = _ratio(file.samplerate, rate)
+    total = -(-file.frames * up // down)  # samples after resampling
+    if total <= samples:
+        return None
+    start = (total - samples) // 2
+    reach = (TAPS + 1) * max(1, -(-down // up)) + 1
+    first = max(0, start * down // up - reach) // down * down
+    last = min(file.frames, (start + samples) * down // up + reach + 1)
+    blocks: list[NDArray[np.float32]] = []
+    at = 0
+    for block in file.blocks(BLOCK, dtype="float32", always_2d=True):  # seeking in mp3 and ogg is not exact
+        if at + len(block) > first:
+            blocks.append(_mono(block[max(0, first - at) : last - at]))
+        at += len(block)
+        if at >= last:
+            break
+    if at < last:
+        file.seek(0)
+        return None
+    found = resample(np.concatenate(blocks), file.samplerate, rate)
+    begin = start - first * up // down
+    return found[begin : begin + samples]
 
 
 def resample(x: NDArray[np.float32], rate: float, wanted: float) -> NDArray[np.float32]:
@@ -62,8 +120,13 @@ def resample(x: NDArray[np.float32], rate: float, wanted: float) -> NDArray[np.f
         return x
     from scipy.signal import resample_poly
 
+    return np.asarray(resample_poly(x, *_ratio(rate, wanted)), np.float32)
+
+
+def _ratio(rate: float, wanted: float) -> tuple[int, int]:
+    """By how much samples become more, and then fewer."""
     common = math.gcd(round(rate), round(wanted))
-    return np.asarray(resample_poly(x, round(wanted) // common, round(rate) // common), np.float32)
+    return round(wanted) // common, round(rate) // common
 
 
 def fit(x: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
@@ -93,16 +156,22 @@ def _load(
     from kexp.data.cache import fill, fingerprint, lookup
     from kexp.data.media import Loaded
 
-    form, notices = _look(files, experiment)
-    key = fingerprint(files, names, ("sound", *form))
+    key = fingerprint(files, names, ("sound", experiment.rate, experiment.length))
     decoded = lookup(cache, key)
     if decoded is None:
+        form, notices = _look(files, experiment)
 
         def one(file: Path, shape: tuple[int]) -> NDArray[Any]:
             return decode(file, form.rate, shape[0])
 
-        decoded = fill(cache, key, files, (form.samples,), one, progress, dtype=np.float32, noun="sound")
-    return Loaded(x=decoded.x, damaged=decoded.damaged, rate=float(form.rate), notices=notices)
+        told = {"rate": form.rate, "notices": notices}
+        decoded = fill(cache, key, files, (form.samples,), one, progress, dtype=np.float32, noun="sound", told=told)
+    return Loaded(
+        x=decoded.x,
+        damaged=decoded.damaged,
+        rate=float(decoded.told["rate"]),
+        notices=list(decoded.told["notices"]),
+    )
 
 
 def _look(files: Sequence[Path], experiment: Experiment) -> tuple[Form, list[str]]:
@@ -132,7 +201,7 @@ def _look(files: Sequence[Path], experiment: Experiment) -> tuple[Form, list[str
         notices.append(f"Sounds are brought to {rate:,} Hz ({named}). --rate HZ sets another rate.")
     several = sum(info.channels > 1 for info in infos)
     if several:
-        notices.append(f"{several:,} sounds have several channels, which are averaged.")
+        notices.append(f"Of {several:,} of the sounds, the channels are averaged.")
     longer = int((seconds > form.samples / rate + 0.5 / rate).sum())
     shorter = int((seconds < form.samples / rate - 0.5 / rate).sum())
     if longer or shorter:

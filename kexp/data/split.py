@@ -68,6 +68,26 @@ def split(
     return part
 
 
+def folds(
+    part: NDArray[np.int8], count: int, *, y: NDArray[np.integer], groups: ArrayLike | None = None, seed: int = 0
+) -> NDArray[np.int8]:
+    """The fold, 1 to `count`, of each row that is no test row, (n,), and 0 of the test rows.
+
+    Classes `y` are spread over the folds, equal `groups` stay in one. Raises DataError where a fold would have no rows.
+    """
+    rows = np.flatnonzero(part != TEST)
+    group = np.arange(len(rows)) if groups is None else np.unique(np.asarray(groups)[rows], return_inverse=True)[1]
+    stratum = np.unique(y[rows], return_inverse=True)[1]
+    fold = np.zeros(len(part), np.int8)
+    fold[rows] = 1 + _by_chance(stratum, group, np.full(count, 1 / count), np.random.default_rng((seed, count)))
+    if len(np.unique(fold[rows])) < count:
+        raise DataError(
+            f"{len(rows):,} rows in {len(np.unique(group)):,} groups leave one of {count} folds without rows. Set "
+            "fewer with --folds, or 0 for none."
+        )
+    return fold
+
+
 def strata(values: NDArray[np.floating] | NDArray[np.integer], *, bins: int = 10) -> NDArray[np.int64]:
     """What to keep balanced between the parts, (n,): classes, rarest labels, or bins of numbers.
 
@@ -133,16 +153,18 @@ def ordered(
 ) -> NDArray[np.int8]:
     """The part of forecasts of the moments `first` to `last`, (n,) each: the oldest train, the newest test.
 
-    -1 where those moments lie in two parts. Raises DataError where a part would be left without any.
+    -1 where those moments lie in two parts; a share of 0 is a part that is not wanted. Raises DataError where a part
+    would be left without any.
     """
-    moments = np.sort(np.unique(first))
-    bounds = [
-        moments[min(round(share * len(moments)), len(moments) - 1)] for share in (1 - validation - test, 1 - test)
-    ]
-    begins, ends = (np.searchsorted(bounds, side, side="right") for side in (first, last))
-    part = np.where(begins == ends, np.array([TRAIN, VALIDATION, TEST])[begins], -1).astype(np.int8)
+    shares = {TRAIN: 1 - validation - test, VALIDATION: validation, TEST: test}
+    wanted = [part for part, share in shares.items() if share > 0]
+    moments = np.unique(first)
+    ends = np.cumsum([shares[part] for part in wanted])[:-1]
+    bounds = [moments[min(round(end * len(moments)), len(moments) - 1)] for end in ends.tolist()]
+    begins, stops = (np.searchsorted(bounds, side, side="right") for side in (first, last))
+    part = np.where(begins == stops, np.array(wanted)[begins], -1).astype(np.int8)
     for name, value in PARTS.items():
-        if not (part == value).any():
+        if value in wanted and not (part == value).any():
             raise DataError(
                 f"{len(first):,} forecasts leave none for the {name} part. Add rows, or foretell fewer steps."
             )
@@ -197,7 +219,7 @@ def _by_chance(
     single = rng.permutation(np.flatnonzero(sizes[group] == 1))
     single = single[np.argsort(stratum[single], kind="stable")]
     bounds = np.searchsorted(stratum[single], np.arange(want.shape[1] + 1))
-    owed = np.zeros(3)  # what rounding kept from each part so far, so that many small classes do not add up
+    owed = np.zeros(len(shares))  # what rounding kept from each part so far, so that many small classes do not add up
     for kind in range(want.shape[1]):
         rows = single[bounds[kind] : bounds[kind + 1]]
         lack = np.clip(want[:, kind] - have[:, kind], 0, None)
@@ -208,7 +230,7 @@ def _by_chance(
                 counts[chosen] += 1
         counts[TRAIN] += len(rows) - counts.sum()
         owed += exact - counts
-        part[rows] = np.repeat(np.arange(3), counts)
+        part[rows] = np.repeat(np.arange(len(shares)), counts)
     _spread_classes(part, stratum, group, used)
     return part
 
@@ -224,7 +246,7 @@ def _spread_classes(
     order = np.argsort(stratum, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
         for value in used:
-            counts = np.bincount(part[rows], minlength=3)
+            counts = np.bincount(part[rows], minlength=int(used.max()) + 1)
             if counts[value]:
                 continue
             donor = int(np.argmax(counts))

@@ -85,7 +85,7 @@ def read(path: Path, experiment: Experiment) -> Raw:
         if name not in first.columns:
             raise DataError(f"{first.path} has no column {name!r}.{nearest(name, first.columns)}")
     chosen = experiment.target
-    if not chosen:
+    if not chosen and experiment.task != "clustering":
         no_target = {*experiment.drop, *special}
         name, why = targets.guess({n: cells for n, cells in first.columns.items() if n not in no_target})
         chosen = (name,)
@@ -112,7 +112,7 @@ def read(path: Path, experiment: Experiment) -> Raw:
     return Raw(
         kind="table",
         x=pd.DataFrame({name: cells[name] for name in inputs}, index=range(len(ids)), dtype=object),
-        y=np.array([cells[name] for name in chosen], dtype=object).T,
+        y=np.array([cells[name] for name in chosen], dtype=object).reshape(len(chosen), len(ids)).T,
         targets=chosen,
         parts=parts,
         ids=ids,
@@ -150,7 +150,7 @@ def read_file(path: Path, *, headless: bool = False) -> File:
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
     try:
         header = [name.strip() for name in next(row for row in reader if row)]
-        if headless and _all_numbers(header):
+        if headless and _is_row(header):
             rows.append(header)
             lines.append(reader.line_num)
             header = [f"x{index + 1}" for index in range(len(header))]
@@ -173,6 +173,19 @@ def read_file(path: Path, *, headless: bool = False) -> File:
     return File(path, dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)), lines)
 
 
+def width(path: Path) -> int:
+    """How many columns the file at `path` seems to have, from its first line alone."""
+    if path.suffix.lower() == ".parquet":
+        return len(_read_parquet(path).columns)
+    with path.open("rb") as stream:
+        content = stream.read(1 << 16).decode("utf-8-sig", errors="replace")
+    try:
+        rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter_of(content, path))
+        return len(next((row for row in rows if row), []))
+    except csv.Error:  # `read_file` says what is wrong
+        return 0
+
+
 def delimiter_of(content: str, path: Path) -> str:
     """The separator that gives most of the first lines the width of the header, and the widest such."""
     best, score = "\t" if path.suffix.lower() == ".tsv" else ",", (0.0, 1)
@@ -191,11 +204,22 @@ def delimiter_of(content: str, path: Path) -> str:
 
 def _check_header(path: Path, header: list[str]) -> None:
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    counted = [str(i) for i in range(len(header))], [str(i + 1) for i in range(len(header))]
-    if _all_numbers(header) and header not in counted:
+    if _all_numbers(header) and header not in _counts(len(header)):
         raise DataError(f"{path} line 1 holds numbers only: {', '.join(header[:5])}. Put the column names there.")
     if twice:
         raise DataError(f"{path} line 1 names the column {twice[0]!r} twice. Give every column its own name.")
+
+
+def _is_row(cells: Sequence[str]) -> bool:
+    """Whether the first line of a file without words is a row of values: 0, 1, 2 are names, as pandas writes them."""
+    if len(cells) > 1 and cells in _counts(len(cells)):
+        return False
+    numbers = [columns.number(cell) for cell in cells]
+    return None not in numbers and not all(map(columns.is_missing, cells))
+
+
+def _counts(width: int) -> tuple[list[str], list[str]]:
+    return [str(i) for i in range(width)], [str(i + 1) for i in range(width)]
 
 
 def _all_numbers(cells: Sequence[str]) -> bool:

@@ -26,6 +26,7 @@ FEWEST = 3  # samples of a class: one for each part
 NAMES = ("target", "targets", "label", "labels", "class", "outcome", "response", "y")  # says what it is
 # Whole numbers in a column with such a name are classes, where there are enough rows of each.
 CLASSES = ("label", "labels", "class", "classes", "cluster", "category")
+COMMA = re.compile(r"[+-]?\d[\d.]*,\d+")  # a number as it is written in half of the world
 # Words in the names of columns that people predict; the last column of these is meant, in doubt.
 WORDS = frozenset(
     [
@@ -69,7 +70,9 @@ def guess(cells: Mapping[str, Sequence[str]]) -> tuple[str, str]:
         if WORDS & {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}:
             return name, f"The target is guessed: {name!r}, because of its name. {advice}"
     if not legal:
-        raise DataError(f"None of the columns {', '.join(map(repr, cells))} can be a target. {advice}")
+        comma = [name for name, words in cells.items() if any(COMMA.fullmatch(columns.text(word)) for word in words)]
+        hint = f" Numbers have a comma where a point is expected, in {comma[0]!r}: replace it." if comma else ""
+        raise DataError(f"None of the columns {', '.join(map(repr, cells))} can be a target.{hint} {advice}")
     return legal[-1], f"The target is guessed: {legal[-1]!r}, the last column that can be one. {advice}"
 
 
@@ -83,6 +86,14 @@ def present(y: NDArray[Any]) -> NDArray[np.bool_]:
     else:
         missing = np.array([columns.is_missing(cell) for cell in y.ravel()], np.bool_).reshape(y.shape)
     return np.logical_not(missing.reshape(len(y), -1).any(axis=1))
+
+
+def suggested(cells: NDArray[Any], names: Sequence[str]) -> Task:
+    """The task that the cells (n, k) of str suggest, those of rows without a target aside. Raises as `encode`."""
+    cells = cells[present(cells)]
+    if not len(cells):
+        raise DataError(f"No row has a value for the target{_named(names)}. Fill in the column or choose another.")
+    return _infer(cells, names)[0]
 
 
 def encode(

@@ -14,7 +14,7 @@ from typing import Any
 
 from kexp.errors import ExportError
 from kexp.export import inputs, metadata
-from kexp.records import Artifact, Check, Column, DatasetSpec, from_json, to_json
+from kexp.records import NOUNS, Artifact, Check, Clustering, Column, DatasetSpec, from_json, to_json
 
 MANIFEST = "export.json"
 ELSEWHERE = {  # how a program runs what is no .tflite
@@ -42,15 +42,16 @@ def write(
     modules: Sequence[str] = (),
     model: str = "",
     golden: str = "",
+    clustering: Clustering | None = None,
 ) -> None:
     """Write labels.txt, README.md and export.json into `folder`.
 
     `limits` are (gap, drop) by format, `rows` how many rows trained and validated, `evaluation` the document
     of the test split, if there is one, `model` the SHA-256 of the .keras file that was exported, `golden` that of the
-    folder of golden vectors.
+    folder of golden vectors, `clustering` what the classes are where they were found and not given.
     """
     (folder / metadata.LABELS).write_text(metadata.lines(spec.labels), encoding="utf-8")
-    card = _card(spec, artifacts, checks, rows, evaluation, ours=trial is not None)
+    card = _card(spec, artifacts, checks, rows, evaluation, trial is not None, clustering)
     (folder / "README.md").write_text(card, encoding="utf-8")
     document = {
         "name": spec.name,
@@ -93,10 +94,12 @@ def _card(
     rows: Mapping[str, int],
     evaluation: Mapping[str, Any] | None,
     ours: bool,
+    clustering: Clustering | None,
 ) -> str:
     sections = [
         f"# {spec.name}\n\n{_task(spec)} {'Made' if ours else 'Converted'} by kexp {version('kexp')}.",
         f"## Data\n\n{_data(spec, rows)}",
+        *([f"## Clusters\n\n{_clusters(spec, clustering)}"] if clustering else []),
         f"## Quality\n\n{_quality(evaluation, ours)}",
         f"## Files\n\n{_files(artifacts, checks)}",
         f"## Input\n\n{_input(spec, artifacts)}",
@@ -146,6 +149,22 @@ def _data(spec: DatasetSpec, rows: Mapping[str, int]) -> str:
     return "\n".join(lines)
 
 
+def _clusters(spec: DatasetSpec, clustering: Clustering) -> str:
+    """Who found them, in what, and for each its size and the sample that is most like the rest of it."""
+    teacher = clustering.teachers[0]
+    lines = [
+        f"Nobody named these classes: {teacher.teacher} of scikit-learn ({teacher.settings}) found them, without "
+        f"labels, in {clustering.features}. It was the best of {len(clustering.teachers)} divisions; the network "
+        "learnt to say of new samples what it would say. Look at the exemplars before you give a cluster a name.",
+        "",
+        f"| cluster | {NOUNS[spec.kind]}s | exemplar |",
+        "|---|---:|---|",
+    ]
+    for label, size, exemplar in zip(spec.labels, clustering.sizes, clustering.exemplars, strict=True):
+        lines.append(f"| {label} | {size:,} | {_cell(exemplar)} |")
+    return "\n".join(lines)
+
+
 def _quality(evaluation: Mapping[str, Any] | None, ours: bool) -> str:
     if not ours:
         return "kexp did not train this model, and cannot know which rows did: measure it on rows that it never saw."
@@ -158,7 +177,22 @@ def _quality(evaluation: Mapping[str, Any] | None, ours: bool) -> str:
         if interval.get("metric") == name:
             span = f" ({interval['level']:.0%} interval {interval['low']:.4g} to {interval['high']:.4g})"
         lines.append(f"- {name.replace('_', ' ')}: {value:.4g}{span}")
+    for name, value in (evaluation.get("naive") or {}).items():
+        lines.append(f"- rmse of a naive forecast, {name}: {value:.4g}")
+    consistency = evaluation.get("consistency") or {}
+    if consistency.get("changes"):
+        stay = [f"{change} {_stay(models)}" for change, models in consistency["changes"].items()]
+        lines += [
+            "",
+            f"Of {consistency['rows']:,} of them, changed a little, so many get the same answer: {', '.join(stay)}.",
+        ]
     return "\n".join(lines)
+
+
+def _stay(models: Mapping[str, Mapping[str, float]]) -> str:
+    """The share of answers that stay, and in brackets that of the int8 file."""
+    first, *more = (f"{found['same']:.1%}" for found in models.values())
+    return f"{first} (int8 {more[0]})" if more else first
 
 
 def _files(artifacts: Sequence[Artifact], checks: Sequence[Check]) -> str:

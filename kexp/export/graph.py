@@ -33,7 +33,8 @@ class Parts(NamedTuple):
     overflow (how Keras writes selu): one int8 scale for values up to e^x leaves nothing of the small ones.
     channels: scale each channel by a constant of its own (a batch normalisation that no convolution could take in, a
     depthwise convolution): one int8 scale for all channels leaves little of the small ones.
-    first: the first trained operator, and what follows it up to the next one.
+    first: the first trained operator, and what follows it up to the next one; a depthwise convolution is one with the
+    convolution behind it.
     last: the trained operators that nothing trained follows. tail: what comes after those.
     """
 
@@ -116,8 +117,8 @@ def parts(content: bytes) -> Parts:
         kind, inputs = number(operator), set(operator.inputs)
         if (kind in trainable and not _FRONT_END.search(name(operator))) or inputs & below:
             below.update(operator.outputs)
-            trained += kind in trainable
-            if trained == 1:
+            trained += kind in trainable and kind != code["DEPTHWISE_CONV_2D"]
+            if trained < 2:
                 found.first.append(name(operator))
         else:
             found.front.append(name(operator))

@@ -59,7 +59,7 @@ def treatment(spec: DatasetSpec) -> str:
     """What kexp does with a file before the model sees it."""
     return {
         "series": (
-            "Only the last steps are looked at; there must be as many."
+            "Only the last steps are looked at; there must be as many. A missing value is the one before."
             if spec.horizon
             else "A longer recording is cut around its middle, of a shorter one the last values are repeated. Missing "
             "values are drawn straight between their neighbours. `kexp.data.series.fit` does exactly that."

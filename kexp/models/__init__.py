@@ -42,6 +42,10 @@ FACTORIES: dict[str, Callable[[HyperParameters, Any], Any]] = {
     "backbone": backbone,
 }
 RECIPES: dict[str, Recipes] = {"conv": CONV_RECIPES, "conv1d": CONV1D_RECIPES}
+BRANCHES: dict[str, tuple[dict[str, Value], ...]] = {  # answers besides the default behind which a factory asks more
+    "conv1d": ({"block": "residual"},),
+    "conv_clip": ({"fusion": "late"},),
+}
 # The front ends of factories that bring their own, in the place of that of the kind of data.
 FRONTS: dict[str, Callable[[DatasetSpec, HyperParameters], keras.Model]] = {"backbone": front}
 # Learning rates, lowest, highest and usual, where they differ. Of 60 photos an epoch has two steps: on features of
@@ -178,9 +182,10 @@ def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
     def ask(hp: HyperParameters) -> None:
         sketch(spec, factory, hp)
 
-    # The rows of FACTORIES ask for everything when every count is at its largest (a test holds them to it).
-    # Not those whose dimensions hang on names: of weights, say.
-    found = declare(ask, experiment.space, thorough=factory not in FACTORIES or factory in FRONTS)
+    # The rows of FACTORIES ask for everything when every count is at its largest, and their BRANCHES are taken: tests
+    # hold them to it. Not those whose dimensions hang on names: of weights, say.
+    thorough, branches = factory not in FACTORIES or factory in FRONTS, BRANCHES.get(factory, ())
+    found = declare(ask, experiment.space, thorough=thorough, branches=branches)
     keras.backend.clear_session(free_memory=False)  # its garbage collection takes longer than a build
     return found
 

@@ -80,7 +80,7 @@ def conv_clip(hp: HyperParameters, x: Any) -> Any:
         x = keras.layers.Permute((2, 3, 1, 4), name="frames_last")(x)
         x = keras.layers.Reshape((height, width, frames * channels), name="stacked")(x)
         return head(hp, *stages(hp, x))
-    x, activation = stages(hp, Folded(name="frames")(x), most=4)
+    x, activation = stages(hp, Folded(name="frames")(x))
     x = keras.layers.GlobalAveragePooling2D(name="each_frame")(x)
     x = Unfolded(frames, name="in_time")(x)
     filters = hp.Choice("time_filters", [32, 64, 128], default=64)
@@ -92,16 +92,16 @@ def conv_clip(hp: HyperParameters, x: Any) -> Any:
     return head(hp, x, activation)
 
 
-def stages(hp: HyperParameters, x: Any, *, filters: int = 24, most: int = 5) -> tuple[Any, str]:
-    """(n, h, w, c) -> (n, h', w', filters of the last stage), and the activation. `filters` is the default.
+def stages(hp: HyperParameters, x: Any) -> tuple[Any, str]:
+    """(n, h, w, c) -> (n, h', w', filters of the last stage), and the activation.
 
-    The number of stages, `most` at most, is bounded by the picture: the last one sees at least 3 x 3 pixels.
+    The number of stages is bounded by the picture: the last one sees at least 3 x 3 pixels.
     """
     side = min(x.shape[1], x.shape[2])
     pool = hp.Choice("pool_size", [2, 3], default=2)
-    most = min(most, _stages(side, 2))
+    most = _stages(side, 2)
     count = hp.Int("stages", 1, most, default=min(3 if side < 40 else 4, most))
-    filters = hp.Choice("filters", [8, 16, 24, 32], default=filters)
+    filters = hp.Choice("filters", [8, 16, 24, 32], default=24)
     growth = hp.Choice("filter_growth", [1.0, 1.5, 2.0], default=1.5)
     kernel = hp.Choice("kernel_size", [3, 5, 7], default=3)
     per_stage = hp.Int("convolutions", 1, 2, default=1)

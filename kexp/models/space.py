@@ -87,12 +87,14 @@ class HyperParameters:
 
 
 def declare(
-    build: Callable[[HyperParameters], object], overrides: Mapping[str, Any], *, thorough: bool = True
-) -> tuple[Dimension, ...]:
+    build: Callable[[HyperParameters], object], overrides: Mapping[str, Any], *, thorough: bool = True,
+    branches: Sequence[Mapping[str, Value]] = (),
+) -> tuple[Dimension, ...]:  # fmt: skip
     """Every dimension that `build` can ask for, before the first candidate is proposed.
 
-    Counts are answered with their largest value, so that what hangs on them (`units_3`) is asked for; if `thorough`,
-    each choice and boolean is tried in turn, until nothing new is asked (a build each).
+    Counts are answered with their largest value, so that what hangs on them (`units_3`) is asked for. `branches` are
+    answers behind which more is asked for, where they may be given; if `thorough`, each choice and boolean is tried in
+    turn, until nothing new is asked (a build each).
 
     Raises ExperimentError for an override of what the factory does not ask for.
     """
@@ -109,6 +111,9 @@ def declare(
     while True:
         before = len(known)
         visit({})
+        for branch in branches:
+            if all(name in known and value in known[name].values for name, value in branch.items()):
+                visit(branch)
         for dimension in list(known.values()) if thorough else ():
             for value in dimension.values:
                 if (dimension.name, value) not in tried:
@@ -118,7 +123,7 @@ def declare(
             break
     unknown = [name for name in overrides if name not in known]
     if unknown:  # one that only other overrides put out of use (units of a layer that is not there) does no harm
-        everything = {dimension.name for dimension in declare(build, {}, thorough=thorough)}
+        everything = {dimension.name for dimension in declare(build, {}, thorough=thorough, branches=branches)}
         wrong = next((name for name in unknown if name not in everything), None)
         if wrong is not None:
             raise ExperimentError(

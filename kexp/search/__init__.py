@@ -8,10 +8,10 @@ from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
 from kexp.metrics import objective
-from kexp.records import DatasetSpec, Experiment, Trial
+from kexp.records import EVERY, DatasetSpec, Experiment, Trial
 from kexp.search.budget import Budget, budget
 from kexp.search.events import Event, Listener, ignore
-from kexp.search.loop import Search
+from kexp.search.loop import NO_FOLDS, Folds, Search
 from kexp.search.oracles import ORACLES
 from kexp.search.worker import Setup
 from kexp.search.workers import WORKERS, AbstractWorkers
@@ -28,6 +28,10 @@ def check(experiment: Experiment, spec: DatasetSpec, listener: Listener = ignore
     if experiment.oracle not in ORACLES:
         raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
     objective(spec.task, experiment.objective)
+    if experiment.class_weight != "none" and spec.task == "regression":
+        raise ExperimentError(
+            f"class_weight = {experiment.class_weight!r} is for classes, and the task is regression. Leave it out."
+        )
     if experiment.factory == "backbone":
         lean.keras()
         from kexp.models import pretrained
@@ -72,12 +76,15 @@ def search(
         run=store.name,
         batch_size=plan.batch_size,
         objective=experiment.objective,
+        class_weight=experiment.class_weight,
     )
     pool = pool or WORKERS["processes"]()
     try:
         pool.begin(setup, workers, store.root / "workers.log")
         rows = len(dataset.rows("validation"))
-        found = Search(experiment, spec, pool.sketches(spec, experiment), store, pool, plan, rows, listener)
+        folds = Folds(dataset.folds, len(dataset.rows("train", EVERY))) if dataset.folds else NO_FOLDS
+        sketches = pool.sketches(spec, experiment)
+        found = Search(experiment, spec, sketches, store, pool, plan, rows, listener, folds)
         text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(found.outline.dimensions)} hyperparameters"
         listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
         found.run()

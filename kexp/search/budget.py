@@ -52,6 +52,8 @@ CANDIDATES = 5
 FIRST_RUNG = 0.6  # share of a number of trials that is explored on the first rung; the rest is on the second
 MOST_SAMPLES = 4_000_000  # that one finalist trains on: 72 epochs of 55,000 pictures
 MOST_EPOCHS = 320  # of it: few rows are known by heart by then
+LEAST_STEPS = 200
+SMALLEST_BATCH = 8
 MARGIN = 1.15  # a training that is planned into a time must not just miss it
 # Times as long as explored must a leader be able to train, or come as near to the longest: or another sets the length.
 WORTH = 1.5
@@ -72,12 +74,16 @@ def budget(experiment: Experiment, spec: DatasetSpec, rows: int) -> Budget:
     """The budget of an experiment on `rows` training rows.
 
     The batch is the power of two next to a hundredth of the rows, from 32 to 128: small enough that a short training
-    makes some thousands of steps, and the same for every candidate, so that equal networks can train together.
+    makes some thousands of steps, and the same for every candidate, so that equal networks can train together. Of few
+    recordings it is smaller, 8 at least, and the shortest training makes LEAST_STEPS.
     """
     plan = plan_of(spec, experiment)
     low, high = plan.epochs
     epochs = min(max(round(plan.samples / max(rows, 1)), low), high)
     batch = min(max(1 << max(0, round(rows / 100) - 1).bit_length(), 32), 128)
+    if spec.kind not in ("image", "table") and not spec.horizon:
+        batch = min(batch, max(SMALLEST_BATCH, 1 << max(0, (rows // 8).bit_length() - 1)))
+        epochs = min(max(epochs, LEAST_STEPS * batch // max(rows, 1)), MOST_EPOCHS)
     few = experiment.trials is not None and experiment.trials * (1 - FIRST_RUNG) < CANDIDATES
     climbs = ORACLES[experiment.oracle].climbs and experiment.epochs is None and not few
     if climbs and plan.dense:
@@ -133,18 +139,19 @@ class Confirmation:
 
 def confirmation(
     experiment: Experiment, spec: DatasetSpec, budget: Budget, *, seconds: float | None,
-    costs: Sequence[float], explored: Sequence[int], workers: int, together: bool = False,
+    costs: Sequence[float], explored: Sequence[int], workers: int, together: bool = False, folds: int = 0,
 ) -> Confirmation | None:  # fmt: skip
     """The longest, then the largest, confirmation of the best that fits `seconds` of `workers` workers.
 
     `costs` are the seconds that an epoch of each leader took, best first, `explored` the epochs that it was explored
     for. The best sets the length; one that is too slow (WORTH) leaves that to the next, and may have no run. Without a
     time limit nothing depends on measured time, so that the same seed gives the same search. Where networks train
-    `together`, those of one seed may be one job of one worker. None where the experiment wants none, or not one run
+    `together`, those of one seed may be one job of one worker. With `folds`, each runs on all of them, and the best
+    once more on every row. None where the experiment wants none, or not one run
     fits.
     """
     plan = plan_of(spec, experiment)
-    most, seeds = min(experiment.finalists, len(costs)), experiment.seeds
+    most, seeds = min(experiment.finalists, len(costs)), folds or experiment.seeds
     if not most or not seeds:
         return None
     if seconds is None:
@@ -153,7 +160,7 @@ def confirmation(
         return Confirmation(candidates=tuple(range(most)), seeds=seeds, epochs=epochs)
     seconds /= MARGIN
     sizes = sorted(
-        {(c, s) for c in range(1, most + 1) for s in range(1, seeds + 1)},
+        {(c, s) for c in range(1, most + 1) for s in range(folds or 1, seeds + 1)},
         key=lambda cs: (-cs[0] * cs[1], -cs[0]),
     )
     multiples = plan.longer if budget.rungs > 1 or not plan.dense else (1,)
@@ -177,7 +184,7 @@ def confirmation(
             for candidates, repeats in sizes:
                 chosen = fitting[:candidates]
                 works = [epochs * costs[i] for i in chosen]
-                jobs = ([sum(works)] if together else works) * repeats
+                jobs = ([sum(works)] if together else works) * repeats + [max(works, default=0.0)] * bool(folds)
                 if (
                     len(chosen) == candidates
                     and len(jobs) >= (1 if together else least)

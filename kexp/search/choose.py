@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kexp.metrics import objective, rank
@@ -24,6 +24,7 @@ class Judge:
     task: Task
     objective: str
     rows: int
+    folded: int = 0  # rows of all folds, where leading candidates run on them
 
     def rank(self, trial: Trial) -> Rank:
         """Larger is better: the objective, then the loss."""
@@ -72,8 +73,11 @@ class Judge:
     def choose(self, explored: Sequence[Trial], confirmed: Sequence[Trial]) -> tuple[Trial, str]:
         """The best run of the candidate whose runs are best on average, and why it is.
 
-        `confirmed` repeat explored trials under other seeds; an exploring run that was as long counts as one more.
+        `confirmed` repeat explored trials under other seeds, or on folds; an exploring run under another seed that was
+        as long counts as one more.
         """
+        if self.folded and any(trial.fold for trial in confirmed):
+            return replace(self, rows=self.folded, folded=0).choose(explored, confirmed)
         name = objective(self.task, self.objective)[0]
         first = {trial.id: trial for trial in explored}
         runs: dict[int, list[Trial]] = {}
@@ -87,18 +91,21 @@ class Judge:
         for id, repeats in runs.items():
             longest = max(trial.epochs for trial in repeats)  # of a search that went on with more time
             repeats[:] = [trial for trial in repeats if trial.epochs == longest]
-            if id in first and all((t.epochs, t.status) == (first[id].epochs, first[id].status) for t in repeats):
+            if id in first and all(
+                (t.epochs, t.status, 0) == (first[id].epochs, first[id].status, t.fold) for t in repeats
+            ):
                 repeats.append(first[id])
         means = {id: _mean([self.rank(t) for t in repeats]) for id, repeats in runs.items()}
         winner = self.best_first(list(means), means.__getitem__)[0]
         leader = self.leaders(explored, 1)[0]
+        folds = any(t.fold for t in runs[winner])  # on few rows no exploring run is to be believed
         mine = self.rank(leader)[0]
-        if leader not in runs.get(leader.id, []) and mine > means[winner][0] + self._luck(mine):
+        if not folds and leader not in runs.get(leader.id, []) and mine > means[winner][0] + self._luck(mine):
             text = "no run under other seeds came near it"
             return leader, f"best validation {name} of {len(explored)} candidates; {text}"
-        scores = _scores(runs, winner)
+        scores, what = _scores(runs, winner), "fold" if folds else "run"
         return max(runs[winner], key=self.rank), (
-            f"candidate {winner}: mean validation {name} {sum(scores) / len(scores):.5g} over {len(scores)} run(s), "
+            f"candidate {winner}: mean validation {name} {sum(scores) / len(scores):.5g} over {len(scores)} {what}(s), "
             f"{min(scores):.5g} to {max(scores):.5g}; the best of {len(runs)} candidate(s) that were run again"
         )
 

@@ -12,13 +12,13 @@ import dataclasses
 import math
 import time
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from kexp import lean
 from kexp.errors import RunError, SearchError
 from kexp.layouts import Kind
 from kexp.metrics import objective
-from kexp.records import DatasetSpec, Experiment, Trial, key, to_json
+from kexp.records import EVERY, DatasetSpec, Experiment, Stage, Trial, key, to_json
 from kexp.search.budget import CANDIDATES, Budget, Confirmation, confirmation
 from kexp.search.choose import Judge, source
 from kexp.search.events import Event, Listener
@@ -41,6 +41,16 @@ SPARE_LEADERS = 3  # beyond the finalists, for those that are too slow to be tra
 POLL_SECONDS = 0.5
 
 
+class Folds(NamedTuple):
+    """How many folds leading candidates run on, and how many rows there are in all of them."""
+
+    number: int = 0
+    rows: int = 0
+
+
+NO_FOLDS = Folds()
+
+
 class Search:
     """One search on one run: `run` explores, confirms and chooses. Made anew each time: its state is the journal."""
 
@@ -54,10 +64,13 @@ class Search:
         budget: Budget,
         validation_rows: int,
         listener: Listener,
+        folds: Folds = NO_FOLDS,
     ) -> None:
         self.experiment, self.spec, self.store, self.workers = experiment, spec, store, workers
-        self.budget, self.listener = budget, listener
-        self.judge = Judge(task=spec.task, objective=experiment.objective, rows=validation_rows)
+        self.budget, self.listener, self.folds = budget, listener, folds
+        self.judge = Judge(
+            task=spec.task, objective=experiment.objective, rows=validation_rows, folded=folds.rows,
+        )  # fmt: skip
         self._sketches, self.outline = sketches, sketches.outline()
         self.factory = self.outline.factory
         row = ORACLES[experiment.oracle]
@@ -253,36 +266,56 @@ class Search:
     # confirm
 
     def _confirm(self, explored: list[Trial], asked: int) -> None:
-        """Run the leading candidates again under other seeds, and for longer where that fits the budget."""
+        """Run the leading candidates again under other seeds, or on folds, and for longer where that fits the budget.
+
+        Of folds, the candidate that is best on average trains once more, on all rows but the test rows.
+        """
         limits = self.experiment
         leaders = self.judge.leaders(explored, limits.finalists + SPARE_LEADERS)
-        budget = [asked, limits.seconds, limits.finalists, limits.seeds]
+        budget = [asked, limits.seconds, limits.finalists, self.folds.number or limits.seeds]
         plan = self.store.get("confirmation")
         if plan is None or plan["budget"] != budget:
             left = None if limits.seconds is None else self._end - time.monotonic()
             chosen = confirmation(
                 limits, self.spec, self.budget, seconds=left, costs=[self._cost(trial) for trial in leaders],
                 explored=[trial.epochs for trial in leaders], workers=self.workers.size, together=self._block > 1,
+                folds=self.folds.number,
             )  # fmt: skip
             plan = {"budget": budget, "plan": to_json(chosen), "leaders": [t.id for t in leaders]}
             self.store.set("confirmation", plan)
         if plan["plan"] is None:
             return
         chosen = Confirmation(**plan["plan"])
-        wanted = [
-            (self._known[plan["leaders"][i]], limits.seed + 1 + s)
-            for s in range(chosen.seeds)
-            for i in chosen.candidates
-        ]
-        self._again = {self._confirm_one(leader, seed, chosen.epochs) for leader, seed in wanted}
-        self._planned = len(wanted)
-        text = f"{len(chosen.candidates)} leading candidate(s) again, {chosen.seeds} seed(s) each"
-        self._say("notice", f"{text}, {chosen.epochs} epochs")
+        runs = range(1, chosen.seeds + 1)
+        wanted = [(self._known[plan["leaders"][i]], k) for k in runs for i in chosen.candidates]
+        self._again = {
+            self._confirm_one(leader, limits.seed + k, chosen.epochs, fold=k if self.folds.number else 0)
+            for leader, k in wanted
+        }
+        self._planned = len(wanted) + bool(self.folds.number)
+        each = f"on {chosen.seeds} folds" if self.folds.number else f"{chosen.seeds} seed(s) each"
+        self._say("notice", f"{len(chosen.candidates)} leading candidate(s) again, {each}, {chosen.epochs} epochs")
+        self._run_again()
+        if self.folds.number and (self._may_begin() or self._refits()):
+            best, _ = self.judge.choose(explored, [self._known[id] for id in self._again])
+            if best.parent is not None and best.fold:
+                leader = self._known[best.parent]
+                self._again.add(self._confirm_one(leader, limits.seed + 1, best.epochs, fold=EVERY, stage="refit"))
+                self._run_again()
+
+    def _refits(self) -> list[Trial]:
+        return [trial for trial in self._known.values() if trial.stage == "refit"]
+
+    def _may_begin(self) -> bool:
+        return time.monotonic() < self._end
+
+    def _run_again(self) -> None:
+        """Run what was started, to its end or that of the time."""
         self._make_jobs()
         self._submit()
         while self._running and self._may_go_on():
             self._wait()
-            if time.monotonic() < self._end:  # what would begin after the end would be one epoch, and no proof
+            if self._may_begin():  # what would begin after the end would be one epoch, and no proof
                 self._submit()
 
     def _cost(self, trial: Trial) -> float:
@@ -303,15 +336,15 @@ class Search:
         best = self.judge.leaders(done, CANDIDATES) if done else []
         return sum(map(self._cost, best)) / len(best) if best else None
 
-    def _confirm_one(self, leader: Trial, seed: int, epochs: int) -> int:
-        """Start the trial that repeats `leader` under `seed`, unless it is over. Its id."""
-        like = ("confirm", leader.id, seed, epochs)
-        same = (t for t in self._known.values() if (t.stage, t.parent, t.seed, t.epochs) == like)
+    def _confirm_one(self, leader: Trial, seed: int, epochs: int, *, fold: int, stage: Stage = "confirm") -> int:
+        """Start the trial that repeats `leader` under `seed`, on `fold`, unless it is over. Its id."""
+        like = (stage, leader.id, seed, epochs, fold)
+        same = (t for t in self._known.values() if (t.stage, t.parent, t.seed, t.epochs, t.fold) == like)
         trial = next(same, None)
         if trial is None:
             trial = Trial(
                 id=max(self._known) + 1, factory=leader.factory, values=leader.values, status="running",
-                stage="confirm", parent=leader.id, seed=seed, epochs=epochs,
+                stage=stage, parent=leader.id, seed=seed, epochs=epochs, fold=fold,
             )  # fmt: skip
             self.store.record_ask(trial)
             self._known[trial.id] = trial
@@ -403,10 +436,19 @@ class Search:
                 self._say("epoch", _epoch_text(outcome), trial=outcome.trial)
 
     def _tell_journal(self, trial: Trial) -> Trial:
+        if trial.stage == "refit" and trial.score is not None:
+            trial = self._as_on_folds(trial)
         if trial.score is not None and not math.isfinite(trial.score):
             trial = dataclasses.replace(trial, status="failed", score=None, message="its score is not a number")
         self.store.record_tell(trial)
         return trial
+
+    def _as_on_folds(self, trial: Trial) -> Trial:
+        """A trial that learnt every row, with the mean metrics of its candidate on folds: its own tell nothing."""
+        folds = [t for t in self._known.values() if t.parent == trial.parent and t.fold > 0 and t.score is not None]
+        name, _ = objective(self.spec.task, self.experiment.objective)
+        means = {key: sum(t.metrics[key] for t in folds) / len(folds) for key in trial.metrics}
+        return dataclasses.replace(trial, metrics=means, score=means[name])
 
     def _finished(self, trial: Trial) -> Trial:
         self._known[trial.id] = trial

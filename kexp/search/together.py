@@ -27,12 +27,13 @@ def jobs(starts: Sequence[Start], rows: int) -> list[Job]:
     Depends on nothing but `starts`, so that the same search makes the same groups on any machine.
     """
     alone = [_job([start]) for start in starts if _by_itself(start)]
-    alike: dict[tuple[int, int, int], list[Start]] = {}
+    alike: dict[tuple[int, int, int, int], list[Start]] = {}
     made: list[tuple[float, Job]] = []
     for start in starts:
         if not _by_itself(start):
-            alike.setdefault((start.trial.seed, start.initial_epoch, start.trial.epochs), []).append(start)
-    for (_, begun, epochs), some in alike.items():
+            trial = start.trial
+            alike.setdefault((trial.seed, trial.fold, start.initial_epoch, trial.epochs), []).append(start)
+    for (_, _, begun, epochs), some in alike.items():
         by_id = {start.trial.id: start for start in some}
         kinds = {id: start.kind for id, start in by_id.items() if start.kind is not None}
         for group in together(kinds, rows * (epochs - begun)):

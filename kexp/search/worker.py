@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kexp.errors import KexpError
-from kexp.records import Trial
+from kexp.records import ClassWeight, Trial
 from kexp.search import sketches
 
 
@@ -30,6 +30,7 @@ class Setup:
     run: str
     batch_size: int
     objective: str
+    class_weight: ClassWeight = "none"
 
 
 class Job(NamedTuple):
@@ -60,7 +61,11 @@ def serve(connection: Connection, setup: Setup) -> None:
 
     store = RunStore.open(Path(setup.home), setup.run)
     trainer = Trainer(
-        Dataset.open(store.data), batch_size=setup.batch_size, objective=setup.objective, keep=store.features
+        Dataset.open(store.data),
+        batch_size=setup.batch_size,
+        objective=setup.objective,
+        class_weight=setup.class_weight,
+        keep=store.features,
     )
     connection.send(Report("ready"))
     while (job := connection.recv()) is not None:

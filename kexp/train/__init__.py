@@ -20,9 +20,10 @@ from kexp.data.dataset import Dataset
 from kexp.errors import FailedTrial
 from kexp.layouts import Kind, products
 from kexp.metrics import objective
-from kexp.records import DatasetSpec, Trial
+from kexp.records import ClassWeight, DatasetSpec, Trial
 from kexp.train.epoch import Fit, Graphs, fit
 from kexp.train.feed import OnDisk, Samples, samples
+from kexp.train.loss import balanced
 from kexp.train.population import Member, Population
 from kexp.train.stack import layout
 
@@ -43,24 +44,34 @@ def kind_of(spec: DatasetSpec, network: models.Network) -> Kind | None:
 class Trainer:
     """Trains candidates on one data set; samples, features and graphs are kept between them.
 
-    `callbacks` makes those of Keras that watch a trial (see `fit`); each trial then trains alone. What a frozen trunk
-    makes of pictures is kept in the folder `keep` too, for others that train on the same data.
+    `callbacks` makes those of Keras that watch a trial (see `fit`); each trial then trains alone. `class_weight` is an
+    Experiment's: what each class weighs is decided by the training rows. What a frozen trunk makes of pictures is kept
+    in the folder `keep` too, for others that train on the same data.
     """
 
     def __init__(
-        self, dataset: Dataset, *, batch_size: int, objective: str = "", callbacks: Callbacks | None = None,
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        objective: str = "",
+        class_weight: ClassWeight = "none",
+        callbacks: Callbacks | None = None,
         keep: Path | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.spec = dataset.spec
         self._dataset = dataset
         self._batch_size = batch_size
         self._objective = objective
         self._callbacks = callbacks
         self._keep = keep
-        self._population = Population(dataset.spec)
+        weighing = class_weight == "balanced"
+        self._weights = balanced(dataset.spec, dataset.y[dataset.rows("train")]) if weighing else None
+        self._population = Population(dataset.spec, self._weights)
         gc.collect()
         gc.freeze()  # the collection after every trial need not search the libraries: a quarter of a second
-        self._samples: dict[str, tuple[Samples, Samples]] = {}  # by the front end's configuration
+        # By the front end's configuration, and the fold.
+        self._samples: dict[tuple[str, int], tuple[Samples, Samples]] = {}
         self._graphs: dict[str, Graphs] = {}  # by all values but the learning rate; the last used is last
 
     def run(
@@ -74,8 +85,8 @@ class Trainer:
     ) -> list[tuple[Trial, Fit | None]]:
         """The finished trials, and what training left; None where one failed, the reason in its message.
 
-        They share seed and epochs; those of one kind share a graph, and its seconds, by their arithmetic. `weights`
-        are those of the parent that a trial (by its id) continues from `initial_epoch`.
+        They share seed, fold and epochs; those of one kind share a graph, and its seconds, by their arithmetic.
+        `weights` are those of the parent that a trial (by its id) continues from `initial_epoch`.
         """
         keras.backend.clear_session(free_memory=False)  # the collection below does that
         groups: dict[object, list[tuple[Trial, models.Network, Kind | None]]] = {}
@@ -119,8 +130,9 @@ class Trainer:
             options: dict[str, Any] = {
                 "epochs": first.epochs, "initial_epoch": initial_epoch, "batch_size": self._batch_size,
                 "seed": first.seed, "objective": self._objective, "deadline": deadline, "on_epoch": on_epoch,
+                "last": first.fold != 0,
             }  # fmt: skip
-            train, validation = self._ready(network, lambda: on_epoch and on_epoch(initial_epoch))
+            train, validation = self._ready(network, first.fold, lambda: on_epoch and on_epoch(initial_epoch))
             start = time.monotonic()  # what is kept for others is not this one's cost
             if members and not any(isinstance(part.features, OnDisk) for part in (train, validation)):
                 fits = self._population.fit(members, train, validation, **options)
@@ -129,7 +141,8 @@ class Trainer:
             else:
                 watching = self._callbacks(first) if self._callbacks else ()
                 graphs = self._shared(first, network)
-                fits = [fit(self.spec, network, train, validation, **options, callbacks=watching, graphs=graphs)]
+                options |= {"callbacks": watching, "graphs": graphs, "weights": self._weights}
+                fits = [fit(self.spec, network, train, validation, **options)]
         except FailedTrial as error:
             fits = [str(error)]  # of the one that trained alone: a population says which of its members failed
         except OUT_OF_MEMORY as error:
@@ -168,25 +181,26 @@ class Trainer:
             return None
         same = {name: value for name, value in trial.values.items() if name != "learning_rate"}
         key = json.dumps([trial.factory, same], sort_keys=True)
-        graphs = self._graphs.pop(key, None) or Graphs(self.spec, network)
+        graphs = self._graphs.pop(key, None) or Graphs(self.spec, network, self._weights)
         self._graphs[key] = graphs
         while len(self._graphs) > KEPT:
             del self._graphs[next(iter(self._graphs))]
         return graphs
 
-    def _ready(self, network: models.Network, alive: Callable[[], object]) -> tuple[Samples, Samples]:
+    def _ready(self, network: models.Network, fold: int, alive: Callable[[], object]) -> tuple[Samples, Samples]:
         """Training and validation samples as this network's front end leaves them; those of two front ends are kept.
 
         The rows are read from the data set again for another front end, so that memory holds them once. `alive` is
         called now and then meanwhile.
         """
-        same = network.features
+        same = (network.features, fold)
         if same not in self._samples:
             while len(self._samples) >= ENCODINGS:
                 del self._samples[next(iter(self._samples))]
             options: dict[str, Any] = {"keep": self._keep, "alive": alive}
-            train = samples(self.spec, network, self._dataset, "train", **options)
-            self._samples[same] = (train, samples(self.spec, network, self._dataset, "validation", **options))
+            train = samples(self.spec, network, self._dataset, "train", fold, **options)
+            validation = samples(self.spec, network, self._dataset, "validation", fold, **options)
+            self._samples[same] = (train, validation)
         return self._samples[same]
 
 

@@ -31,15 +31,16 @@ _OPTION = "auto_mixed_precision_onednn_bfloat16"
 
 
 class FusedNormalization(keras.layers.Layer):  # type: ignore[misc]
-    """`norm` as it trains, on pictures (n, h, w, c), in one operation; its weights are those of `norm`."""
+    """`norm` as it trains, on pictures (n, h, w, c) or series (n, t, c), in one operation; its weights are `norm`'s."""
 
     def __init__(self, norm: keras.layers.BatchNormalization) -> None:
         super().__init__(name=f"{norm.name}_fused")
         self.norm = norm
 
     def call(self, x: Any) -> Any:
-        """(n, h, w, c) -> the same shape; the moving averages follow."""
-        norm = self.norm
+        """(n, ..., c) -> the same shape; the moving averages follow."""
+        norm, flat = self.norm, len(x.shape) == 3
+        x = x[:, None] if flat else x
         out, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x, scale=norm.gamma, offset=norm.beta, mean=[], variance=[], epsilon=norm.epsilon, is_training=True
         )
@@ -47,7 +48,7 @@ class FusedNormalization(keras.layers.Layer):  # type: ignore[misc]
         biased = variance * (count - 1.0) / count  # what comes out has Bessel's correction, Keras averages without
         norm.moving_mean.assign(norm.moving_mean * norm.momentum + mean * (1.0 - norm.momentum))
         norm.moving_variance.assign(norm.moving_variance * norm.momentum + biased * (1.0 - norm.momentum))
-        return out
+        return out[:, 0] if flat else out
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input's."""
@@ -70,7 +71,7 @@ def in_training(core: keras.Model) -> keras.Model:
 
 def _fusible(layer: Any) -> bool:
     norm = plain(layer, keras.layers.BatchNormalization)
-    return norm is not None and norm["center"] and norm["scale"] and len(layer.output.shape) == 4
+    return norm is not None and norm["center"] and norm["scale"] and len(layer.output.shape) in (3, 4)
 
 
 def precision(spec: DatasetSpec, core: keras.Model) -> contextlib.AbstractContextManager[None]:
@@ -78,7 +79,7 @@ def precision(spec: DatasetSpec, core: keras.Model) -> contextlib.AbstractContex
 
     Pictures' classes alone: a value to be met exactly may need more than its three digits.
     """
-    gains = (keras.layers.Conv2D, keras.layers.SeparableConv2D)
+    gains = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
     if spec.task == "regression" or not has_bfloat16() or not any(isinstance(layer, gains) for layer in core.layers):
         return contextlib.nullcontext()
     return _bfloat16()

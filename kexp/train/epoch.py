@@ -19,11 +19,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kexp.errors import FailedTrial
-from kexp.metrics import metrics, rank
+from kexp.metrics import rank
 from kexp.models import Network
 from kexp.records import DatasetSpec
 from kexp.train.arithmetic import in_training, precision
 from kexp.train.feed import OnDisk, Samples, chunks, slabs
+from kexp.train.loss import losses, weighted
 from kexp.train.watch import Watched
 
 Array = NDArray[Any]
@@ -47,15 +48,15 @@ class Graphs:
     """One network, its optimiser, and the graphs that train and validate it. Made in most of a second.
 
     Another network that differs in nothing but weights and learning rate can train in it (`take`). Its optimiser is
-    that of `network`, or AdamW.
+    that of `network`, or AdamW. `weights` are of classes, as `loss.balanced` makes them.
     """
 
-    def __init__(self, spec: DatasetSpec, network: Network) -> None:
+    def __init__(self, spec: DatasetSpec, network: Network, weights: Array | None = None) -> None:
         self.network = network
         own = network.optimizer
         self.optimizer = own or keras.optimizers.AdamW(network.learning_rate, weight_decay=network.weight_decay)
         self.optimizer.build(network.core.trainable_variables)
-        self.train = _epoch_graph(spec, network, self.optimizer)
+        self.train = _epoch_graph(spec, network, self.optimizer, weights)
         self.answers = _answers(spec, network)
 
     def take(self, network: Network) -> None:
@@ -81,10 +82,15 @@ def fit(
     on_epoch: Callable[[int], None] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     graphs: Graphs | None = None,
+    weights: Array | None = None,
+    last: bool = False,
 ) -> Fit:
     """Train `network.core` from epoch `initial_epoch` to `epochs`; the best epoch's weights are kept.
 
-    With `graphs`, of an equal network, that one is trained in the place of this, from its weights.
+    Those of the `last` epoch instead, where the validation rows must not choose it.
+
+    With `graphs`, of an equal network, that one is trained in the place of this, from its weights. Otherwise `weights`
+    say how much a row of each class counts, see `loss.balanced`.
 
     The learning rate makes one cycle over the epochs that are asked for. Keras's `callbacks` are called at the ends of
     training and epochs, with "loss" and "val_..." of every metric; their `model` is the core. A learning rate that one
@@ -99,13 +105,14 @@ def fit(
     steps = n // batch
     total = tf.constant(steps * (epochs - initial_epoch), tf.float32)
     if graphs is None:
-        graphs = Graphs(spec, network)
+        graphs = Graphs(spec, network, weights)
     else:
         graphs.take(network)
     core = graphs.network.core
     watched = Watched(network, graphs.optimizer, callbacks, epochs)
     course = Course(spec, objective, epochs - initial_epoch)
     unseen = (initial_epoch + epochs) // 2 if spec.pixels and not callbacks else 0
+    unseen = epochs - 1 if last else unseen
     for epoch in range(initial_epoch, epochs):
         step, loss = steps * (epoch - initial_epoch), 0.0
         peak = watched.begin(epoch)
@@ -118,16 +125,16 @@ def fit(
                 on_epoch(epoch)  # so many ended; such an epoch may take longer than silence is borne
         if not math.isfinite(loss):
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
-        last = time.monotonic() > deadline and epoch + 1 < epochs
-        seen = epoch >= unseen or last
-        now = metrics(spec.task, validation.y, graphs.answers(validation)) if seen else {}
+        over_time = time.monotonic() > deadline and epoch + 1 < epochs
+        seen = epoch >= unseen or over_time
+        now = validation.metrics(spec, graphs.answers(validation)) if seen else {}
         over = course.add(epoch, loss, now, core.get_weights)
         if on_epoch is not None:
             on_epoch(epoch + 1)
         watched.end(epoch, {"loss": loss, **{f"val_{name}": value for name, value in now.items()}})
         if over or watched.stopped:
             break
-        if last:
+        if over_time:
             course.best.stopped = True
             break
     watched.close(course.best.history[-1])
@@ -197,7 +204,7 @@ def prepare(spec: DatasetSpec, network: Network, features: tf.Tensor) -> tf.Tens
 
 
 def _epoch_graph(
-    spec: DatasetSpec, network: Network, optimizer: keras.optimizers.Optimizer
+    spec: DatasetSpec, network: Network, optimizer: keras.optimizers.Optimizer, balance: Array | None
 ) -> Callable[..., tf.Tensor]:
     """The graph of an epoch, or a part of one.
 
@@ -205,7 +212,11 @@ def _epoch_graph(
     the sum of the steps' losses.
     """
     core, cyclic = in_training(network.core), network.learning_rate is not None
-    loss_of, weights = network.loss or losses(spec, logits=network.answer is not None), network.core.trainable_variables
+    weights = network.core.trainable_variables
+    if network.loss is not None:
+        loss_of = weighted(spec, network.loss, balance)
+    else:
+        loss_of = losses(spec, logits=network.answer is not None, weights=balance)
 
     @tf.function  # type: ignore[untyped-decorator]
     def run(
@@ -250,24 +261,3 @@ def _answers(spec: DatasetSpec, network: Network) -> Callable[[Samples], Array]:
         return np.concatenate([forward(chunks(features.read(s), FORWARD_ROWS)).numpy()[: len(s)] for s in spans])
 
     return read
-
-
-def losses(spec: DatasetSpec, *, logits: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The losses of a batch for a task: cross entropy, or squared errors of the standardised target.
-
-    (rows,) or (rows, outputs) targets and (..., rows, outputs) answers -> (..., rows), or one for each output.
-    """
-    if spec.task == "multiclass":
-        if logits:
-            sparse = tf.nn.sparse_softmax_cross_entropy_with_logits
-            return lambda y, out: sparse(tf.broadcast_to(y, tf.shape(out)[:-1]), out)
-        return lambda y, out: keras.losses.sparse_categorical_crossentropy(y, out)
-    if spec.task in ("binary", "multilabel"):
-        if logits:
-            return lambda y, out: tf.nn.sigmoid_cross_entropy_with_logits(tf.broadcast_to(y, tf.shape(out)), out)
-        return lambda y, out: keras.losses.binary_crossentropy(y, out)
-    if logits:
-        return lambda y, out: tf.square(y - out)
-    # A user's own model answers in the target's units; the loss is scaled so that learning rates mean the same.
-    scale = tf.constant(spec.target_std, tf.float32)
-    return lambda y, out: tf.square((y - out) / scale)

@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kexp.data.dataset import Dataset
+from kexp.data.dataset import PARTS, Dataset
 from kexp.forecasts import base
+from kexp.metrics import metrics
 from kexp.models import Network
 from kexp.records import DatasetSpec, Part
 from kexp.train.encode import encoded, seen
@@ -52,38 +53,45 @@ class Samples:
     features: tf.Tensor | OnDisk
     y: Array
     targets: tf.Tensor  # y as the loss wants it: (n,) int32, or (n, outputs) float32 (a regression's standardised)
+    base: Array | None = None  # (n, outputs), what answers are added to: the naive forecast
+
+    def metrics(self, spec: DatasetSpec, answers: Array) -> dict[str, float]:
+        """Every metric of the answers (n, outputs) of a core and its answer layer."""
+        return metrics(spec.task, self.y, answers if self.base is None else answers + self.base)
 
 
 def samples(
-    spec: DatasetSpec, network: Network, dataset: Dataset, part: Part, *, keep: Path | None = None,
+    spec: DatasetSpec, network: Network, dataset: Dataset, part: Part, fold: int = 0, *, keep: Path | None = None,
     alive: Callable[[], object] = lambda: None,
 ) -> Samples:  # fmt: skip
-    """Rows of one part made ready: they pass a front end that works once, otherwise pixels stay bytes.
+    """Rows of one part, of `fold`, made ready: they pass a front end that works once, otherwise pixels stay bytes.
 
     What it makes of pixels takes long, and is kept in the folder `keep`; `alive` is called now and then meanwhile.
     """
-    rows = dataset.rows(part)
+    rows = dataset.rows(part, fold)
     y = dataset.y[rows]
     features: tf.Tensor | OnDisk
     if network.frontend is not None and network.once:
         if spec.pixels:
-            features = seen(
-                network.frontend, dataset.x, rows, keep=keep, name=f"{network.features} {part}", alive=alive
-            )
+            # What is kept is of both parts, and so of all folds.
+            known = rows if keep is None else np.flatnonzero(dataset.part != PARTS["test"])
+            made = seen(network.frontend, dataset.x, known, keep=keep, name=network.features, alive=alive)
+            features = tf.gather(made, np.searchsorted(known, rows))
         else:
             features = encoded(network.frontend, dataset.x, rows)
     elif dataset.x.nbytes / len(dataset.x) * len(rows) > MEMORY_BYTES:
         features = OnDisk(dataset.x, rows)
     else:
         features = tf.constant(dataset.x[rows])
+    target, naive = y, None
     if spec.horizon and network.base is not None:
-        y = y - base(spec, dataset.x[rows])  # an error of the difference is an error of the forecast
-    target = y
+        naive = base(spec, dataset.x[rows])
+        target = y - naive
     if spec.task == "regression" and network.answer is not None:
-        target = (y - np.array(spec.target_mean)) / np.array(spec.target_std)
+        target = (target - np.array(spec.target_mean)) / np.array(spec.target_std)
     if spec.task != "multiclass":
         target = np.asarray(target, np.float32).reshape(len(y), spec.outputs)
-    return Samples(features=features, y=y, targets=tf.constant(target))
+    return Samples(features=features, y=y, targets=tf.constant(target), base=naive)
 
 
 def slabs(part: Samples, order: NDArray[np.int32]) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:

@@ -20,11 +20,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kexp.layouts import GRAPH_SECONDS, Layout, products, seconds
-from kexp.metrics import metrics
 from kexp.models import Network, answer_layer
 from kexp.records import DatasetSpec
-from kexp.train.epoch import Course, Fit, cycle, diverged, losses, permutation, prepare
+from kexp.train.epoch import Course, Fit, cycle, diverged, permutation, prepare
 from kexp.train.feed import Samples, chunks
+from kexp.train.loss import losses
 
 Array = NDArray[Any]
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Keras's Adam
@@ -41,10 +41,13 @@ class Member(NamedTuple):
 
 
 class Population:
-    """Trains populations on one data set; graphs are kept, for others of the same shapes."""
+    """Trains populations on one data set; graphs are kept, for others of the same shapes.
 
-    def __init__(self, spec: DatasetSpec) -> None:
-        self._spec = spec
+    `weights` say how much a row of each class counts, see `loss.balanced`.
+    """
+
+    def __init__(self, spec: DatasetSpec, weights: Array | None = None) -> None:
+        self._spec, self._weights = spec, weights
         self._graphs: dict[object, Callable[..., Any]] = {}
 
     def fit(
@@ -60,10 +63,11 @@ class Population:
         objective: str = "",
         deadline: float = math.inf,
         on_epoch: Callable[[int], None] | None = None,
+        last: bool = False,
     ) -> list[Fit | str]:
         """What training left of each of `members`, or why it failed. Their layouts have one topology.
 
-        As `epoch.fit`: one cycle of the learning rate over the epochs, the best epoch's weights, patience.
+        As `epoch.fit`: one cycle of the learning rate over the epochs, the best epoch's weights, patience; or `last`.
         """
         n, spec = int(train.features.shape[0]), self._spec
         batch = min(batch_size, n)
@@ -80,18 +84,20 @@ class Population:
             order = tf.constant(permutation(seed, epoch, n, steps, batch))
             first = tf.constant(float(steps * (epoch - initial_epoch)))
             loss, outputs = state.step(run, train, order, first, total, seed, held)
+            over_time = time.monotonic() > deadline and epoch + 1 < epochs
+            seen = not last or over_time or epoch + 1 == epochs
             for i in alive[:]:
                 place = inside.index(i)
                 if not math.isfinite(loss[place]):
                     failures[i] = diverged(epoch, loss[place], members[i].network.learning_rate)
                     alive.remove(i)
                     continue
-                now = metrics(spec.task, validation.y, outputs[place, : len(validation.y)])
+                now = validation.metrics(spec, outputs[place, : len(validation.y)]) if seen else {}
                 if courses[i].add(epoch, float(loss[place]), now, functools.partial(state.weights, place)):
                     alive.remove(i)
             if on_epoch is not None:
                 on_epoch(epoch + 1)
-            if time.monotonic() > deadline and epoch + 1 < epochs:
+            if over_time:
                 for i in alive:
                     courses[i].best.stopped = True
                 break
@@ -113,7 +119,7 @@ class Population:
         compiled = work >= COMPILE_FROM and _can_compile()
         kind = (layout.topology, names, noisy, compiled)
         if kind not in self._graphs:
-            step = _epoch(self._spec, members[0].network, layout, names, noisy)
+            step = _epoch(self._spec, members[0].network, layout, names, noisy, self._weights)
             self._graphs[kind] = tf.function(step, jit_compile=compiled, autograph=False)
         return self._graphs[kind]
 
@@ -223,10 +229,11 @@ def _slots(layout: Layout) -> list[_Slot]:
 
 
 def _epoch(
-    spec: DatasetSpec, network: Network, layout: Layout, names: Sequence[str], noisy: bool
+    spec: DatasetSpec, network: Network, layout: Layout, names: Sequence[str], noisy: bool, balance: Array | None
 ) -> Callable[..., Any]:
     """The function of one epoch, to be made a graph."""
-    slots, answer, loss_of = _slots(layout), answer_layer(spec), losses(spec, logits=True)
+    slots, answer = _slots(layout), answer_layer(spec)
+    loss_of = losses(spec, logits=True, weights=balance)
     trained = [k for k, slot in enumerate(slots) if slot.trained]
     functions = [keras.activations.get(name) for name in names]
     hidden = len(layout.activations)

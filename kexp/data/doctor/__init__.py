@@ -21,7 +21,7 @@ from kexp.data.dataset import Dataset, Raw
 from kexp.data.doctor import cells, clips, files, kept, leaks, lines, pictures, samples, series, sounds
 from kexp.data.doctor.case import Case, Progress, counted, finding, silent
 from kexp.errors import DataError
-from kexp.experiment import SKLEARN, locate
+from kexp.experiment import BUNDLED, locate
 from kexp.records import Experiment, Finding, Kind
 
 __all__ = ["CHECKS", "Case", "Progress", "examine"]
@@ -44,7 +44,7 @@ def examine(
     `raw` and `dataset` are what `data.read` and `data.prepared` made of it, where they did already: then what was found
     in the same data before is not looked for again. Raises DataError where there is nothing at all.
     """
-    named = question.data.startswith(SKLEARN)
+    named = question.data.startswith(BUNDLED)
     path = Path(locate(question.data, base))
     found: list[Finding] = []
     known = dataset is not None
@@ -95,7 +95,7 @@ def _read(
         refusal = str(error)
     found: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="kexp-doctor-") as folder:
-        if not question.data.startswith(SKLEARN) and files.kind_at(path) == "table" and _is_table(path):
+        if not question.data.startswith(BUNDLED) and files.kind_at(path) == "table" and _is_table(path):
             found, copy = lines.mend(path, Path(folder))
             attempts = [dataclasses.replace(question, data=str(copy))]
             special = {question.split_column, question.group_column, question.time_column} - {""}

@@ -164,7 +164,8 @@ def spellings(case: Case) -> list[Finding]:
             counts = columns.count(column.cells)
             found += _spelt(case, f"Column {column.name!r}", "spellings", counts, column.cells)
     if case.raw is not None and case.classes is not None and case.raw.y.dtype.kind in "UO" and case.dataset is not None:
-        for k, target in enumerate(case.raw.targets or ("class",)):
+        named = case.raw.targets or ("class",)
+        for k, target in enumerate(named if case.raw.y.size else ()):  # rows to be clustered need no target
             words = [columns.text(cell) for cell in case.raw.y.reshape(len(case.raw.y), -1)[:, k].tolist()]
             if case.dataset.spec.task != "multilabel":
                 found += _spelt(case, f"The target {target!r}", "class_spellings", Counter(words), words)

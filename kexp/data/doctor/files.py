@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.data import clips, pictures, recordings, sounds, tables
+from kexp.data import clips, pictures, readers, recordings, sounds, tables
 from kexp.data.dataset import PART_NAMES, PARTS
 from kexp.data.doctor.case import Case, counted, finding, listed
 from kexp.errors import DataError
@@ -81,16 +81,13 @@ def kind_at(path: Path) -> Kind:
         return "series"
     if path.suffix.lower() == ".npz":
         return _kind_of_arrays(path)
-    media: tuple[Kind, ...] = ("image", "sound", "clip")
-    counts: Counter[Kind] = Counter()
-    for file in _walk(path) if path.is_dir() else []:
-        counts.update(kind for kind in media if file.suffix.lower() in SUFFIXES[kind])
-    if path.is_file():
-        counts.update(kind for kind in media if _listed(path, SUFFIXES[kind]))
-    if counts:
-        return counts.most_common(1)[0][0]
-    inside = path.is_dir() and any(len(file.relative_to(path).parts) > 1 for file in _walk(path))
-    return "series" if inside and samples(path, "series") else "table"
+    if path.is_dir():
+        return readers.folder_kind(path) or "table"
+    listed: Counter[Kind] = Counter()
+    for kind, suffixes in SUFFIXES.items():
+        if kind != "series" and _listed(path, suffixes):
+            listed[kind] += 1  # type: ignore[index]
+    return listed.most_common(1)[0][0] if listed else "table"
 
 
 def _kind_of_arrays(path: Path) -> Kind:

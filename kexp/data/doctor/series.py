@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.data import recordings, tables
+from kexp.data import recordings, tables, ts
 from kexp.data import series as readers
 from kexp.data.doctor.case import Case, counted, finding, listed
 from kexp.errors import DataError
@@ -135,13 +135,13 @@ def _npz(path: Path) -> Recordings:
 def _ts(path: Path) -> tuple[Recordings, list[Finding]]:
     found: Recordings = []
     refused: list[str] = []
-    match = readers.TS_NAME.fullmatch(path.name)
+    match = ts.NAME.fullmatch(path.name)
     for file in sorted((path if path.is_dir() else path.parent).glob("*.ts")):
-        other = readers.TS_NAME.fullmatch(file.name)
+        other = ts.NAME.fullmatch(file.name)
         if match and other and match["set"] != other["set"]:
             continue
         try:
-            values, _, lines, _ = readers.parse_ts(file)
+            values, _, lines, _ = ts.parse(file)
         except DataError as error:
             refused.append(str(error))
             continue
@@ -185,6 +185,8 @@ def _unreadable(refused: list[str], total: int) -> list[Finding]:
 
 def _wide(case: Case) -> Recordings:
     """Tables whose columns are steps, and long tables: rows of one recording each, or one recording."""
+    if not tables.find(case.path):  # a set that a formula makes
+        return []
     try:
         raw = tables.read(case.path, case.question)
     except DataError:

@@ -30,14 +30,20 @@ class LogMel(keras.layers.Layer):  # type: ignore[misc]
         self.rate, self.window, self.hop, self.mels, self.low = rate, window, hop, mels, low
         self.fft = 1 << (window - 1).bit_length()
         self._bands = mel_bands(rate, self.fft, mels, low)
+        # Hann's, periodic: Keras's own is not, of odd lengths, where TensorFlow makes it.
+        self._weights = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(np.float32)
 
     def call(self, x: Any) -> Any:
         """(n, samples) -> (n, frames, mels, 1)."""
-        if x.shape[1] < self.window:
-            x = ops.pad(x, [[0, 0], [0, self.window - x.shape[1]]])
+        # Keras cuts frames as long as the FFT, the window in their middle: so much more is needed at both ends.
+        before = (self.fft - self.window) // 2
+        after = self.fft - self.window - before + max(0, self.window - x.shape[1])
+        if before or after:
+            x = ops.pad(x, [[0, 0], [before, after]])
         real, imaginary = ops.stft(
-            x, sequence_length=self.window, sequence_stride=self.hop, fft_length=self.fft, window="hann", center=False
-        )
+            x, sequence_length=self.window, sequence_stride=self.hop, fft_length=self.fft,
+            window=ops.convert_to_tensor(self._weights), center=False,
+        )  # fmt: skip
         power = ops.matmul(real * real + imaginary * imaginary, ops.convert_to_tensor(self._bands))
         loudest = ops.max(power, axis=(1, 2), keepdims=True)
         level = ops.log(power / (loudest + 1e-12) + FLOOR) / np.float32(np.log(10.0))
@@ -55,7 +61,11 @@ class LogMel(keras.layers.Layer):  # type: ignore[misc]
 
 
 def mel_bands(rate: float, fft: int, mels: int, low: float) -> np.ndarray:
-    """Weights (fft // 2 + 1, mels) of the power at each frequency in each band, of sum 1; none is empty."""
+    """Weights (fft // 2 + 1, mels) of the power at each frequency in each band, of sum 1; none is empty.
+
+    `low` is an eighth of the rate at most, so that there is something above it.
+    """
+    low = min(low, rate / 8)
 
     def mel(f: Any) -> Any:
         return 2595.0 * np.log10(1.0 + np.asarray(f) / 700.0)

@@ -10,7 +10,8 @@ export function read(text, spec) {
   const cells = (line) => line.split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
   const head = cells(lines[0] ?? "");
   let places = head.map((_, index) => index);
-  if (head.some((cell) => Number.isNaN(number(cell)))) {
+  const counts = (from) => head.every((cell, index) => cell === String(index + from)); // columns that are only numbered
+  if (head.some((cell) => Number.isNaN(number(cell))) || counts(0) || counts(1)) {
     lines = lines.slice(1);
     const named = spec.channels.map((name) => head.indexOf(name));
     if (named.length && !named.includes(-1)) places = named;
@@ -25,6 +26,7 @@ export function read(text, spec) {
       return value;
     });
   });
+  if (spec.horizon > 0) carry(rows, count);
   fill(rows, count);
   return fit(rows, steps, spec.horizon > 0).reduce((flat, row, step) => {
     flat.set(row, step * count);
@@ -43,6 +45,12 @@ export function fit(rows, steps, last) {
   const found = rows.slice(start, start + steps);
   while (found.length < steps) found.push(found.at(-1));
   return found;
+}
+
+/** Of a forecast, a missing value is the one before, in place: one drawn between neighbours would tell what comes next. */
+function carry(rows, channels) {
+  for (let i = 1; i < rows.length; i++)
+    for (let c = 0; c < channels; c++) if (Number.isNaN(rows[i][c])) rows[i][c] = rows[i - 1][c];
 }
 
 /** Missing values are drawn straight between their neighbours, in place. */
