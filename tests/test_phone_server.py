@@ -6,6 +6,7 @@ import gzip
 import http.client
 import json
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -478,3 +479,24 @@ def test_an_address_of_another_machine_is_refused():
     # 192.0.2.0/24 is for documentation; .254 of it is nobody's.
     with pytest.raises(PhoneError, match=r"192\.0\.2\.254 is not an address of this computer"):
         address.bind(lambda port: socket.create_server(("192.0.2.254", port)), "192.0.2.254", 0)
+
+
+def test_what_was_posted_is_answered_before_the_server_ends():
+    got, go = threading.Event(), threading.Event()
+
+    def receive(body):
+        got.set()
+        go.wait(10)
+        return {"received": True}
+
+    answers = []
+    with serving(receive) as server:
+        asking = threading.Thread(target=lambda: answers.append(send(server)))
+        asking.start()
+        assert got.wait(10)
+        server.drain(0.05)  # no longer than it is told
+        assert not answers
+        threading.Timer(0.2, go.set).start()
+        server.drain()
+        asking.join(10)
+        assert answers[0][0] == 200

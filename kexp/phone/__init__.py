@@ -183,6 +183,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         server = address.bind(make, name, port)
         stack.callback(server.server_close)
+        stack.callback(server.drain)
         stack.enter_context(_ended_by_signals(lambda: posted.put(None)))
         if port is None and server.port != address.PORT:
             notices.append(f"port {address.PORT} is in use, this is {server.port}: the phone asks for its camera again")

@@ -11,6 +11,7 @@ under another word, DOOR, for what plain http carries is no secret: anybody in t
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import io
 import json
@@ -19,7 +20,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,6 +34,7 @@ REQUEST_SECONDS = 20.0  # until a whole request must have come, the wait for its
 SEND_SECONDS = 180.0  # for one answer: 10 MB over a weak Wi-Fi
 CONNECTIONS = 64  # at a time, each a thread; a browser opens six
 DRAINED = 1024 * 1024  # bytes of a refused request that are read, so that its sender gets to read the answer
+DRAIN_SECONDS = 2.0
 HANDSHAKE = b"\x16"  # the first byte of TLS (RFC 8446, 5.1: a handshake record)
 
 
@@ -68,6 +70,7 @@ class PhoneServer(ThreadingHTTPServer):
         self.site, self.untrusted = site(files), site(untrusted or {})
         self.receive, self.token, self.door, self.context = receive, token, door, context
         self._free = threading.BoundedSemaphore(CONNECTIONS)
+        self._answers, self._quiet = 0, threading.Condition()
         bound = address or host
         self.address_family = socket.AF_INET6 if ":" in bound else socket.AF_INET
         super().__init__((bound, port), _Handler)
@@ -82,6 +85,23 @@ class PhoneServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind, without asking a name server for the name of the address, as the parent does."""
         TCPServer.server_bind(self)
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Around what `drain` waits for: whoever got what was posted may end this server before it is answered."""
+        with self._quiet:
+            self._answers += 1
+        try:
+            yield
+        finally:
+            with self._quiet:
+                self._answers -= 1
+                self._quiet.notify_all()
+
+    def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Wait until no post waits for its answer, for `seconds` at most."""
+        with self._quiet:
+            self._quiet.wait_for(lambda: not self._answers, seconds)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """A thread for the connection, or none where too many are open."""
@@ -214,12 +234,13 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < int(lengths[0]):
             self.close_connection = True
             return
-        try:
-            answer = server.receive(body)
-        except ValueError as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, str(error))
-            return
-        self._reply(HTTPStatus.OK, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+        with server.answering():
+            try:
+                answer = server.receive(body)
+            except ValueError as error:
+                self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+                return
+            self._reply(HTTPStatus.OK, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     # -- what a request is ------------------------------------------------------------------------
 
