@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kexp import data, models, verify
+from kexp import data, forecasts, models, verify
 from kexp.data.dataset import Dataset
 from kexp.records import Experiment, Trial
 from kexp.release import Release, release
@@ -42,6 +42,8 @@ def train(dataset, factory, values, path, *, epochs, rate=0.01):
     if dataset.spec.task == "regression":  # the core answers in deviations, the answer layer in units
         encoded = np.asarray(network.frontend(x.astype(np.float32)))
         network.core.compile(keras.optimizers.Adam(rate), "mse")
+        if dataset.spec.horizon:
+            y = y - forecasts.base(dataset.spec, x)
         y = (y - np.array(dataset.spec.target_mean)) / np.array(dataset.spec.target_std)
         network.core.fit(encoded, y, epochs=epochs, batch_size=32, verbose=0)
     else:

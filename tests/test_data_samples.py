@@ -149,6 +149,14 @@ def test_what_is_unusual_about_a_series_is_said(tmp_path):
         warnings(["1,"] * 5)
 
 
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e39"])
+def test_a_series_with_a_value_beyond_float32_is_refused(tmp_path, cell):
+    path = tmp_path / "a.csv"
+    path.write_text("c0,c1\n1,2\n3," + cell + "\n")
+    with pytest.raises(DataError, match=r"a\.csv: step 2 holds an infinite value"):
+        list(samples.read(path, spec_of("series")))
+
+
 def test_samples_of_series_are_read_without_pandas_and_tensorflow(tmp_path):
     (tmp_path / "a.csv").write_text("\n".join(["c0,c1", *["1,2"] * 5]))
     code = (

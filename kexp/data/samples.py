@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.data.columns import encode_row
+from kexp.data.columns import LARGEST, encode_row
 from kexp.errors import DataError
 from kexp.records import DatasetSpec, Kind
 
@@ -156,10 +156,9 @@ def _series(values: Array, source: str, spec: DatasetSpec) -> Sample:
     from kexp.data import series
 
     steps = spec.shape[0]
-    if np.isinf(values).any():
-        raise DataError(
-            f"{source}: step {np.argwhere(np.isinf(values))[0][0] + 1} holds an infinite value. Correct it."
-        )
+    beyond = np.abs(values) > LARGEST  # NaN, a missing value, is not
+    if beyond.any():
+        raise DataError(f"{source}: step {np.argwhere(beyond)[0][0] + 1} holds an infinite value. Correct it.")
     warnings: list[str] = []
     if spec.horizon:
         if len(values) < steps:

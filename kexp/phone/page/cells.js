@@ -217,23 +217,52 @@ function strptime(word, format) {
   return day === null || time === null ? null : moment(day, time);
 }
 
+const DAYS = ["%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%y", "%m/%d/%y"];
+const NAMED = ["%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d-%b-%y"];
+const TIMES = ["", " %H:%M", " %H:%M:%S"];
+const FORMATS = ["", "%Y-%m", ...TIMES.flatMap((time) => [...DAYS, ...NAMED].map((day) => day + time))];
+
+/** The format of dates that most of the present cells have, at least `share` of them; null where there is none. */
+export function dateFormat(cells, share = 0.95) {
+  const present = cells.map(text).filter((word) => !missing(word));
+  const words = present.filter((word) => /\p{Nd}/u.test(word));
+  const few = [...new Set(words)].slice(0, 20);
+  const fitting = (list, format) => list.filter((word) => date(word, format) !== null).length;
+  let [best, most] = [null, share * present.length];
+  for (const format of FORMATS) {
+    if (fitting(few, format) * 2 <= few.length) continue;
+    const fits = fitting(words, format);
+    if (fits && fits >= most && (best === null || fits > most)) [best, most] = [format, fits];
+  }
+  return best;
+}
+
 // -- files -------------------------------------------------------------------------------------------------------
 
 /** The rows of a comma-separated file, each a Map {column name: cell text}. */
 export function parseCsv(content) {
-  const rows = [[]];
-  const cell = /("(?:[^"]|"")*"|[^,\r\n]*)(,|\r\n|\n|\r|$)/gy;
+  const [header, ...body] = csvRows(content, ",");
+  const names = header.cells.map((name, index) => text(name) || `column_${index + 1}`);
+  return body.map(({ cells }) => new Map(names.map((name, index) => [name, cells[index] ?? ""])));
+}
+
+/** The rows of a file whose cells `separator` parts, each {cells: texts, line: the one that it ends on}, lazily. */
+export function* csvRows(content, separator) {
+  const cell = new RegExp(`("(?:[^"]|"")*"|[^${separator}\\r\\n]*)([${separator}]|\\r\\n|\\n|\\r|$)`, "gy");
   content = content.replace(/^\ufeff/, "");
+  let cells = [];
+  let line = 1;
   while (cell.lastIndex < content.length) {
     const [, raw, end] = cell.exec(content);
-    rows.at(-1).push(raw);
-    if (end === "," && cell.lastIndex === content.length) rows.at(-1).push("");
-    if (end !== ",") rows.push([]);
+    if (raw.startsWith('"')) line += raw.split(/\r\n|\n|\r/).length - 1;
+    cells.push(raw);
+    if (end === separator && cell.lastIndex === content.length) cells.push("");
+    if (end === separator && cell.lastIndex < content.length) continue;
+    // An empty line is no row; "" alone on a line is one, whose only cell is empty.
+    if (cells.length > 1 || cells[0]) yield { cells: cells.map(unquoted), line };
+    cells = [];
+    line++;
   }
-  // An empty line is no row; "" alone on a line is one, whose only cell is empty.
-  const [header, ...body] = rows
-    .filter((row) => row.length > 1 || row[0])
-    .map((row) => row.map((raw) => (raw.startsWith('"') ? raw.slice(1, -1).replaceAll('""', '"') : raw)));
-  const names = header.map((name, index) => text(name) || `column_${index + 1}`);
-  return body.map((row) => new Map(names.map((name, index) => [name, row[index] ?? ""])));
 }
+
+const unquoted = (raw) => (raw.startsWith('"') ? raw.slice(1, -1).replaceAll('""', '"') : raw);

@@ -1,17 +1,23 @@
-// Clips: the samples and video files, shown as the frames that the model sees, and a short recording of the camera.
+// Clips: the samples and video files, shown as the frames that the model sees, and the camera: a recording, or live.
 
-import { h, icon } from "./dom.js";
-import { decode, frame, tensor } from "./pixels.js";
-import { onLanguage, t, whole } from "./text.js";
+import { camera, opposite, refusal, release } from "./camera.js";
 import { action, golden, live, opener, turns } from "./controls.js";
+import { h, icon } from "./dom.js";
+import { film, strip } from "./film.js";
+import { frame, tensor } from "./pixels.js";
+import { onLanguage, t, whole } from "./text.js";
 
-const SECONDS = 2; // of a recording where the model does not know how fast its frames follow
+const SECONDS = 2; // of a clip where the model does not know how fast its frames follow
 const PACE = 8; // frames a second that are shown where it does not know either
+const COUNTED = 700; // milliseconds of each number before a recording
+const PAUSE = 300; // milliseconds from one live answer to the next
 
 export function begin({ spec, samples, input, actions, predict }) {
   const [count, height, width, channels] = spec.shape;
   const size = height * width * channels;
-  const video = h("video", { playsinline: true, muted: true, hidden: true, "aria-hidden": "true" });
+  const every = (1000 * (spec.rate ? count / spec.rate : SECONDS)) / count; // milliseconds from frame to frame
+  const video = h("video", { playsinline: true, hidden: true, "aria-hidden": "true" });
+  video.muted = true;
   const screen = h("canvas", { width, height, role: "img", label: "seen", class: "frames" });
   const note = h("p", { class: "note", role: "alert", hidden: true });
   const counter = h("p", { class: "counter", "aria-hidden": "true", hidden: true });
@@ -19,8 +25,11 @@ export function begin({ spec, samples, input, actions, predict }) {
   onLanguage(() => {
     caption.textContent = t("framesOf", { count: whole(count), width: whole(width), height: whole(height) });
   });
-  let asked = 0;
+  let asked = 0; // the latest clip asked for: an earlier one that is read later is not shown
   let shown = null;
+  let stream = null; // of the camera while it is in use
+  let using = null; // what its frames are for: record or watch
+  let facing = "environment";
 
   function tell(text) {
     note.hidden = !text;
@@ -53,7 +62,8 @@ export function begin({ spec, samples, input, actions, predict }) {
   }
 
   async function open(blob, read, why) {
-    const mine = ++asked;
+    halt();
+    const mine = asked;
     try {
       const values = await read(blob, spec);
       if (mine !== asked) return;
@@ -66,46 +76,86 @@ export function begin({ spec, samples, input, actions, predict }) {
 
   // -- the camera -----------------------------------------------------------------------------------------
 
-  async function record() {
-    const mine = ++asked;
+  /** Open the camera and hand its frames to `use(mine)`, which ends when something else was asked for. */
+  async function filming(use) {
+    halt();
+    const mine = asked;
     arrows.none();
-    let stream;
+    using = use;
+    let opened;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: { ideal: "environment" } } });
-    } catch (error) {
-      tell(error.name === "NotAllowedError" ? t("denied") : t("noCamera", { why: error.message || error.name }));
-      return;
-    }
-    tell("");
-    video.srcObject = stream;
-    video.hidden = false;
-    counter.hidden = false;
-    go.disabled = true;
-    try {
+      opened = await camera(facing);
+      if (mine !== asked) return release(opened);
+      stream = opened;
+      video.srcObject = stream;
+      video.dataset.mirrored = facing === "user";
       await video.play();
-      for (let left = 3; left && mine === asked; left--) {
-        counter.textContent = whole(left);
-        await wait(600);
-      }
-      counter.textContent = "●";
-      const values = new Float32Array(count * size);
-      const every = (1000 * (spec.rate ? count / spec.rate : SECONDS)) / count;
-      const start = performance.now();
-      for (let i = 0; i < count && mine === asked; i++) {
-        await wait(start + (i + 0.5) * every - performance.now());
-        values.set(tensor(frame(video, video.videoWidth, video.videoHeight, [height, width, channels])), i * size);
-      }
-      if (mine === asked) await show(values);
+      tell("");
+      video.hidden = false;
+      buttons();
+      await use(mine);
     } catch (error) {
-      tell(t("noCamera", { why: error.message || error.name }));
+      release(opened);
+      if (mine === asked) tell(refusal(error));
     } finally {
-      for (const track of stream.getTracks()) track.stop();
-      video.srcObject = null;
-      video.hidden = true;
-      counter.hidden = true;
-      go.disabled = false;
+      if (mine === asked) halt();
+    }
+    return undefined;
+  }
+
+  async function record(mine) {
+    for (let left = 3; left && mine === asked; left--) {
+      counter.textContent = whole(left);
+      counter.hidden = false;
+      await wait(COUNTED);
+    }
+    counter.textContent = "●";
+    const frames = [];
+    const start = performance.now();
+    for (let i = 0; i < count && mine === asked; i++) {
+      await wait(start + (i + 0.5) * every - performance.now());
+      frames.push(seen());
+    }
+    if (mine === asked) await show(clip(frames));
+  }
+
+  async function watch(mine) {
+    const frames = [];
+    let answered = 0;
+    let due = performance.now();
+    while (mine === asked) {
+      frames.push(seen());
+      if (frames.length > count) frames.shift();
+      if (frames.length === count && !document.hidden && performance.now() - answered >= PAUSE) {
+        await show(clip(frames));
+        answered = performance.now();
+      }
+      due = Math.max(due + every, performance.now() - every); // frames that an answer took the time of are left out
+      await wait(due - performance.now());
     }
   }
+
+  const seen = () => tensor(frame(video, video.videoWidth, video.videoHeight, [height, width, channels]));
+
+  function clip(frames) {
+    const values = new Float32Array(count * size);
+    frames.forEach((each, i) => values.set(each, i * size));
+    return values;
+  }
+
+  /** Let the camera go; the last clip that was answered stays. */
+  function halt() {
+    asked++;
+    if (!stream) return;
+    release(stream);
+    stream = null;
+    video.srcObject = null;
+    video.hidden = true;
+    counter.hidden = true;
+    buttons();
+  }
+
+  // -- buttons --------------------------------------------------------------------------------------------
 
   const arrows = turns(samples.length, async (index) => {
     try {
@@ -114,56 +164,35 @@ export function begin({ spec, samples, input, actions, predict }) {
       tell(t("noSample", { why: error.message || String(error) }));
     }
   });
-  const choose = opener("chooseClip", "video/*", async (picked) => {
+  const choose = opener("chooseClip", "video/*,.gif", async (picked) => {
     arrows.none();
     await open(picked, film, "noClip");
   });
-  const go = live() ? action("record", "record", () => record(), { class: "action main", id: "record" }) : null;
+  const go = action("live", "camera", () => (stream ? halt() : filming(watch)), { class: "action", id: "camera" });
+  const take = action("record", "record", () => filming(record), { class: "action main", id: "record" });
+  const other = action(
+    "turn",
+    "turn",
+    () => {
+      facing = opposite(facing);
+      filming(using);
+    },
+    { label: "turnLabel", id: "turn" },
+  );
+
+  function buttons() {
+    const key = stream ? "halt" : "live";
+    go.replaceChildren(icon(stream ? "stop" : "camera"), h("span", { t: key }));
+    other.hidden = !stream;
+    choose.hidden = Boolean(stream);
+  }
+
+  buttons();
   const stage = h("div", { class: "stage clip" }, screen, video, counter, note);
   stage.style.setProperty("--ratio", `${width} / ${height}`);
   input.append(stage, caption, arrows.node);
-  actions.append(choose, ...(go ? [go] : []));
+  actions.append(choose, ...(live() ? [other, go, take] : []));
   return { first: () => arrows.go(0) };
 }
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, Math.max(0, milliseconds)));
-
-/** A picture (Blob) of all frames, one below the other, as golden vectors have them. */
-export async function strip(blob, spec) {
-  const [count, height, width, channels] = spec.shape;
-  const bitmap = await decode(blob);
-  try {
-    return tensor(frame(bitmap, bitmap.width, bitmap.height, [count * height, width, channels]));
-  } finally {
-    bitmap.close();
-  }
-}
-
-/** A video file (Blob): the frames in the middle of as many equal spans. */
-export async function film(blob, spec) {
-  const [count, height, width, channels] = spec.shape;
-  const size = height * width * channels;
-  const video = h("video", { playsinline: true, muted: true, preload: "auto" });
-  const url = URL.createObjectURL(blob);
-  try {
-    await event(video, "loadeddata", () => (video.src = url));
-    if (!Number.isFinite(video.duration)) await event(video, "durationchange", () => (video.currentTime = 1e9)); // of a recording
-    const values = new Float32Array(count * size);
-    for (let i = 0; i < count; i++) {
-      await event(video, "seeked", () => (video.currentTime = ((i + 0.5) * video.duration) / count));
-      values.set(tensor(frame(video, video.videoWidth, video.videoHeight, [height, width, channels])), i * size);
-    }
-    return values;
-  } finally {
-    video.removeAttribute("src");
-    URL.revokeObjectURL(url);
-  }
-}
-
-function event(video, name, start) {
-  return new Promise((resolve, reject) => {
-    video.addEventListener(name, resolve, { once: true });
-    video.addEventListener("error", () => reject(new Error(video.error?.message || "no video")), { once: true });
-    start();
-  });
-}

@@ -4,7 +4,7 @@
 // from the raw samples (pictures, cells) through this page's own decoding, which tells whether the page feeds it right.
 
 import { encodeRow, parseCsv } from "./cells.js";
-import { strip } from "./clip.js";
+import { strip } from "./film.js";
 import { read, tensor } from "./pixels.js";
 import { read as recording } from "./recording.js";
 import { latency } from "./runtime.js";

@@ -1,12 +1,12 @@
 // Pictures: the live camera where the browser gives it, a photo or a file everywhere, and the samples that came along.
 
+import { camera, opposite, refusal, release } from "./camera.js";
 import { action, live } from "./controls.js";
 import { h, icon } from "./dom.js";
 import { frame, read, tensor } from "./pixels.js";
 import { onLanguage, t, whole } from "./text.js";
 
 const PAUSE = 120; // milliseconds from one frame to the next: calm to look at, and cool in the hand
-const IDEAL = { width: { ideal: 640 }, height: { ideal: 480 } }; // the model sees less
 
 /** A digit of 8 x 8 is shown as its pixels, not blurred. */
 const sharpen = ({ target }) => (target.dataset.small = target.naturalWidth < 100);
@@ -89,18 +89,18 @@ export function begin({ spec, samples, input, actions, predict }) {
     const mine = ++asked;
     let opened;
     try {
-      opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: { ideal: facing }, ...IDEAL } });
+      opened = await camera(facing);
     } catch (error) {
       if (mine !== asked) return;
       halt();
-      tell(error.name === "NotAllowedError" ? t("denied") : t("noCamera", { why: error.message || error.name }));
+      tell(refusal(error));
       return;
     }
     if (mine !== asked) {
-      stop(opened); // something else was asked for meanwhile
+      release(opened); // something else was asked for meanwhile
       return;
     }
-    stop(stream);
+    release(stream);
     stream = opened;
     video.srcObject = stream;
     video.dataset.mirrored = facing === "user";
@@ -129,10 +129,6 @@ export function begin({ spec, samples, input, actions, predict }) {
     }
   }
 
-  function stop(which) {
-    for (const track of which?.getTracks() ?? []) track.stop();
-  }
-
   /** Stop the camera; the last frame that was answered stays, or the picture before where there was none yet. */
   function halt() {
     asked++;
@@ -140,7 +136,7 @@ export function begin({ spec, samples, input, actions, predict }) {
     if (drawn === stream) put(last.toDataURL("image/jpeg"));
     still.hidden = false;
     video.hidden = true;
-    stop(stream);
+    release(stream);
     stream = null;
     video.srcObject = null;
     buttons();
@@ -214,8 +210,8 @@ export function begin({ spec, samples, input, actions, predict }) {
     "turn",
     "turn",
     () => {
-      facing = facing === "user" ? "environment" : "user";
-      stop(stream);
+      facing = opposite(facing);
+      release(stream);
       run();
     },
     { label: "turnLabel", id: "turn" },

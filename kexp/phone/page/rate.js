@@ -4,6 +4,8 @@
 const CROSSINGS = 10;
 const BETA = 5;
 
+const filters = new Map(); // by up/down: a microphone asks for the same again and again
+
 /** (n,) at `rate` as (ceil(n * wanted / rate),) at `wanted` Hz. */
 export function resample(samples, rate, wanted) {
   const [from, to] = [Math.round(rate), Math.round(wanted)];
@@ -11,7 +13,8 @@ export function resample(samples, rate, wanted) {
   const common = divisor(from, to);
   const [up, down] = [to / common, from / common];
   const half = CROSSINGS * Math.max(up, down);
-  const filter = lowpass(half, Math.max(up, down), up);
+  const filter = filters.get(`${up}/${down}`) ?? lowpass(half, Math.max(up, down), up);
+  filters.set(`${up}/${down}`, filter);
   const found = new Float32Array(Math.ceil((samples.length * up) / down));
   for (let i = 0; i < found.length; i++) {
     const centre = i * down; // in steps of the rate that both divide

@@ -2,15 +2,17 @@
 
 import { h } from "./dom.js";
 import { Plot } from "./plot.js";
-import { read } from "./recording.js";
+import { open as opened } from "./recording.js";
 import { Sensors } from "./sensors.js";
-import { t } from "./text.js";
+import { t, whole } from "./text.js";
 import { action, golden, opener, turns } from "./controls.js";
 
 export function begin({ spec, samples, input, actions, predict }) {
   const channels = spec.shape[1];
-  const plot = new Plot(spec.channels, "seen");
+  const names = spec.channels.length === channels ? spec.channels : Array.from({ length: channels }, (_, c) => `${c + 1}`);
+  const plot = new Plot(names, "seen", spec.std);
   const note = h("p", { class: "note", role: "alert", hidden: true });
+  const done = h("p", { class: "muted", role: "status" }); // to the file that is shown
   let asked = 0; // the latest series asked for: an earlier one that is read later is not shown
 
   function tell(text) {
@@ -28,6 +30,17 @@ export function begin({ spec, samples, input, actions, predict }) {
     }
   }
 
+  /** What was done to a file's rows so that the model takes them. */
+  function changed({ rows, missing, others }) {
+    const [steps] = spec.shape;
+    const key = spec.horizon || rows === steps ? null : rows > steps ? "seriesCut" : "seriesRepeated";
+    const said = [];
+    if (others) said.push(t("seriesOthers", { count: whole(others + 1) }));
+    if (key) said.push(t(key, { found: whole(rows), count: whole(steps) }));
+    if (missing) said.push(t("seriesFilled"));
+    return said.join(" ");
+  }
+
   /** A forecast's outputs, for each channel in turn its next values. */
   function continued(outputs) {
     const values = Array.from(outputs);
@@ -38,10 +51,11 @@ export function begin({ spec, samples, input, actions, predict }) {
     sensors?.stop();
     const mine = ++asked;
     try {
-      const values = read(await blob.text(), spec);
+      const found = opened(await blob.text(), spec);
       if (mine !== asked) return;
       tell("");
-      await show(values);
+      done.textContent = changed(found);
+      await show(found.values);
     } catch (error) {
       if (mine === asked) tell(t(why, { why: error.message || String(error) }));
     }
@@ -64,10 +78,11 @@ export function begin({ spec, samples, input, actions, predict }) {
   async function listen() {
     asked++;
     arrows.none();
+    done.textContent = "";
     await sensors.toggle(go);
   }
 
-  const stage = h("div", { class: "drawn" }, plot.node, note);
+  const stage = h("div", { class: "drawn" }, plot.node, done, note);
   input.append(stage, arrows.node, ...(sensors ? [sensors.settings] : []));
   actions.append(choose, ...(go ? [go] : []));
   return { first: () => arrows.go(0) };

@@ -4,10 +4,13 @@ import { h, icon } from "./dom.js";
 import { Plot } from "./plot.js";
 import { resample } from "./rate.js";
 import { t } from "./text.js";
+import { release } from "./camera.js";
 import { action, golden, live, opener, turns } from "./controls.js";
-import { read } from "./wav.js";
+import { fit, read } from "./wav.js";
 
 const PAUSE = 250; // milliseconds from one answer to the next
+const FIRST = 1; // seconds that are heard before the first answer; silence stands for what is missing of a longer sound
+const PLAYABLE = 8000; // Hz: browsers need not play lower rates
 
 export function begin({ spec, samples, input, actions, predict }) {
   const [length] = spec.shape;
@@ -17,6 +20,7 @@ export function begin({ spec, samples, input, actions, predict }) {
   const play = h("button", { type: "button", class: "plain", t: "play", id: "play", on: { click: () => sound() } });
   let asked = 0;
   let shown = null; // the samples that were answered
+  let heard = null; // the context of what is played
   let microphone = null;
 
   function tell(text) {
@@ -50,13 +54,25 @@ export function begin({ spec, samples, input, actions, predict }) {
   /** What is shown, to be heard. */
   async function sound() {
     if (!shown) return;
+    if (microphone) halt();
+    hush();
     const context = new AudioContext();
-    const buffer = context.createBuffer(1, length, spec.rate);
-    buffer.copyToChannel(shown, 0);
+    heard = context;
+    const rate = Math.max(PLAYABLE, Math.round(spec.rate));
+    const samples = resample(shown, spec.rate, rate);
+    const buffer = context.createBuffer(1, samples.length, rate);
+    buffer.copyToChannel(samples, 0);
     const source = new AudioBufferSourceNode(context, { buffer });
     source.connect(context.destination);
-    source.addEventListener("ended", () => context.close());
+    source.addEventListener("ended", () => {
+      if (heard === context) hush();
+    });
     source.start();
+  }
+
+  function hush() {
+    heard?.close();
+    heard = null;
   }
 
   // -- the microphone -------------------------------------------------------------------------------------
@@ -64,24 +80,31 @@ export function begin({ spec, samples, input, actions, predict }) {
   async function listen() {
     if (microphone) return halt();
     arrows.none();
-    const mine = ++asked;
+    halt();
+    const mine = asked;
     let opened;
     try {
       // As it is heard: what a browser does to speech was not done to the sounds that the model was trained on.
       const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
       opened = await navigator.mediaDevices.getUserMedia({ audio });
-      if (mine !== asked) throw new Error("");
-      microphone = await hear(opened);
+      const found = mine === asked ? await hear(opened) : null;
+      if (mine !== asked) {
+        found?.context.close();
+        return release(opened);
+      }
+      microphone = found;
     } catch (error) {
-      for (const track of opened?.getTracks() ?? []) track.stop();
+      release(opened);
       if (mine === asked) tell(error.name === "NotAllowedError" ? t("deniedMicrophone") : t("noMicrophone", { why: error.message || error.name }));
       return undefined;
     }
     tell("");
     buttons();
     const { context, ring } = microphone;
+    const enough = Math.min(ring.length, FIRST * context.sampleRate);
     while (microphone?.ring === ring) {
-      if (ring.full && !document.hidden) await show(resample(ring.values(), context.sampleRate, spec.rate).slice(0, length));
+      const values = ring.values();
+      if (values.length >= enough && !document.hidden) await show(fit(resample(values, context.sampleRate, spec.rate), length));
       level.style.setProperty("--share", Math.min(1, ring.loudest()).toFixed(3));
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
@@ -101,8 +124,9 @@ export function begin({ spec, samples, input, actions, predict }) {
 
   function halt() {
     asked++;
+    hush(); // nor does the microphone hear what is played
     if (!microphone) return;
-    for (const track of microphone.stream.getTracks()) track.stop();
+    release(microphone.stream);
     microphone.context.close();
     microphone = null;
     buttons();
@@ -123,7 +147,7 @@ export function begin({ spec, samples, input, actions, predict }) {
 
   function buttons() {
     level.hidden = !microphone;
-    go.replaceChildren(icon(microphone ? "stop" : "microphone"), h("span", { t: microphone ? "stop" : "microphone" }));
+    go.replaceChildren(icon(microphone ? "stop" : "microphone"), h("span", { t: microphone ? "halt" : "microphone" }));
   }
 
   arrows.node.append(play);
@@ -135,27 +159,31 @@ export function begin({ spec, samples, input, actions, predict }) {
 /** The last `length` samples that were heard. */
 class Ring {
   #values;
-  #at = 0;
+  #count = 0; // of all that were heard
   #loudest = 0;
-  full = false;
 
   constructor(length) {
     this.#values = new Float32Array(length);
   }
 
+  get length() {
+    return this.#values.length;
+  }
+
   push(heard) {
     for (const value of heard) {
-      this.#values[this.#at] = value;
+      this.#values[this.#count++ % this.length] = value;
       this.#loudest = Math.max(this.#loudest, Math.abs(value));
-      this.#at = (this.#at + 1) % this.#values.length;
-      if (this.#at === 0) this.full = true;
     }
   }
 
+  /** The latest last; fewer than `length` where no more were heard. */
   values() {
-    const found = new Float32Array(this.#values.length);
-    found.set(this.#values.subarray(this.#at));
-    found.set(this.#values.subarray(0, this.#at), this.#values.length - this.#at);
+    if (this.#count < this.length) return this.#values.slice(0, this.#count);
+    const at = this.#count % this.length;
+    const found = new Float32Array(this.length);
+    found.set(this.#values.subarray(at));
+    found.set(this.#values.subarray(0, at), this.length - at);
     return found;
   }
 

@@ -1,5 +1,6 @@
 // Sounds as kexp.data.sounds reads them: WAV files by ourselves, to the last bit; anything else the browser decodes.
 
+import { declared } from "./declared.js";
 import { resample } from "./rate.js";
 
 /** The samples of a sound file (Blob) as the model takes them: spec.shape[0] of them at spec.rate. Throws Error. */
@@ -17,11 +18,30 @@ export function fit(samples, length) {
   return fitted;
 }
 
+const USUAL = 48_000; // Hz of what phones record
+
 async function decode(buffer) {
-  const context = new OfflineAudioContext(1, 1, 44_100);
-  const audio = await context.decodeAudioData(buffer);
+  const { rate = USUAL, length = 0 } = declared(buffer);
+  const audio = await context(rate).decodeAudioData(buffer);
   const channels = Array.from({ length: audio.numberOfChannels }, (_, index) => audio.getChannelData(index));
-  return { samples: mixed(channels), rate: audio.sampleRate };
+  return { samples: padded(mixed(channels), audio.sampleRate === rate ? length : 0), rate: audio.sampleRate };
+}
+
+/** Something that decodes to `rate` Hz, or to a usual one where the browser does not know that. */
+function context(rate) {
+  try {
+    return new OfflineAudioContext(1, 1, rate);
+  } catch {
+    return new OfflineAudioContext(1, 1, USUAL);
+  }
+}
+
+/** Zeros at the end, where a browser left out the last samples: the middle must stay where it is. */
+function padded(samples, length) {
+  if (!(samples.length < length && length < samples.length + USUAL)) return samples;
+  const all = new Float32Array(length);
+  all.set(samples);
+  return all;
 }
 
 function mixed(channels) {
