@@ -79,23 +79,24 @@ SHAPES = (
     "fcps_twodiamonds", "fcps_wingnut", "sipu_aggregation", "sipu_s1", "sipu_s2", "sipu_unbalance", "uci_wine",
 )  # fmt: skip
 CASES |= {
-    name: Case(source, metric, limit, tuple(options), group="kinds", page=True)
-    for name, source, metric, limit, *options in (
-        ("fsdd", "{data}/fsdd", "accuracy", 0.985, *SPLIT, "official_split"),
-        *((f"fsdd_{one}", "{lists}/fsdd_" + one + ".csv", "accuracy", None, *SPLIT, "part") for one in SPEAKERS),
-        *((f"uci_har_{k}", "{data}/uci_har", "accuracy", None, "--seed", str(k)) for k in range(3)),
-        ("gunpoint", "{data}/ucr_gunpoint", "accuracy", 0.97),
-        ("italypowerdemand", "{data}/ucr_italypowerdemand", "accuracy", 0.955),
-        ("basicmotions", "{data}/ucr_basicmotions", "accuracy", None),
-        ("finger_gestures", "{data}/finger_gestures", "accuracy", None),
-        ("airline", "{data}/forecasting/airline-passengers.csv", "rmse", None),
-        ("temperatures", "{data}/forecasting/daily-min-temperatures.csv", "rmse", None),
-        ("utd_mhad_depth", "{data}/utd_mhad_depth", "accuracy", 0.72, *SPLIT, "cross_subject_split"),
+    name: Case(source, metric, limit, tuple(options), 60.0 * minutes, group="kinds", page=True)
+    for name, source, minutes, metric, limit, *options in (
+        ("gunpoint", "{data}/ucr_gunpoint", 5, "accuracy", 0.97),
+        ("fsdd", "{data}/fsdd", 10, "accuracy", 0.985, *SPLIT, "official_split"),
+        ("uci_har_0", "{data}/uci_har", 10, "accuracy", None, "--seed", "0"),
+        ("utd_mhad_depth", "{data}/utd_mhad_depth", 10, "accuracy", 0.72, *SPLIT, "cross_subject_split"),
+        ("italypowerdemand", "{data}/ucr_italypowerdemand", 3, "accuracy", 0.955),
+        ("basicmotions", "{data}/ucr_basicmotions", 3, "accuracy", None),
+        ("finger_gestures", "{data}/finger_gestures", 3, "accuracy", None),
+        ("airline", "{data}/forecasting/airline-passengers.csv", 2, "rmse", None),
+        ("temperatures", "{data}/forecasting/daily-min-temperatures.csv", 2, "rmse", None),
+        *((f"fsdd_{one}", "{lists}/fsdd_" + one + ".csv", 5, "accuracy", None, *SPLIT, "part") for one in SPEAKERS),
+        *((f"uci_har_{k}", "{data}/uci_har", 10, "accuracy", None, "--seed", str(k)) for k in (1, 2)),
     )
 }
 CASES |= {
     f"cluster_{name}": Case(
-        "{data}/clustering/" + name + ".csv", "accuracy", None, ("--task", "clustering", "--target", "label"), 120.0,
+        "{data}/clustering/" + name + ".csv", "accuracy", None, ("--task", "clustering", "--target", "label"), 60.0,
         group="clusters",
     )
     for name in SHAPES

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kexp.errors import ExportError
-from kexp.export import card, golden
+from kexp.export import card, golden, scatter
 from kexp.formats import FORMATS
 from kexp.records import Artifact, Check, DatasetSpec, from_json
 from kexp.verify import digest
@@ -70,7 +70,7 @@ def stays(earlier: Mapping[str, Earlier], asked: Sequence[str], before: Path, no
 
 def carry_over(folder: Path, staging: Path) -> None:
     """Copy what somebody else put into `folder`: notes, a licence."""
-    ours = {card.MANIFEST, "README.md", "labels.txt", "golden", *(row.file for row in FORMATS.values())}
+    ours = {card.MANIFEST, "README.md", "labels.txt", scatter.NAME, "golden", *(row.file for row in FORMATS.values())}
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in ours:
             copy(path, staging / path.name)

@@ -41,6 +41,7 @@ NOUNS: dict[Kind, str] = {  # what one sample is called
     "sound": "sound",
     "clip": "clip",
 }
+PLURALS: dict[Kind, str] = {kind: noun if noun == "series" else f"{noun}s" for kind, noun in NOUNS.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +301,9 @@ class Clustering:
     exemplars: tuple[str, ...]  # the row nearest to the centre of each, as Dataset.ids names it
     features: str  # what the teacher saw, in words
     teachers: tuple[Teacher, ...]  # the one that taught, then all others, best first
+    plane: str = ""  # how samples were laid into a plane to be looked at, in words
+    places: tuple[tuple[float, float], ...] = ()  # there: the exemplars, then samples taken by chance
+    members: tuple[int, ...] = ()  # the cluster of each place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

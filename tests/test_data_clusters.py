@@ -2,6 +2,7 @@
 
 import io
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from sklearn import datasets
 
 from kexp import pipeline, screen
 from kexp.data import Dataset, clusters, load, teachers, validity
-from kexp.data.embedding import embed, spectra
+from kexp.data.embedding import embed, plane, spectra
 from kexp.errors import DataError, ExperimentError
 from kexp.experiment import from_data
 from kexp.experiment import load as load_toml
@@ -252,6 +253,26 @@ def test_two_clusters_have_two_outputs(tmp_path):
     assert (dataset.spec.task, dataset.spec.outputs, len(dataset.spec.labels)) == ("multiclass", 2, 2)
 
 
+def test_the_picture_shows_neighbours_together():
+    bunch = datasets.load_digits()
+    x = np.asarray(bunch.data, np.float32) / 16
+    first = np.array([7, 3])
+    rows, places, how = plane(x, first, seed=0)
+    assert len(rows) == len(set(rows.tolist())) == len(places) == 600 and rows[:2].tolist() == [7, 3]
+    far = ((places[:, None] - places[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(far, np.inf)
+    assert (bunch.target[rows] == bunch.target[rows[far.argmin(axis=1)]]).mean() > 0.9
+    assert how.startswith("t-SNE")
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_two_features_are_the_picture_themselves(width):
+    x = np.random.default_rng(0).normal(size=(9, width)).astype(np.float32)
+    rows, places, how = plane(x, np.array([4]), seed=0)
+    assert rows[0] == 4 and sorted(rows.tolist()) == list(range(9)) and how.startswith("The two features")
+    np.testing.assert_array_equal(places[:, :width], x[rows])
+
+
 def test_a_dataset_of_clusters_is_the_same_when_it_is_opened(tmp_path):
     dataset = read(tmp_path, table(tmp_path), target=("kind",))
     dataset.save(tmp_path / "saved")
@@ -331,6 +352,10 @@ def test_from_a_table_to_a_file_that_knows_the_clusters(tmp_path):
     assert made.ok
     card = (made.folder / "README.md").read_text()
     assert "## Clusters" in card and "| cluster 1 | " in card and "customers.csv row " in card
+    assert "![The clusters](clusters.svg)" in card
+    picture = ElementTree.parse(made.folder / "clusters.svg").getroot()
+    assert len(picture.findall(".//{*}circle")) == 300
+    assert [one.text for one in picture.findall(".//{*}text")] == ["1", "2", "3"]
     document = pipeline.evaluate(tmp_path, question.name)
     assert document["teacher_rand"] > 0.95
     for metrics in (document["metrics"], document["files"]["model_int8.tflite"]):

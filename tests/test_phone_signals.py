@@ -280,6 +280,7 @@ def test_a_file_of_the_user_is_answered_as_kexp_run_does(browser, tmp_path, name
         rows = small_models.motions().dataset.x[5].tolist()
         path.write_text("acc_z,acc_y,acc_x\n" + "".join(f"{z},{y},{x}\n" for x, y, z in rows))
     elif name == "moves":
+        small_models.moves()
         path = sorted(small_models.folder("moves").glob("clips/right/*.gif"))[3]
     else:
         path = tmp_path / ("mine.wav" if name == "tones" else "mine.flac")
@@ -298,6 +299,7 @@ def test_a_file_of_the_user_is_answered_as_kexp_run_does(browser, tmp_path, name
 def test_a_table_of_the_user_is_forecast_as_kexp_run_does(browser, tmp_path):
     """With its dates, as the model was trained on it; from its last rows."""
     path = tmp_path / "sales.csv"
+    small_models.sales()
     lines = (small_models.folder("sales") / "sales.csv").read_text().splitlines()
     path.write_text("\n".join(lines[:200]) + "\n")
     (prediction,) = run(exported("sales") / "model_int8.tflite", [path])

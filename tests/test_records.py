@@ -48,6 +48,15 @@ EXAMPLES = [
     Finding(name="twins", severity="note", what="two rows", where=("a.csv row 2",), count=2, advice="remove one"),
     TEACHER,
     Clustering(sizes=(3, 2), exemplars=("row 1", "row 4"), features="columns", teachers=(TEACHER,)),
+    Clustering(
+        sizes=(2, 1),
+        exemplars=("row 1", "row 4"),
+        features="columns",
+        teachers=(TEACHER,),
+        plane="as they are",
+        places=((0.0, 1.5), (2.0, -1.0), (0.25, 1.0)),
+        members=(0, 1, 0),
+    ),
     Measurement(artifact="a", device="host", runtime="litert", threads=1, p50_ms=0.1, p95_ms=0.2, runs=10),
 ]
 

@@ -16,13 +16,11 @@ from kexp.data.dataset import PARTS, Dataset, Raw
 from kexp.data.readers import READERS, Progress, Reader
 from kexp.errors import DataError, ExperimentError, nearest
 from kexp.experiment import BUNDLED, locate
-from kexp.records import DatasetSpec, Experiment, Kind
+from kexp.records import PLURALS, DatasetSpec, Experiment, Kind
 
 __all__ = ["READERS", "Dataset", "Raw", "Reader", "describe", "load", "prepared", "read"]
 
-NAMES: dict[Kind, str] = {
-    "image": "pictures", "table": "a table", "series": "series", "sound": "sounds", "clip": "clips"
-}  # fmt: skip
+NAMES: dict[Kind, str] = {**PLURALS, "table": "a table"}
 OF: dict[str, tuple[Kind, ...]] = {  # options that are of some kinds of data alone
     "size": ("image", "clip"),
     "length": ("sound",),
@@ -175,16 +173,7 @@ def _with_target(raw: Raw) -> Raw:
         f"{len(gone):,} {'row has' if len(gone) == 1 else 'rows have'} no target and "
         f"{'is' if len(gone) == 1 else 'are'} left out, such as {raw.ids[gone[0]]}."
     )
-    return replace(
-        raw,
-        x=raw.x[rows] if isinstance(raw.x, np.ndarray) else raw.x.iloc[rows].reset_index(drop=True),
-        y=raw.y[rows],
-        parts=None if raw.parts is None else raw.parts[rows],
-        ids=[raw.ids[row] for row in rows],
-        files=None if raw.files is None else [raw.files[row] for row in rows],
-        groups=None if raw.groups is None else raw.groups[rows],
-        times=None if raw.times is None else raw.times[rows],
-    )
+    return raw.take(rows)
 
 
 def _nothing(path: Path, experiment: Experiment) -> str:

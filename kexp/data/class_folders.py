@@ -42,15 +42,13 @@ def scan(root: Path, extensions: Collection[str], *, noun: str) -> tuple[list[Ro
     if not found:
         raise DataError(f"{root} holds no {noun}s{others and f', only {others}'}. {wanted}")
     tops = {name.parts[0] for name in found if len(name.parts) > 1}
-    roles = {top: PART_NAMES[top.lower()] for top in tops if top.lower() in PART_NAMES}
-    # "train" among "bus" and "car" is a class; alone, or beside "test" or "val", it is a part.
-    split = "train" in roles.values() and (len(set(roles.values())) > 1 or len(roles) == len(tops))
+    roles = parts_of(tops)
     rows: list[Row] = []
     outside: list[PurePosixPath] = []
     for name in found:
-        if split and len(name.parts) > 2 and name.parts[0] in roles:
+        if len(name.parts) > 2 and name.parts[0] in roles:
             rows.append(Row(name, name.parts[1], roles[name.parts[0]]))
-        elif not split and len(name.parts) > 1:
+        elif not roles and len(name.parts) > 1:
             rows.append(Row(name, name.parts[0], "train"))
         else:
             outside.append(name)
@@ -62,6 +60,16 @@ def scan(root: Path, extensions: Collection[str], *, noun: str) -> tuple[list[Ro
     if others:
         notices.append(f"Ignored in {root.name}: {others}.")
     return rows, notices
+
+
+def parts_of(folders: Collection[str]) -> dict[str, Part]:
+    """The part that each of `folders`, which lie side by side, is named after; empty where they are classes.
+
+    "train" among "bus" and "car" is a class; alone, or beside "test" or "val", it is a part.
+    """
+    roles = {name: PART_NAMES[name.lower()] for name in folders if name.lower() in PART_NAMES}
+    split = "train" in roles.values() and (len(set(roles.values())) > 1 or len(roles) == len(folders))
+    return roles if split else {}
 
 
 def check_classes(root: Path, rows: Sequence[Row], *, noun: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kexp.data import clusters, columns, prepare
 from kexp.data.clusters import Progress
 from kexp.data.dataset import Dataset, Raw
-from kexp.data.embedding import embed
+from kexp.data.embedding import embed, plane
 from kexp.data.targets import Target
 from kexp.records import Clustering, Experiment
 
@@ -36,6 +36,7 @@ def prepared(raw: Raw, experiment: Experiment, progress: Progress | None = None)
     names = list(raw.x.columns) if raw.kind == "table" else []  # type: ignore[union-attr]
     name = next(name for name in (NAME, f"{NAME}_", f"{NAME}__") if name not in names)
     known = truth(raw)
+    shown, places, how = plane(x, found.exemplars, seed=experiment.seed)
     dataset = prepare.prepare(
         replace(
             raw,
@@ -55,6 +56,9 @@ def prepared(raw: Raw, experiment: Experiment, progress: Progress | None = None)
             exemplars=tuple(raw.ids[row] for row in found.exemplars),
             features=features,
             teachers=found.teachers,
+            plane=how,
+            places=tuple((float(a), float(b)) for a, b in places.round(3)),
+            members=tuple(found.labels[shown].tolist()),
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,19 @@ class Raw:
     horizon: int = 0
     seasons: tuple[int, ...] = ()
     forecast: tuple[int, ...] = ()
+
+    def take(self, rows: NDArray[np.integer]) -> Raw:
+        """The rows `rows` (m,), in this order."""
+        return replace(
+            self,
+            x=self.x[rows] if isinstance(self.x, np.ndarray) else self.x.iloc[rows].reset_index(drop=True),
+            y=self.y[rows],
+            parts=None if self.parts is None else self.parts[rows],
+            ids=[self.ids[row] for row in rows],
+            files=None if self.files is None else [self.files[row] for row in rows],
+            groups=None if self.groups is None else self.groups[rows],
+            times=None if self.times is None else self.times[rows],
+        )
 
 
 @dataclass(kw_only=True)

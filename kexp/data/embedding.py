@@ -23,6 +23,7 @@ from kexp.records import NOUNS
 DIMENSIONS = 20  # distances in more say little: all neighbours are about equally far
 ROWS = 4000  # that principal axes are found from
 CHUNK = 1024  # rows projected at once
+SHOWN = 600  # rows in the picture: t-SNE of them takes about a second
 BANDS = 32
 LOWEST = 50.0  # Hz
 WINDOW = 1024  # samples of a frame, twice as many as from one to the next
@@ -66,6 +67,23 @@ def principal(x: NDArray[Any], *, seed: int) -> Floats:
         found[start : start + CHUNK] = axes.transform(np.asarray(x[start : start + CHUNK], np.float32))
     found /= float(found[:, 0].std()) or 1.0
     return found
+
+
+def plane(x: Floats, first: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.int64], Floats, str]:
+    """Some rows of `x` (n, d) to look at: which, (m,), where they lie in a plane, (m, 2), and how it was made.
+
+    Rows `first` come first, then others taken by chance, SHOWN in all at most. With more than two features the plane is
+    t-SNE's (van der Maaten and Hinton 2008): neighbours stay neighbours, distances between groups say nothing.
+    """
+    others = np.setdiff1d(np.random.default_rng(seed).permutation(len(x))[:SHOWN], first)
+    rows = np.concatenate([first, others])[: max(SHOWN, len(first))]
+    some = np.asarray(x[rows], np.float32)
+    if x.shape[1] <= 2:
+        return rows, np.pad(some, ((0, 0), (0, 2 - x.shape[1]))), "The two features themselves."
+    from sklearn.manifold import TSNE
+
+    found = TSNE(init="pca", perplexity=min(30.0, (len(rows) - 1) / 3), random_state=seed).fit_transform(some)
+    return rows, found, "t-SNE: neighbours stay neighbours; distances between groups, and their sizes, say nothing."
 
 
 def spectra(x: NDArray[Any], rate: float) -> Floats:

@@ -151,18 +151,9 @@ def _sorted(raw: Raw, times: NDArray[Any] | None) -> Raw:
     n = len(raw.ids)
     code = np.zeros(n, np.int64) if raw.groups is None else np.unique(raw.groups, return_inverse=True)[1]
     order = np.lexsort((np.arange(n) if times is None else times, code))
-    frame: Any = raw.x
-    if times is None:
-        place = np.concatenate([np.arange(count) for count in np.bincount(code)])
-    return dataclasses.replace(
-        raw,
-        x=frame.iloc[order].reset_index(drop=True),
-        parts=None if raw.parts is None else raw.parts[order],
-        ids=[raw.ids[row] for row in order],
-        groups=code[order],
-        times=place if times is None else times[order],
-        notices=list(raw.notices),
-    )
+    places = np.concatenate([np.arange(count) for count in np.bincount(code)])
+    moments = places if times is None else times[order]
+    return dataclasses.replace(raw.take(order), groups=code[order], times=moments, notices=list(raw.notices))
 
 
 def _bounds(groups: NDArray[Any] | None, n: int) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """Media: one file for each sample, in class folders or named by a list (a CSV of path and label).
 
-Pictures, sounds and clips differ in what a file is (a `Medium`, made by their own modules), not in how it is found.
+Pictures, sounds, clips and recordings differ in what a file is (a `Medium`, made by their own modules), not in how it
+is found.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from kexp.data.dataset import PARTS, Dataset, Raw
 from kexp.data.targets import Target
 from kexp.errors import DataError
 from kexp.forecasts import naive
-from kexp.records import NOUNS, Column, DatasetSpec, Experiment
+from kexp.records import PLURALS, Column, DatasetSpec, Experiment
 
 UNEQUAL = 3.0  # times as many training rows of one class as of another: accuracy then hardly sees the other
 FEW = 100  # validation rows: a share of .9 has a standard error of .03 then, and folds measure on all rows
@@ -217,7 +217,7 @@ def _twin_notices(raw: Raw, keys: NDArray[Any], part: NDArray[np.int8], loose: i
     if not len(twins):
         return []
     example = twins[np.flatnonzero(twins != first[code[twins]])[0]]
-    what = "series" if raw.kind == "series" else f"{NOUNS[raw.kind]}s"
+    what = PLURALS[raw.kind]
     notices = [
         f"{len(twins):,} of {len(code):,} {what} have an exact twin (equal inputs), for example "
         f"{raw.ids[first[code[example]]]} and {raw.ids[example]}."

@@ -18,8 +18,8 @@ def read(path: Path, experiment: Experiment) -> Raw:
     """The table at `path` as a table, or as the series that the experiment or its columns say it is.
 
     A date and a number in every row are a forecast, unless the experiment names a target or a kind; columns such as x0,
-    y0, x1, y1 are the steps of series,
-    unless rows are to be clustered and no kind is named. Raises DataError for what `tables.read` refuses.
+    y0, x1, y1 are the steps of series, unless rows are to be clustered and no kind is named. Raises DataError
+    for what `tables.read` refuses.
     """
     if experiment.kind == "table" or (experiment.task == "clustering" and not (experiment.kind or experiment.steps)):
         _refuse(experiment)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kexp.data.columns import LARGEST, encode_row
 from kexp.errors import DataError
-from kexp.records import DatasetSpec, Kind
+from kexp.records import PLURALS, DatasetSpec, Kind
 
 Array = NDArray[Any]
 
@@ -258,10 +258,4 @@ SAMPLES: dict[Kind, Form] = {
     "sound": Form(_sound, "sound files (wav, flac, ogg, mp3), or samples as .npy", None, _write_sound),
     "clip": Form(_clip, "video files (mp4, avi, gif ...), or frames as .npy", None, _write_clip),
 }
-TAKES: dict[Kind, str] = {
-    "image": "pictures",
-    "table": "rows of a table",
-    "series": "series",
-    "sound": "sounds",
-    "clip": "clips",
-}
+TAKES: dict[Kind, str] = {**PLURALS, "table": "rows of a table"}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,16 +90,7 @@ def _in_order(raw: Raw) -> Raw:
         _, first, code = np.unique(raw.groups, return_index=True, return_inverse=True)
         code = first[code]
     order = np.lexsort((np.arange(n) if raw.times is None else raw.times, code))
-    frame: Any = raw.x
-    return replace(
-        raw,
-        x=frame.iloc[order].reset_index(drop=True),
-        y=raw.y[order],
-        parts=None if raw.parts is None else raw.parts[order],
-        ids=[raw.ids[row] for row in order],
-        groups=None if raw.groups is None else raw.groups[order],
-        times=None if raw.times is None else raw.times[order],
-    )
+    return raw.take(order)
 
 
 def _most(labels: NDArray[np.str_], starts: NDArray[np.int64], steps: int) -> NDArray[np.str_]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExportError
-from kexp.export import inputs, metadata
-from kexp.records import NOUNS, Artifact, Check, Clustering, Column, DatasetSpec, from_json, to_json
+from kexp.export import inputs, metadata, scatter
+from kexp.records import PLURALS, Artifact, Check, Clustering, Column, DatasetSpec, from_json, to_json
 
 MANIFEST = "export.json"
 ELSEWHERE = {  # how a program runs what is no .tflite
@@ -44,13 +44,15 @@ def write(
     golden: str = "",
     clustering: Clustering | None = None,
 ) -> None:
-    """Write labels.txt, README.md and export.json into `folder`.
+    """Write labels.txt, README.md, export.json and, of clusters, their picture into `folder`.
 
     `limits` are (gap, drop) by format, `rows` how many rows trained and validated, `evaluation` the document
     of the test split, if there is one, `model` the SHA-256 of the .keras file that was exported, `golden` that of the
     folder of golden vectors, `clustering` what the classes are where they were found and not given.
     """
     (folder / metadata.LABELS).write_text(metadata.lines(spec.labels), encoding="utf-8")
+    if clustering and clustering.places:
+        (folder / scatter.NAME).write_text(scatter.svg(clustering, spec.labels), encoding="utf-8")
     card = _card(spec, artifacts, checks, rows, evaluation, trial is not None, clustering)
     (folder / "README.md").write_text(card, encoding="utf-8")
     document = {
@@ -157,11 +159,14 @@ def _clusters(spec: DatasetSpec, clustering: Clustering) -> str:
         f"labels, in {clustering.features}. It was the best of {len(clustering.teachers)} divisions; the network "
         "learnt to say of new samples what it would say. Look at the exemplars before you give a cluster a name.",
         "",
-        f"| cluster | {NOUNS[spec.kind]}s | exemplar |",
+        f"| cluster | {PLURALS[spec.kind]} | exemplar |",
         "|---|---:|---|",
     ]
     for label, size, exemplar in zip(spec.labels, clustering.sizes, clustering.exemplars, strict=True):
         lines.append(f"| {label} | {size:,} | {_cell(exemplar)} |")
+    if clustering.places:
+        what = f"{len(clustering.places):,} {PLURALS[spec.kind]}, coloured by cluster; a number marks its exemplar."
+        lines += ["", f"![The clusters]({scatter.NAME})", "", f"{what} {clustering.plane}"]
     return "\n".join(lines)
 
 

@@ -5,22 +5,10 @@ Pictures and tables, of which each format tells more, are described where they a
 
 from __future__ import annotations
 
-from kexp.records import AXES, DatasetSpec, Kind
+from kexp.records import AXES, NOUNS, PLURALS, DatasetSpec, Kind
 
-A: dict[Kind, str] = {
-    "image": "A picture",
-    "table": "A row of a table",
-    "series": "A series",
-    "sound": "A sound",
-    "clip": "A clip",
-}
-PLURAL: dict[Kind, str] = {
-    "image": "pictures",
-    "table": "table rows",
-    "series": "series",
-    "sound": "sounds",
-    "clip": "clips",
-}
+A: dict[Kind, str] = {**{kind: f"A {noun}" for kind, noun in NOUNS.items()}, "table": "A row of a table"}
+PLURAL: dict[Kind, str] = {**PLURALS, "table": "table rows"}
 EXAMPLE: dict[Kind, str] = {
     "image": "picture.jpg",
     "table": "rows.csv",

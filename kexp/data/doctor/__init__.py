@@ -174,18 +174,9 @@ def _small_classes(raw: Raw, question: Experiment) -> dict[str, int]:
 
 def _only(raw: Raw, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Raw:
     """The rows of `raw` that are `kept`, (n,)."""
-    rows = np.flatnonzero(kept)
-    return dataclasses.replace(
-        raw,
-        x=raw.x[rows] if isinstance(raw.x, np.ndarray) else raw.x.iloc[rows].reset_index(drop=True),
-        y=raw.y[rows],
-        parts=None if raw.parts is None else raw.parts[rows],
-        ids=[raw.ids[row] for row in rows],
-        files=None if raw.files is None else [raw.files[row] for row in rows],
-        groups=None if raw.groups is None else raw.groups[rows],
-        times=None if raw.times is None else raw.times[rows],
-        labels=tuple(label for label in raw.labels if label in set(raw.y[rows].reshape(-1).tolist())),
-    )
+    left = raw.take(np.flatnonzero(kept))
+    there = set(left.y.reshape(-1).tolist())
+    return dataclasses.replace(left, labels=tuple(label for label in raw.labels if label in there))
 
 
 def _said_by_reader(case: Case) -> list[Finding]:

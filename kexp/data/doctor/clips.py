@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +34,7 @@ class Seen:
 
 def check(case: Case) -> list[Finding]:
     """Findings on the files of clips."""
-    there = [file for file in case.files if file.exists()]
-    seen: dict[Path, Seen] = {}
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:  # PyAV frees the interpreter lock while it decodes
-        for at, (file, one) in enumerate(zip(there, pool.map(watch, there), strict=True)):
-            seen[file] = one
-            if at % 10 == 0:
-                case.progress(at, len(there), f"watching {at:,}/{len(there):,}")
+    seen = files.each(case, watch, 10, "watching")
     found = files.broken(case, {file: one.reason for file, one in seen.items() if one.reason}, "clip")
     good = {file: one for file, one in seen.items() if not one.reason}
     if not good:

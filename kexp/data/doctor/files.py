@@ -7,7 +7,8 @@ import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.data import clips, pictures, readers, recordings, sounds, tables
+from kexp.data.class_folders import parts_of
 from kexp.data.dataset import PART_NAMES, PARTS
 from kexp.data.doctor.case import Case, counted, finding, listed
 from kexp.errors import DataError
@@ -207,6 +209,19 @@ def absent(case: Case) -> list[Finding]:
     return [finding("absent_files", "error", what, [case.name(file) for file in gone], advice)]
 
 
+def each(case: Case, look: Callable[[Path], T], every: int, text: str) -> dict[Path, T]:
+    """What `look` says of each file that exists; every so many of them that is told, beginning with `text`."""
+    there = [file for file in case.files if file.exists()]
+    seen: dict[Path, T] = {}
+    # Decoders free the interpreter lock.
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        for at, (file, one) in enumerate(zip(there, pool.map(look, there), strict=True)):
+            seen[file] = one
+            if at % every == 0:
+                case.progress(at, len(there), f"{text} {at:,}/{len(there):,}")
+    return seen
+
+
 def broken(case: Case, reasons: Mapping[Path, str], noun: str) -> list[Finding]:
     """Findings on files that cannot be read, by their `reasons`; empty files apart."""
     empty = [file for file in reasons if file.stat().st_size == 0]
@@ -239,9 +254,7 @@ def _sniffed(file: Path) -> str:
 
 def _has_parts(path: Path) -> bool:
     """Whether the folders in `path` are train, val and test, with class folders inside."""
-    roles = {entry.name.lower() for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
-    parts = {PART_NAMES[name] for name in roles if name in PART_NAMES}
-    return "train" in parts and (len(parts) > 1 or len(roles) == 1)
+    return bool(parts_of([one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith(".")]))
 
 
 def _walk(path: Path) -> Iterator[Path]:

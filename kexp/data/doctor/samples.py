@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kexp.data.dataset import PARTS
 from kexp.data.doctor.case import Case, counted, finding, listed
-from kexp.records import NOUNS, Finding, Severity
+from kexp.records import PLURALS, Finding, Severity
 
 FEW = 20  # training samples of a class: with fewer, a network learns these by heart
 UNEQUAL = 10  # times as many samples in the largest class as in the smallest
@@ -26,7 +26,7 @@ def twins(case: Case) -> list[Finding]:
         return []
     share = len(rows) / len(code)
     severity: Severity = "note" if case.kind == "table" and share < MANY else "warning"
-    what = f"{len(rows):,} of {len(code):,} {_nouns(case)} ({share:.1%}) have an exact twin."
+    what = f"{len(rows):,} of {len(code):,} {PLURALS[case.kind]} ({share:.1%}) have an exact twin."
     advice = "Remove the copies, unless they were measured twice." if case.own_parts is not None else (
         "kexp keeps twins in one part. Remove the copies, unless they were measured twice."
     )  # fmt: skip
@@ -52,7 +52,7 @@ def contradictions(case: Case) -> list[Finding]:
         severity = "error"
     elif case.kind == "table" and ceiling > 0.97:  # few columns cannot tell every row from every other
         severity = "note"
-    what = f"{len(rows):,} of {len(code):,} {_nouns(case)} have an exact twin with another label"
+    what = f"{len(rows):,} of {len(code):,} {PLURALS[case.kind]} have an exact twin with another label"
     what += f": no network can be right in more than {ceiling:.1%}." if ceiling < 0.9995 else "."
     if severity == "error":
         advice = "The inputs do not tell the classes apart. Add columns that do, or correct the labels."
@@ -79,7 +79,8 @@ def across_parts(case: Case) -> list[Finding]:
         if not len(rows) or not len(of_part):
             continue
         share = len(rows) / len(of_part)
-        what = f"{len(rows):,} of {len(of_part):,} {name} {_nouns(case)} ({share:.1%}) are training {_nouns(case)} too."
+        nouns = PLURALS[case.kind]
+        what = f"{len(rows):,} of {len(of_part):,} {name} {nouns} ({share:.1%}) are training {nouns} too."
         where = [f"{_id(case, row)} = {_id(case, first[code[row]])}" for row in rows[:8]]
         advice = f"The {name} score is too good by them. Remove them from one of the parts."
         severity: Severity = "error" if share >= 0.5 else "warning"
@@ -210,7 +211,3 @@ def _sets(case: Case, code: NDArray[np.int64], rows: NDArray[np.int64], *, label
 
 def _id(case: Case, row: int) -> str:
     return case.dataset.ids[row] if case.dataset is not None else str(row)
-
-
-def _nouns(case: Case) -> str:
-    return "series" if case.kind == "series" else f"{NOUNS[case.kind]}s"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +43,7 @@ class Heard:
 
 def check(case: Case) -> list[Finding]:
     """Findings on the files of sounds."""
-    there = [file for file in case.files if file.exists()]
-    heard: dict[Path, Heard] = {}
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:  # soundfile frees the interpreter lock
-        for at, (file, one) in enumerate(zip(there, pool.map(hear, there), strict=True)):
-            heard[file] = one
-            if at % 50 == 0:
-                case.progress(at, len(there), f"listening {at:,}/{len(there):,}")
+    heard = files.each(case, hear, 50, "listening")
     found = files.broken(case, {file: one.reason for file, one in heard.items() if one.reason}, "sound")
     good = {file: one for file, one in heard.items() if not one.reason}
     if not good:

@@ -1,10 +1,10 @@
 // Clips: the samples and video files, shown as the frames that the model sees, and the camera: a recording, or live.
 
 import { camera, opposite, refusal, release } from "./camera.js";
-import { action, golden, live, opener, turns } from "./controls.js";
+import { action, live, notice, opener, turns } from "./controls.js";
 import { h, icon } from "./dom.js";
 import { film, strip } from "./film.js";
-import { frame, tensor } from "./pixels.js";
+import { frame, paint, tensor } from "./pixels.js";
 import { onLanguage, t, whole } from "./text.js";
 
 const SECONDS = 2; // of a clip where the model does not know how fast its frames follow
@@ -19,7 +19,7 @@ export function begin({ spec, samples, input, actions, predict }) {
   const video = h("video", { playsinline: true, hidden: true, "aria-hidden": "true" });
   video.muted = true;
   const screen = h("canvas", { width, height, role: "img", label: "seen", class: "frames" });
-  const note = h("p", { class: "note", role: "alert", hidden: true });
+  const [note, tell] = notice();
   const counter = h("p", { class: "counter", "aria-hidden": "true", hidden: true });
   const caption = h("p", { class: "muted" });
   onLanguage(() => {
@@ -30,11 +30,6 @@ export function begin({ spec, samples, input, actions, predict }) {
   let stream = null; // of the camera while it is in use
   let using = null; // what its frames are for: record or watch
   let facing = "environment";
-
-  function tell(text) {
-    note.hidden = !text;
-    note.textContent = text;
-  }
 
   async function show(values) {
     shown = values;
@@ -48,18 +43,9 @@ export function begin({ spec, samples, input, actions, predict }) {
   let turn = 0;
   setInterval(() => {
     if (!shown || document.hidden) return;
-    draw(shown.subarray(turn * size, (turn + 1) * size));
+    paint(screen, shown.subarray(turn * size, (turn + 1) * size), channels);
     turn = (turn + 1) % count;
   }, 1000 / Math.min(15, Math.max(2, spec.rate || PACE)));
-
-  function draw(values) {
-    const pixels = new ImageData(width, height);
-    for (let i = 0; i < width * height; i++) {
-      for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = values[channels * i + (channels === 1 ? 0 : c)];
-      pixels.data[4 * i + 3] = 255;
-    }
-    screen.getContext("2d").putImageData(pixels, 0, 0);
-  }
 
   async function open(blob, read, why) {
     halt();
@@ -157,13 +143,7 @@ export function begin({ spec, samples, input, actions, predict }) {
 
   // -- buttons --------------------------------------------------------------------------------------------
 
-  const arrows = turns(samples.length, async (index) => {
-    try {
-      await open(await golden(samples[index]), strip, "noSample");
-    } catch (error) {
-      tell(t("noSample", { why: error.message || String(error) }));
-    }
-  });
+  const arrows = turns(samples, (blob) => open(blob, strip, "noSample"), tell);
   const choose = opener("chooseClip", "video/*,.gif", async (picked) => {
     arrows.none();
     await open(picked, film, "noClip");

@@ -6,8 +6,19 @@ import { onLanguage, t, whole } from "./text.js";
 /** Whether the browser gives camera and microphone to this page. */
 export const live = () => globalThis.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia);
 
-/** {node, go(step), none()}: `show(index)` is called for each sample, and awaited. */
-export function turns(count, show) {
+/** A place for what went wrong, and tell(text), which fills and shows it, or hides it where there is nothing to say. */
+export function notice() {
+  const node = h("p", { class: "note", role: "alert", hidden: true });
+  function tell(text) {
+    node.hidden = !text;
+    node.textContent = text;
+  }
+  return [node, tell];
+}
+
+/** {node, go(step), none()}: of each golden sample, by its name, `open(blob)` is called and awaited; `tell` says why not. */
+export function turns(names, open, tell) {
+  const count = names.length;
   let at = 0;
   let shown = false;
   const place = h("span", { class: "place" });
@@ -15,11 +26,15 @@ export function turns(count, show) {
     place.textContent = shown ? t("sampleOf", { number: whole(at + 1), count: whole(count) }) : t("samples");
   };
   onLanguage(write);
-  function go(step) {
+  async function go(step) {
     at = (at + step + count) % count;
     shown = true;
     write();
-    return show(at);
+    try {
+      await open(await golden(names[at]));
+    } catch (error) {
+      tell(t("noSample", { why: error.message || String(error) }));
+    }
   }
   const arrow = (name, key, step) =>
     h("button", { type: "button", class: "plain arrow", label: key, id: key, on: { click: () => go(step) } }, icon(name));

@@ -1,9 +1,9 @@
 // Pictures: the live camera where the browser gives it, a photo or a file everywhere, and the samples that came along.
 
 import { camera, opposite, refusal, release } from "./camera.js";
-import { action, live } from "./controls.js";
+import { action, golden, live, notice } from "./controls.js";
 import { h, icon } from "./dom.js";
-import { frame, read, tensor } from "./pixels.js";
+import { frame, paint, read, tensor } from "./pixels.js";
 import { onLanguage, t, whole } from "./text.js";
 
 const PAUSE = 120; // milliseconds from one frame to the next: calm to look at, and cool in the hand
@@ -21,7 +21,7 @@ export function begin({ spec, samples, input, actions, predict }) {
   });
   const seen = h("canvas", { width, height, role: "img", label: "seen" });
   const size = h("span", { class: "size" });
-  const note = h("p", { class: "note", role: "alert", hidden: true });
+  const [note, tell] = notice();
   const inset = h("figure", { class: "seen" }, seen, h("figcaption", {}, size));
   const stage = h("div", { class: "stage" }, video, still, inset, note);
   stage.style.setProperty("--ratio", `${width} / ${height}`);
@@ -35,19 +35,7 @@ export function begin({ spec, samples, input, actions, predict }) {
   let facing = "environment";
   let asked = 0; // the latest picture asked for: an earlier one that is read later is not shown
 
-  function draw(picture) {
-    const pixels = new ImageData(width, height);
-    for (let i = 0; i < width * height; i++) {
-      for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = picture.data[channels * i + (channels === 1 ? 0 : c)];
-      pixels.data[4 * i + 3] = 255;
-    }
-    seen.getContext("2d").putImageData(pixels, 0, 0);
-  }
-
-  function tell(text) {
-    note.hidden = !text;
-    note.textContent = text;
-  }
+  const draw = (picture) => paint(seen, picture.data, channels);
 
   // -- a picture of a file ----------------------------------------------------------------------------
 
@@ -166,9 +154,7 @@ export function begin({ spec, samples, input, actions, predict }) {
     const mine = ++asked;
     let blob;
     try {
-      const answer = await fetch(`golden/${encodeURIComponent(samples[index])}`);
-      if (!answer.ok) throw new Error(`status ${answer.status}`);
-      blob = await answer.blob();
+      blob = await golden(samples[index]);
     } catch (error) {
       if (mine === asked) tell(t("noSample", { why: error.message || String(error) }));
       return;

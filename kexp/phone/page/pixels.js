@@ -29,6 +29,16 @@ export function tensor(picture) {
   return Float32Array.from(picture.data);
 }
 
+/** Show raw values 0 to 255 of `channels` (1 or 3) on a canvas of just as many pixels. */
+export function paint(canvas, values, channels) {
+  const pixels = new ImageData(canvas.width, canvas.height);
+  for (let i = 0; i < canvas.width * canvas.height; i++) {
+    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = values[channels * i + (channels === 1 ? 0 : c)];
+    pixels.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+}
+
 export async function decode(blob) {
   // As stored: no colour profile is applied, because Pillow applies none; upright, because kexp turns pictures so.
   const options = { colorSpaceConversion: "none", premultiplyAlpha: "none", imageOrientation: "from-image" };

@@ -5,20 +5,15 @@ import { Plot } from "./plot.js";
 import { open as opened } from "./recording.js";
 import { Sensors } from "./sensors.js";
 import { t, whole } from "./text.js";
-import { action, golden, opener, turns } from "./controls.js";
+import { action, notice, opener, turns } from "./controls.js";
 
 export function begin({ spec, samples, input, actions, predict }) {
   const channels = spec.shape[1];
   const names = spec.channels.length === channels ? spec.channels : Array.from({ length: channels }, (_, c) => `${c + 1}`);
   const plot = new Plot(names, "seen", spec.std);
-  const note = h("p", { class: "note", role: "alert", hidden: true });
+  const [note, tell] = notice();
   const done = h("p", { class: "muted", role: "status" }); // to the file that is shown
   let asked = 0; // the latest series asked for: an earlier one that is read later is not shown
-
-  function tell(text) {
-    note.hidden = !text;
-    note.textContent = text;
-  }
 
   async function show(values) {
     plot.draw(values, channels);
@@ -61,13 +56,7 @@ export function begin({ spec, samples, input, actions, predict }) {
     }
   }
 
-  const arrows = turns(samples.length, async (index) => {
-    try {
-      await open(await golden(samples[index]), "noSample");
-    } catch (error) {
-      tell(t("noSample", { why: error.message || String(error) }));
-    }
-  });
+  const arrows = turns(samples, (blob) => open(blob, "noSample"), tell);
   const choose = opener("chooseSeries", ".csv,.tsv,.txt,text/csv", async (picked) => {
     arrows.none();
     await open(picked, "noSeries");

@@ -5,7 +5,7 @@ import { Plot } from "./plot.js";
 import { resample } from "./rate.js";
 import { t } from "./text.js";
 import { release } from "./camera.js";
-import { action, golden, live, opener, turns } from "./controls.js";
+import { action, live, notice, opener, turns } from "./controls.js";
 import { fit, read } from "./wav.js";
 
 const PAUSE = 250; // milliseconds from one answer to the next
@@ -16,17 +16,12 @@ export function begin({ spec, samples, input, actions, predict }) {
   const [length] = spec.shape;
   const plot = new Plot([], "seen");
   const level = h("span", { class: "bar level", "aria-hidden": "true", hidden: true });
-  const note = h("p", { class: "note", role: "alert", hidden: true });
+  const [note, tell] = notice();
   const play = h("button", { type: "button", class: "plain", t: "play", id: "play", on: { click: () => sound() } });
   let asked = 0;
   let shown = null; // the samples that were answered
   let heard = null; // the context of what is played
   let microphone = null;
-
-  function tell(text) {
-    note.hidden = !text;
-    note.textContent = text;
-  }
 
   async function show(values) {
     shown = values;
@@ -132,13 +127,7 @@ export function begin({ spec, samples, input, actions, predict }) {
     buttons();
   }
 
-  const arrows = turns(samples.length, async (index) => {
-    try {
-      await open(await golden(samples[index]), "noSample");
-    } catch (error) {
-      tell(t("noSample", { why: error.message || String(error) }));
-    }
-  });
+  const arrows = turns(samples, (blob) => open(blob, "noSample"), tell);
   const choose = opener("chooseSound", "audio/*,.wav,.flac,.ogg,.mp3", async (picked) => {
     arrows.none();
     await open(picked, "noSound");
