@@ -53,6 +53,13 @@ class Run:
             import_modules(modules(run.experiment))
             return keras.models.load_model(path, compile=False)
 
+    def baselines(self) -> pd.DataFrame:
+        """What simpler models reach on the same rows, best first: a row each. See `pipeline.fit_baselines`."""
+        import pandas as pd
+
+        found = pipeline.fit_baselines(self.home, self.name)["baselines"]
+        return pd.DataFrame([{**one, **one.pop("metrics")} for one in found])
+
     def evaluate(self) -> dict[str, Any]:
         """See `pipeline.evaluate`."""
         return pipeline.evaluate(self.home, self.name)

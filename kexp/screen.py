@@ -209,6 +209,22 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     return Group(Text(document["run"], style="bold"), table, *map(dim, lines), *winner)
 
 
+def baselines(document: Mapping[str, Any]) -> Group:
+    """What simpler models reach on the validation rows, best first, and the network beside them."""
+    objective = document["objective"]
+    right = (objective, "size", "ms", "time")
+    table = _table("simpler model", *right, "", right=right, fold=("",))
+    network = next((trial for trial in document["trials"] if trial["id"] == document.get("best")), None)
+    if network is not None:
+        table.add_row(dim("the network"), number(network["score"]), "", "", clock(network["seconds"]), "")
+    for one in document["baselines"]:
+        told = ", ".join(filter(None, (values(one["values"]), one["message"])))
+        milliseconds = "-" if one["latency_ms"] is None else f"{one['latency_ms']:.2f}"
+        weight = "-" if one["bytes"] is None else size(one["bytes"])
+        table.add_row(one["factory"], number(one["score"]), weight, milliseconds, clock(one["seconds"]), dim(told))
+    return Group(Text(), table)
+
+
 def teachers(document: Mapping[str, Any], top: int = 5) -> Group:
     """What clusters a run learns, and the best of the divisions that its teachers made."""
     found = document["clustering"]
@@ -248,6 +264,12 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         for name, value in document["naive"].items():
             naive.add_row(name, number(value))
         parts += [Text(), naive]
+    if document.get("baselines"):
+        names = list(document["metrics"])
+        others = _table("simpler model", *names, right=names)
+        for name, found in document["baselines"].items():
+            others.add_row(name, *(number(found.get(metric)) for metric in names))
+        parts += [Text(), others]
     if document.get("files"):
         names = list(document["metrics"])
         files = _table("file", *names, right=names)
@@ -263,6 +285,8 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         parts += [Text(), residuals]
     if (document.get("consistency") or {}).get("changes"):
         parts += [Text(), _consistency(document["consistency"])]
+    if document.get("verdict"):
+        parts += [Text(), Text(document["verdict"]["sentence"], style="bold")]
     title = Text.assemble((document["run"], "bold"), (f"  {document['rows']:,} {document['split']} rows", "dim"))
     return Group(title, *parts)
 

@@ -22,6 +22,7 @@ LAYERS = [
     {
         "evaluate",
         "suspects",
+        "verdict",
         "verify",
         "diagnose",
         "benchmark",
@@ -44,7 +45,7 @@ OWNERS = {
     "ray": ("search.",),
     "click": ("cli",),
     "rich": ("screen", "live"),
-    "sklearn": ("data.", "baselines"),
+    "sklearn": ("data.", "baselines."),
     "ai_edge_litert": ("runtime.litert",),
     "ai_edge_quantizer": ("export.",),
     "onnx": ("export.onnx", "runtime.onnx"),
