@@ -438,6 +438,28 @@ def baselines(
     _answer(as_json, document, screen.baselines(document), screen.following(f"kexp evaluate {document['run']}"))
 
 
+@commands.command(epilog=examples("kexp study", "kexp study digits --time 30m --json"))
+@click.argument("name", required=False)
+@click.option("--time", type=Parsed("duration", parse_duration), help="About; otherwise 10m.")
+@click.option("--seeds", type=click.IntRange(2), metavar="N", help="Networks of each kind that are trained; else 3.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that train at the same time.")
+@home_option
+@json_option
+def study(
+    name: str | None, time: float | None, seeds: int | None, workers: int | None, home: Path, as_json: bool
+) -> None:
+    """Tell how many layers and neurons are enough.
+
+    Around the best network of NAME, or of the latest run, one thing at a time is varied and trained under several
+    seeds. It is trained on fewer rows too, which tells whether more would help; of a table each column is shuffled.
+    """
+    from kexp import live, pipeline, screen
+
+    with _work(), live.Steps() as steps:
+        document = pipeline.study(home, name, workers=workers, seeds=seeds, seconds=time, progress=steps)
+    _answer(as_json, document, screen.study(document))
+
+
 @commands.command(epilog=examples("kexp evaluate", "kexp evaluate digits --json"))
 @click.argument("name", required=False)
 @click.option("--no-baselines", is_flag=True, help="Fit no simpler models: no verdict where there are none.")

@@ -225,6 +225,46 @@ def baselines(document: Mapping[str, Any]) -> Group:
     return Group(Text(), table)
 
 
+def study(document: Mapping[str, Any]) -> Group:
+    """What each knob does, what fewer rows would have done, and which columns matter."""
+    metric = document["metric"]
+    parts: list[RenderableType] = []
+    found = document["winner"]
+    title = f"  around trial {found['trial']}, {document['seeds']} seeds, {document['epochs']} epochs each"
+    fewer = f" (it had {found['epochs']})" if document["epochs"] < found["epochs"] else ""
+    if document["knobs"]:
+        table = _table("knob", "value", metric, "+-", "weights", "", right=(metric, "+-", "weights"))
+        for knob in document["knobs"]:
+            for at, row in enumerate(knob["rows"]):
+                marks = [
+                    word
+                    for word, key in (("found", "winner"), ("best", "best"), ("enough", "enough"))
+                    if row["value"] == knob[key] and (key == "winner" or knob["matters"])
+                ]
+                table.add_row(
+                    Text(knob["name"], "bold") if at == 0 else "",
+                    _short(row["value"]),
+                    Text(number(row["mean"]), "bold" if row["value"] == knob["enough"] and knob["matters"] else ""),
+                    dim(f"{(max(row['scores']) - min(row['scores'])) / 2:.2g}" if len(row["scores"]) > 1 else ""),
+                    f"{row['parameters']:,}",
+                    Text(", ".join(marks), "green"),
+                )
+        parts += [table, Text(), *(Text(knob["sentence"]) for knob in document["knobs"])]
+    if document["unmeasured"]:
+        parts.append(warning(f"no time was left for {', '.join(document['unmeasured'])}: --time gives more"))
+    if document["samples"]:
+        rows = _table("training rows", metric, right=("training rows", metric))
+        for row in document["samples"]["rows"]:
+            rows.add_row(f"{row['rows']:,}", number(row["mean"]))
+        parts += [Text(), rows, Text(document["samples"]["sentence"])]
+    if document["columns"]:
+        worse = _table("column", f"{metric} lost when shuffled", "+-", right=(f"{metric} lost when shuffled", "+-"))
+        for column in document["columns"][:20]:
+            worse.add_row(column["name"], number(column["drop"]), dim(number(column["spread"])))
+        parts += [Text(), worse]
+    return Group(Text.assemble((document["run"], "bold"), (title + fewer, "dim")), *parts)
+
+
 def teachers(document: Mapping[str, Any], top: int = 5) -> Group:
     """What clusters a run learns, and the best of the divisions that its teachers made."""
     found = document["clustering"]

@@ -92,6 +92,7 @@ class RunStore:
         self.data = root / "data"
         self.features = root / "features"
         self.fitted = root / "baselines"
+        self.study = root / "study.json"
         self.model = root / "model.keras"
         self.evaluation = root / "evaluation.json"
         self.predictions = root / "evaluation.npz"

@@ -68,12 +68,13 @@ def _sentence(
 ) -> str:  # fmt: skip
     both = f"{metric.replace('_', ' ')} {_number(ours)} against {_number(theirs)} of {rival.name}, the best of "
     both += f"{rival.of} simpler models" if rival.of > 1 else "the simpler models"
-    of = f"({LEVEL:.0%} of resamples of {n:,} test rows)"
+    of = f"as far as {n:,} test rows can tell ({LEVEL:.0%})"
     if answer == "needed":
-        return f"Deep learning is needed here: {both}. It gains {_number(low)} to {_number(high)} {of}."
+        return f"Deep learning is needed here: {both}. The network gains {_number(low)} to {_number(high)}, {of}."
     if answer == "not needed":
-        return f"Deep learning is not needed here: {both}. The network loses {_number(-high)} to {_number(-low)} {of}."
-    return f"Not shown that deep learning is needed here: {both}. It gains {_number(low)} to {_number(high)} {of}."
+        return f"Deep learning is not needed here: {both}. The network loses {_number(-high)} to {_number(-low)}, {of}."
+    span = f"may lose {_number(-low)} by it, gain {_number(high)}, or anything between"
+    return f"Not shown that deep learning is needed here: {both}. One {span}, {of}."
 
 
 def _number(value: float) -> str:

@@ -32,7 +32,7 @@ LAYERS = [
         "adopt",
         "exported",
     },
-    {"search", "baselines"},
+    {"search", "baselines", "knobs", "study"},
     {"report", "phone"},
     {"pipeline"},
     {"api"},
