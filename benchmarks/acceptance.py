@@ -90,7 +90,7 @@ CASES |= {
         ("finger_gestures", "{data}/finger_gestures", 3, "accuracy", None),
         ("airline", "{data}/forecasting/airline-passengers.csv", 2, "rmse", None),
         ("temperatures", "{data}/forecasting/daily-min-temperatures.csv", 2, "rmse", None),
-        *((f"fsdd_{one}", "{lists}/fsdd_" + one + ".csv", 5, "accuracy", None, *SPLIT, "part") for one in SPEAKERS),
+        *((f"fsdd_{one}", "{lists}/fsdd_" + one + ".csv", 4, "accuracy", None, *SPLIT, "part") for one in SPEAKERS),
         *((f"uci_har_{k}", "{data}/uci_har", 10, "accuracy", None, "--seed", str(k)) for k in (1, 2)),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kexp.release import Release
+
+
+SHOWN = 10  # trials, in a notebook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,16 @@ class Run:
             values, metrics = trial.pop("values"), trial.pop("metrics")
             rows.append({**trial, **metrics, **values})
         return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of a run: its best trials."""
+        document = pipeline.show(self.home, self.name)
+        table = self.leaderboard()
+        shown = [name for name in ("id", document["objective"], "parameters", "seconds", "factory") if name in table]
+        reason = f"<p>{escape(document['reason'])}</p>" if document.get("reason") else ""
+        best = "none yet" if document["best"] is None else document["best"]
+        title = f"<p><b>{escape(self.name)}</b>, best trial: {best}</p>"
+        return title + table[shown].head(SHOWN).to_html(index=False) + reason
 
     @property
     def best(self) -> Trial:
