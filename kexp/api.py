@@ -48,7 +48,7 @@ class Run:
         reason = f"<p>{escape(document['reason'])}</p>" if document.get("reason") else ""
         best = "none yet" if document["best"] is None else document["best"]
         title = f"<p><b>{escape(self.name)}</b>, best trial: {best}</p>"
-        return title + table[shown].head(SHOWN).to_html(index=False) + reason
+        return f"{title}{table[shown].head(SHOWN).to_html(index=False)}{reason}"
 
     @property
     def best(self) -> Trial:

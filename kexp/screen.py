@@ -233,21 +233,18 @@ def study(document: Mapping[str, Any]) -> Group:
     title = f"  around trial {found['trial']}, {document['seeds']} seeds, {document['epochs']} epochs each"
     fewer = f" (it had {found['epochs']})" if document["epochs"] < found["epochs"] else ""
     if document["knobs"]:
-        table = _table("knob", "value", metric, "+-", "weights", "", right=(metric, "+-", "weights"))
+        table = _table("knob", "", "value", metric, "+-", "weights", "", right=(metric, "+-", "weights"))
         for knob in document["knobs"]:
             for at, row in enumerate(knob["rows"]):
-                marks = [
-                    word
-                    for word, key in (("found", "winner"), ("best", "best"), ("enough", "enough"))
-                    if row["value"] == knob[key] and (key == "winner" or knob["matters"])
-                ]
+                mark = next((word for word in ("enough", "best") if row["value"] == knob[word] and knob["matters"]), "")
                 table.add_row(
                     Text(knob["name"], "bold") if at == 0 else "",
+                    Text("★" if row["value"] == knob["winner"] else "", "green"),
                     _short(row["value"]),
                     Text(number(row["mean"]), "bold" if row["value"] == knob["enough"] and knob["matters"] else ""),
                     dim(f"{(max(row['scores']) - min(row['scores'])) / 2:.2g}" if len(row["scores"]) > 1 else ""),
                     f"{row['parameters']:,}",
-                    Text(", ".join(marks), "green"),
+                    Text(mark, "green"),
                 )
         parts += [table, Text(), *(Text(knob["sentence"]) for knob in document["knobs"])]
     if document["unmeasured"]:
