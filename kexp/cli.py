@@ -480,6 +480,37 @@ def evaluate(name: str | None, no_baselines: bool, home: Path, as_json: bool) ->
     _answer(as_json, document, screen.evaluation(document))
 
 
+@commands.command(epilog=examples("kexp diagnose", "kexp diagnose digits --variants", "kexp diagnose digits --json"))
+@click.argument("name", required=False)
+@click.option(
+    "--variants/--no-variants",
+    default=None,
+    help="Short trainings with another learning rate, another activation, more units: up to some minutes. Not given: "
+    "where a finding may have such a cause.",
+)
+@home_option
+@json_option
+def diagnose(name: str | None, variants: bool | None, home: Path, as_json: bool) -> int:
+    """Say what is wrong with a network.
+
+    Of the run NAME, or the latest finished one: dead and saturated units, gradients, learning rate, over- and underfit,
+    calibration, and one sample layer by layer; of a run that failed, what its journal shows. Test rows are not read.
+    The exit status is 1 if there is an error, with which the network is of no use.
+    """
+    from kexp import live, pipeline, screen
+
+    with _work(), live.Steps() as steps:
+        document = pipeline.diagnose(home, name, try_variants=variants, progress=steps)
+    ok = not any(one.severity == "error" for one in document["findings"])
+    _answer(
+        as_json,
+        {**document, "ok": ok},
+        *screen.diagnosis(document),
+        screen.findings(document["findings"], document["run"]),
+    )
+    return 0 if ok else 1
+
+
 @commands.command(
     epilog=examples(
         "kexp export --tflite",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kexp import benchmark, data, experiment, leaderboard, store, verify
+from kexp import benchmark, data, experiment, leaderboard, lean, store, verify
 from kexp import evaluate as evaluation
 from kexp import study as studies
 from kexp.baselines import SECONDS
@@ -31,6 +31,7 @@ from kexp.records import Artifact, Check, Experiment, Finding, Goal, Measurement
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
+from kexp.search.budget import budget
 from kexp.search.events import Event, Listener, ignore
 from kexp.search.workers import WORKERS, AbstractWorkers
 from kexp.store import RunStore
@@ -199,6 +200,21 @@ def evaluate(home: Path, name: str | None = None) -> dict[str, Any]:
     """The test split: metrics, interval, confusion or residuals, of the model and of the exported files."""
     with RunStore.open(home, name or store.latest(home)) as run:
         return evaluation.evaluate(run, home / "exported" / run.name, fitted(run))
+
+
+def diagnose(
+    home: Path, name: str | None = None, *, try_variants: bool | None = None,
+    progress: Progress = lambda done, total, text: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Why the best network of a run is as good, or as bad, as it is: see `diagnose.diagnose`. No test row is read."""
+    progress(0, 1, "loading TensorFlow")
+    lean.keras()
+    from kexp.diagnose import diagnose
+
+    with RunStore.open(home, name or store.latest(home)) as run:
+        dataset = Dataset.open(run.data)
+        plan = budget(run.experiment, dataset.spec, len(dataset.rows("train")))
+        return diagnose(run, batch_size=plan.batch_size, try_variants=try_variants, progress=progress)
 
 
 def export(

@@ -342,6 +342,78 @@ def _consistency(found: Mapping[str, Any]) -> RenderableType:
     return table
 
 
+LAYERS_SHOWN = 40  # of deeper networks the first and last; --json has all
+
+
+def diagnosis(document: Mapping[str, Any]) -> list[RenderableType]:
+    """Tables of `pipeline.diagnose`'s document, but for its findings: layers, one sample, fit, what was tried."""
+    parts: list[RenderableType] = []
+    if document["layers"]:
+        idle = ("dead", "flat")
+        right = ("out", *idle, "gradient", "new", "step")
+        table = _table("layer", *right, "range", right=right)
+        for row in _ends(document["layers"]):
+            if row is None:
+                table.add_row(dim("..."))
+                continue
+            cells = [f"{row[key] / row['units']:.0%}" if row.get("units") else "" for key in ("dead", "saturated")]
+            cells += [_tiny(row.get(key)) for key in ("gradient", "gradient_new", "update")]
+            spread = f"{row['minimum']:.3g} to {row['maximum']:.3g}" if "minimum" in row else ""
+            table.add_row(_ended(row["layer"], 20), _shape(row.get("shape")), *cells, spread)
+        parts += [table, dim(LEGEND)]
+    if document["sample"]:
+        sample = document["sample"]
+        right = ("shape", "least", "mean", "most", "gradient")
+        table = _table(_ended(f"{sample['id']} ({sample['target']})", 34), *right, right=right)
+        for row in _ends(sample["layers"]):
+            cells = [] if row is None else [_tiny(row[key]) for key in ("minimum", "mean", "maximum", "gradient")]
+            table.add_row(*(["..."] if row is None else [_ended(row["layer"], 24), _shape(row["shape"]), *cells]))
+        parts += [Text(), table, dim("one validation row, forward; gradient: of its loss at this place, backward")]
+    if document["fit"]:
+        found = document["fit"]
+        table = _table("metric", "training", "validation", "constant", right=("training", "validation", "constant"))
+        for name, value in found["validation"].items():
+            table.add_row(name, number(found["train"][name]), number(value), number(found["constant"][name]))
+        if document["calibration"]:
+            table.add_row("ECE", "", number(document["calibration"]["ece"]), "")
+        parts += [Text(), table]
+    if document["variants"]:
+        right = ("training error", document["journal"]["objective"], "idle units")
+        table = _table("tried", "", *right, right=right, fold=("",))
+        for row in document["variants"]:
+            told = [number(row["train"]), number(row["score"])] if row["train"] is not None else [row["status"], "-"]
+            told.append("-" if row["idle"] is None else f"{row['idle']:.0%}")
+            table.add_row(row["name"], "" if row["name"].startswith("rate") else values(row["changed"]), *told)
+        epochs = max(row["epochs"] for row in document["variants"])
+        parts += [Text(), table, dim(f"short trainings of {epochs} epochs from new weights")]
+    return [*parts, Text()] if parts else []
+
+
+LEGEND = (
+    "dead, flat: units that put out nothing, that are saturated. gradient: its norm with the kept weights, and with "
+    "new ones. step: of the optimiser from there, as a share of the weights."
+)
+
+
+def _ends(rows: Sequence[Any]) -> list[Any]:
+    half = LAYERS_SHOWN // 2
+    return list(rows) if len(rows) <= LAYERS_SHOWN else [*rows[:half], None, *rows[-half:]]
+
+
+def _shape(shape: Sequence[int] | None) -> str:
+    return "x".join(map(str, shape)) if shape else ""
+
+
+def _tiny(value: float | None) -> str:
+    """Two or three telling digits."""
+    return "" if value is None else f"{value:.3g}" if abs(value) >= 0.01 or value == 0 else f"{value:.1e}"
+
+
+def _ended(text: str, most: int) -> str:
+    """At most so many letters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def _confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> RenderableType:
     if len(labels) <= CONFUSION_CLASSES:
         heads = [str(index) for index in range(len(labels))]
