@@ -350,16 +350,16 @@ def diagnosis(document: Mapping[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if document["layers"]:
         idle = ("dead", "flat")
-        right = ("out", *idle, "gradient", "new", "step")
-        table = _table("layer", *right, "range", right=right)
+        right = ("out", "largest", *idle, "gradient", "new", "step")
+        table = _table("layer", *right, right=right)
         for row in _ends(document["layers"]):
             if row is None:
                 table.add_row(dim("..."))
                 continue
-            cells = [f"{row[key] / row['units']:.0%}" if row.get("units") else "" for key in ("dead", "saturated")]
+            cells = [_tiny(max(abs(row["minimum"]), abs(row["maximum"]))) if "minimum" in row else ""]
+            cells += [f"{row[key] / row['units']:.0%}" if row.get("units") else "" for key in ("dead", "saturated")]
             cells += [_tiny(row.get(key)) for key in ("gradient", "gradient_new", "update")]
-            spread = f"{row['minimum']:.3g} to {row['maximum']:.3g}" if "minimum" in row else ""
-            table.add_row(_ended(row["layer"], 20), _shape(row.get("shape")), *cells, spread)
+            table.add_row(_ended(row["layer"], 17), _shape(row.get("shape")), *cells)
         parts += [table, dim(LEGEND)]
     if document["sample"]:
         sample = document["sample"]
@@ -390,8 +390,9 @@ def diagnosis(document: Mapping[str, Any]) -> list[RenderableType]:
 
 
 LEGEND = (
-    "dead, flat: units that put out nothing, that are saturated. gradient: its norm with the kept weights, and with "
-    "new ones. step: of the optimiser from there, as a share of the weights."
+    "out, largest: shape, and largest size of a number. dead, flat: units that put out nothing, that are saturated. "
+    "gradient: its norm with the kept weights, and with new ones. step: of the optimiser from these, as a share of the "
+    "weights."
 )
 
 
@@ -405,8 +406,10 @@ def _shape(shape: Sequence[int] | None) -> str:
 
 
 def _tiny(value: float | None) -> str:
-    """Two or three telling digits."""
-    return "" if value is None else f"{value:.3g}" if abs(value) >= 0.01 or value == 0 else f"{value:.1e}"
+    """Two or three telling digits, seven letters or eight."""
+    if value is None or value != value:
+        return "" if value is None else "nan"
+    return f"{value:.3g}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.1e}"
 
 
 def _ended(text: str, most: int) -> str:

@@ -46,11 +46,12 @@ def diagnose(
 ) -> dict[str, Any]:  # fmt: skip
     """What is wrong with the best network of `run`, as one document; of a run that failed, what its journal shows.
 
-    {"run", "trial": the records.Trial looked at, "kept": whether it has weights, "rows": {part: count},
-    "journal": see `journal.journal`, "curve": see `journal.curve`, "layers": a row for each with shape, range, dead and
-    saturated units, norms of the gradient ("gradient" with the kept weights, "gradient_new" with initial ones), "update",
-    "sample": {"id", "target", "layers"}, "steps", "fit", "calibration", "variants": a list, "findings": a list of
-    records.Finding, worst first}; what could not be told is None or empty.
+    {"run", "trial": a records.Trial, "kept": whether it has weights, "rows": {part: count}, "journal": see
+    `journal.journal`, "curve": see `journal.curve`, "layers": a row for each, with shape, range, dead and saturated
+    units, norms of the gradient ("gradient" with the kept weights, "gradient_new" with initial ones) and "update",
+    "sample": {"id", "target", "layers"}, "steps": a gradients.Steps, "fit": a fit.Fitted, "calibration": see
+    `calibration.calibration`, "variants": a list of variants.Variant, "findings": a list of records.Finding, worst
+    first}. What could not be told is None or empty.
 
     `batch_size` is that of the search. Variants are tried where a finding may have their cause, always if
     `try_variants` is True, never if False. Raises RunError where no trial has ended.
@@ -168,7 +169,7 @@ def _try(
         )
     document["variants"] = [to_json(each.variant) for each in done]
     ill = any(f.name in OF_DESIGN and (f.severity != "note" or f.name == "underfit") for f in found)
-    return [*variants.rate_verdict(small, done, kept), *variants.design_verdict(small, done, ill)]
+    return [*variants.rate_verdict(small, done, kept), *variants.design_verdict(small, done, kept, ill)]
 
 
 def _once(found: list[Finding]) -> list[Finding]:

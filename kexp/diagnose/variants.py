@@ -216,7 +216,7 @@ def _rate_finding(name: str, what: str, rate: float, severity: str) -> Finding:
     return Finding(name=name, severity=severity, what=what, advice=advice)  # type: ignore[arg-type]
 
 
-def design_verdict(one: Subject, done: Sequence[Tried], ill: bool) -> list[Finding]:
+def design_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None, ill: bool) -> list[Finding]:
     """Whether another activation, or more units, is what the candidate lacks; a note at most unless it is `ill`."""
     by_name = {t.variant.name: t for t in done}
     own = by_name["as it is"]
@@ -232,10 +232,13 @@ def design_verdict(one: Subject, done: Sequence[Tried], ill: bool) -> list[Findi
     if not helps:
         if not ill:
             return []
-        again = own.variant.idle is not None and own.variant.idle < layers.SOME
         what = f"Neither another activation nor more units help ({scores})."
-        if again:
-            what += " Trained anew, the same network has hardly any idle unit: it lost them on its way."
+        idle, before = own.variant.idle, kept.variant.idle if kept else None
+        if idle is not None and before is not None and idle < before / 2:
+            what += (
+                f" Trained anew, the same network has {idle:.0%} idle units where it has most, not {before:.0%}: it "
+                "lost them on its way."
+            )
         advice = "The cause lies elsewhere: the learning rate, too short a training, or what the inputs can tell."
         return [Finding(name="design", severity="note", what=what, advice=advice)]
     helper = helps[0]
