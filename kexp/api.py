@@ -78,6 +78,10 @@ class Run:
         """See `pipeline.evaluate`."""
         return pipeline.evaluate(self.home, self.name)
 
+    def diagnose(self, *, try_variants: bool | None = None) -> dict[str, Any]:
+        """What is wrong with the best network, and why. See `pipeline.diagnose`."""
+        return pipeline.diagnose(self.home, self.name, try_variants=try_variants)
+
     def export(self, *formats: str, tolerances: dict[str, float] | None = None) -> Release:
         """See `pipeline.export`; without formats, keras, saved_model and tflite."""
         return pipeline.export(self.home, self.name, formats, tolerances)

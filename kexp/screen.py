@@ -349,44 +349,70 @@ def diagnosis(document: Mapping[str, Any]) -> list[RenderableType]:
     """Tables of `pipeline.diagnose`'s document, but for its findings: layers, one sample, fit, what was tried."""
     parts: list[RenderableType] = []
     if document["layers"]:
-        idle = ("dead", "flat")
-        right = ("out", "largest", *idle, "gradient", "new", "step")
-        table = _table("layer", *right, right=right)
-        for row in _ends(document["layers"]):
-            if row is None:
-                table.add_row(dim("..."))
-                continue
-            cells = [_tiny(max(abs(row["minimum"]), abs(row["maximum"]))) if "minimum" in row else ""]
-            cells += [f"{row[key] / row['units']:.0%}" if row.get("units") else "" for key in ("dead", "saturated")]
-            cells += [_tiny(row.get(key)) for key in ("gradient", "gradient_new", "update")]
-            table.add_row(_ended(row["layer"], 17), _shape(row.get("shape")), *cells)
-        parts += [table, dim(LEGEND)]
+        parts += [_layers(document["layers"]), dim(LEGEND), Text()]
     if document["sample"]:
         sample = document["sample"]
-        right = ("shape", "least", "mean", "most", "gradient")
-        table = _table(_ended(f"{sample['id']} ({sample['target']})", 34), *right, right=right)
-        for row in _ends(sample["layers"]):
-            cells = [] if row is None else [_tiny(row[key]) for key in ("minimum", "mean", "maximum", "gradient")]
-            table.add_row(*(["..."] if row is None else [_ended(row["layer"], 24), _shape(row["shape"]), *cells]))
-        parts += [Text(), table, dim("one validation row, forward; gradient: of its loss at this place, backward")]
+        title = Text(f"{sample['id']} ({sample['target']}), forward and back", overflow="ellipsis", no_wrap=True)
+        parts += [title, _one_sample(sample), dim("gradient: norm of that of its loss, at this place"), Text()]
+    objective = document["journal"]["objective"]
     if document["fit"]:
-        found = document["fit"]
-        table = _table("metric", "training", "validation", "constant", right=("training", "validation", "constant"))
-        for name, value in found["validation"].items():
-            table.add_row(name, number(found["train"][name]), number(value), number(found["constant"][name]))
-        if document["calibration"]:
-            table.add_row("ECE", "", number(document["calibration"]["ece"]), "")
-        parts += [Text(), table]
+        parts.append(_fitted(document["fit"], document["calibration"]))
+        if len(document["curve"]) > 1:
+            told = ", ".join(f"{number(point['score'])} after {point['epochs']}" for point in document["curve"])
+            parts.append(dim(f"{objective} of this candidate by epochs: {told}"))
+        parts.append(Text())
     if document["variants"]:
-        right = ("training error", document["journal"]["objective"], "idle units")
-        table = _table("tried", "", *right, right=right, fold=("",))
-        for row in document["variants"]:
-            told = [number(row["train"]), number(row["score"])] if row["train"] is not None else [row["status"], "-"]
-            told.append("-" if row["idle"] is None else f"{row['idle']:.0%}")
-            table.add_row(row["name"], "" if row["name"].startswith("rate") else values(row["changed"]), *told)
         epochs = max(row["epochs"] for row in document["variants"])
-        parts += [Text(), table, dim(f"short trainings of {epochs} epochs from new weights")]
-    return [*parts, Text()] if parts else []
+        told = f"short trainings of {epochs} epochs from new weights; of many rows some"
+        parts += [_variants(document["variants"], objective), dim(told), Text()]
+    return parts
+
+
+def _layers(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    right = ("out", "largest", "dead", "flat", "gradient", "new", "step")
+    table = _table("layer", *right, right=right)
+    for row in _ends(rows):
+        if row is None:
+            table.add_row(dim("..."))
+            continue
+        cells = [_tiny(max(abs(row["minimum"]), abs(row["maximum"]))) if "minimum" in row else ""]
+        cells += [f"{row[key] / row['units']:.0%}" if row.get("units") else "" for key in ("dead", "saturated")]
+        cells += [_tiny(row[key]) if key in row else "" for key in ("gradient", "gradient_new", "update")]
+        table.add_row(_ended(row["layer"], 17), _shape(row.get("shape")), *cells)
+    return table
+
+
+def _one_sample(sample: Mapping[str, Any]) -> RenderableType:
+    right = ("shape", "least", "mean", "most", "gradient")
+    table = _table("layer", *right, right=right)
+    for row in _ends(sample["layers"]):
+        cells = ["..."]
+        if row is not None:
+            back = "" if row["gradient"] is None else _tiny(row["gradient"])
+            numbers = [_tiny(row[key]) for key in ("minimum", "mean", "maximum")]
+            cells = [_ended(row["layer"], 24), _shape(row["shape"]), *numbers, back]
+        table.add_row(*cells)
+    return table
+
+
+def _fitted(found: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> RenderableType:
+    right = ("training", "validation", "constant")
+    table = _table("metric", *right, right=right)
+    for name, value in found["validation"].items():
+        table.add_row(name, number(found["train"][name]), number(value), number(found["constant"][name]))
+    if calibration:
+        table.add_row("ECE", "", number(calibration["ece"]), "")
+    return table
+
+
+def _variants(rows: Sequence[Mapping[str, Any]], objective: str) -> RenderableType:
+    right = ("training error", objective, "idle units")
+    table = _table("tried", "changed", *right, right=right, fold=("changed",))
+    for row in rows:
+        told = [number(row["train"]), number(row["score"])] if row["train"] is not None else [row["status"], "-"]
+        told.append("-" if row["idle"] is None else f"{row['idle']:.0%}")
+        table.add_row(row["name"], "" if row["name"].startswith("rate") else values(row["changed"]), *told)
+    return table
 
 
 LEGEND = (
@@ -406,9 +432,9 @@ def _shape(shape: Sequence[int] | None) -> str:
 
 
 def _tiny(value: float | None) -> str:
-    """Two or three telling digits, seven letters or eight."""
+    """Two or three telling digits, seven letters or eight; of what is not finite, and so null in JSON, a word."""
     if value is None or value != value:
-        return "" if value is None else "nan"
+        return "nan"
     return f"{value:.3g}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.1e}"
 
 

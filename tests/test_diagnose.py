@@ -12,12 +12,13 @@ import pytest
 import small_models
 from rich.console import Console
 
-from kexp import data, models, pipeline, screen
+from kexp import cli, data, models, pipeline, screen
 from kexp.data.dataset import Dataset
-from kexp.diagnose import calibration, fit, journal, variants
+from kexp.diagnose import calibration, fit, gradients, journal, layers, variants
 from kexp.errors import RunError
 from kexp.records import DatasetSpec, Experiment, Trial, to_json
 from kexp.store import RunStore
+from kexp.train.feed import Samples
 
 SMALL = {"hidden_layers": 2, "units_0": 16, "units_1": 16, "dropout": 0.0, "learning_rate": 1e-2}
 
@@ -130,7 +131,8 @@ def test_dead_units_are_named_with_their_layer(tmp_path):
     assert tried["as it is"]["idle"] < 0.5  # anew it is well: its weights were at fault, not its design
     assert tried["activation"]["changed"] == {"activation": "silu"}
     assert tried["units"]["changed"] == {"units_0": 64, "units_1": 64}
-    assert "lost them on its way" in found["design"].what
+    assert found["bad_training"].severity == "warning"
+    assert "lost them on its way" in found["bad_training"].what
     assert "16 of 16" in printed(document)
 
 
@@ -272,14 +274,6 @@ def deep(hp, x):
         x = keras.layers.Dense(8, activation="sigmoid", name=f"deep_{i}")(x)
     return x
 
-class Closed(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.inner, self.out = keras.layers.Dense(8, activation="relu"), keras.layers.Dense(1, activation="sigmoid")
-
-    def call(self, x):
-        return self.out(self.inner(x))
-
 def sequence(hp):
     layers = [keras.Input((30,)), keras.layers.BatchNormalization(), keras.layers.Dense(8), keras.layers.ReLU()]
     model = keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
@@ -318,10 +312,80 @@ def test_gradients_that_vanish_in_a_deep_network(tmp_path, own):
 def test_a_users_own_whole_model_is_looked_into(tmp_path, own):
     planted(tmp_path, table(), {"learning_rate": 1e-2}, factory=f"{own}:sequence")
     document, found = diagnosed(tmp_path, variants=True)
-    assert [row["units"] for row in document["layers"] if row.get("units")] == [8, 1]
+    assert [row["units"] for row in document["layers"] if row.get("units")] == [8]  # a sure answer is not idle
     assert document["fit"]["validation"]["accuracy"] > 0.8
     assert document["variants"]
     assert {one.severity for one in found.values()} <= {"note", "warning"}
+
+
+def test_a_model_with_a_call_of_its_own_is_not_looked_into(tmp_path):
+    import keras
+    import tensorflow as tf
+
+    from kexp.train.loss import losses
+
+    class Closed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.last = keras.layers.Dense(8, activation="relu", name="inner"), keras.layers.Dense(1)
+
+        def call(self, x, training=False):
+            return self.last(self.inner(x))
+
+    core = Closed()
+    core(np.zeros((1, 30), np.float32))
+    network, spec = models.Network(core=core), table().spec
+    assert layers.opened(core) is None
+    assert layers.activities(spec, network, tf.zeros((4, 30))) == []
+    raw = np.ones((1, 30), np.float32)
+    loss = losses(spec, logits=True)
+    passed = layers.one_sample(spec, network, raw, tf.constant(raw), tf.zeros((1, 1)), loss)
+    assert [one.layer for one in passed] == ["input", "answer"]
+    rows = Samples(features=tf.ones((4, 30)), y=np.zeros(4, np.int32), targets=tf.zeros((4, 1)))
+    found = gradients.gradients(spec, network, rows, loss)
+    assert [one.layer.rpartition("/")[2] for one in found] == ["inner", core.last.name]
+    assert all(one.norm > 0 for one in found)
+
+
+# -- on the command line --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kexp(monkeypatch, capfd):
+    """Run a command in this process: (exit status, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kexp", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capfd.readouterr()
+        return end.value.code or 0, out, err
+
+    return call
+
+
+def test_an_error_is_exit_status_1_and_the_document_is_json(kexp, home):
+    def kill(core):
+        layer = core.get_layer("dense_1")
+        layer.kernel.assign(layer.kernel * 0)
+        layer.bias.assign(layer.bias * 0 - 10)
+
+    planted(home, table(), weights=kill)
+    status, out, _ = kexp("diagnose", "ill", "--no-variants", "--json")
+    document = json.loads(out)
+    assert (status, document["ok"], document["variants"]) == (1, False, [])
+    assert {"dead_units", "nothing_learnt"} <= {one["name"] for one in document["findings"]}
+    assert document["layers"][3] == {**document["layers"][3], "layer": "dense_relu_1", "units": 16, "dead": 16}
+    planted(home, table(), name="well")
+    status, out, _ = kexp("diagnose", "well")
+    assert status == 0
+    assert "dense_relu_1" in out
+
+
+def test_a_run_that_is_not_there_is_one_message(kexp, home):
+    status, out, err = kexp("diagnose", "nosuch")
+    assert (status, out) == (1, "")
+    assert err.startswith("error: no run is named 'nosuch'")
 
 
 # -- without a network ----------------------------------------------------------------------------

@@ -72,6 +72,8 @@ def diagnose(
     found += _fit(run, one, judged, document)
     anchor = judged[0] if judged else one
     names = {f.name for f in found if f.severity != "note" or f.name == "underfit"}
+    if document["fit"] and document["fit"]["train_way"] > fit.HALF:
+        names -= {"nothing_learnt"}  # it was, of training rows: no rate explains that others are not like them
     rate, design = bool(names & set(OF_RATE)), bool(names & set(OF_DESIGN))
     if try_variants is not False and (rate or design or try_variants):
         found += _try(anchor, document, found, rate or bool(try_variants), design or bool(try_variants), progress)
@@ -94,7 +96,7 @@ def _network(one: Subject, document: dict[str, Any], progress: Progress) -> list
     kept = gradients.gradients(one.spec, network, rows, loss) if one.weights is not None else []
     flow = gradients.flow(new, "new")
     # What is wrong from the beginning need not be said again; nor that nothing passes units that are dead.
-    if not flow and not any(f.name == "dead_units" and f.severity == "error" for f in found):
+    if not flow and not any(f.name == "dead_units" and f.severity != "note" for f in found):
         flow = gradients.flow(kept, "kept")
     found += flow
     progress(2, PARTS, "steps of the optimiser")
@@ -159,7 +161,7 @@ def _try(
     small = variants.short(anchor)
 
     def told(done: int, total: int, text: str) -> None:
-        progress(PARTS - 2 + done, PARTS - 2 + total, text)
+        progress(total + done, 2 * total, text)
 
     done = variants.tried(small, rate=rate, design=design, progress=told)
     kept = None
@@ -169,7 +171,11 @@ def _try(
         )
     document["variants"] = [to_json(each.variant) for each in done]
     ill = any(f.name in OF_DESIGN and (f.severity != "note" or f.name == "underfit") for f in found)
-    return [*variants.rate_verdict(small, done, kept), *variants.design_verdict(small, done, kept, ill)]
+    rates = variants.rate_verdict(small, done, kept) if rate else []
+    if rates:  # under a wrong one nothing else can be judged
+        return rates
+    again = variants.again_verdict(small, done, kept, ill)
+    return [*again, *(variants.design_verdict(small, done, ill) if design else [])]
 
 
 def _once(found: list[Finding]) -> list[Finding]:

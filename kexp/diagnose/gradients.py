@@ -20,13 +20,13 @@ from kexp.train.loss import Loss
 Array = NDArray[Any]
 BATCH = 256  # rows of which a gradient is the mean
 # A layer whose gradient (root mean square of its numbers) is so many times smaller, or larger, than the last layer's
-# while the network is new: it hardly learns, or breaks what it learnt (Glorot and Bengio 2010; Pascanu et al. 2013). In
-# networks of kexp's factories it was within 30 times (experiments/LOG.md).
+# while the network is new: it hardly learns, or breaks what it learnt (Glorot and Bengio 2010; Pascanu et al. 2013). Of
+# kexp's factories on ten sets of data it was .08 to 3.4 times as large (experiments/LOG.md).
 FAR = 1e4
 STEPS = 20
 # Norm of a step over the norm of the weights that it moves. About 1e-3 is usual once a training runs
 # (https://cs231n.github.io/neural-networks-3/#ratio); the first steps of AdamW at the peak of its cycle are longer:
-# of kexp's own factories at their usual rates .01 to .1 (experiments/LOG.md).
+# .003 to .02 of kexp's factories at their usual rates (experiments/LOG.md).
 LONG, SHORT = 0.5, 1e-5
 
 

@@ -70,10 +70,14 @@ class Passed:
 
 
 class Opened(NamedTuple):
-    """A core that puts out what each of its layers does, in the order of the work; its answer comes last."""
+    """A core that puts out what each of its layers does, in the order of the work; its answer comes last.
+
+    What is idle in the `last` layers, whose output is the answer, is no fault: a sure answer is one.
+    """
 
     model: keras.Model
     layers: list[Any]
+    last: list[bool]
 
 
 def opened(core: keras.Model) -> Opened | None:
@@ -98,7 +102,8 @@ def opened(core: keras.Model) -> Opened | None:
         return None
     idle = (keras.layers.InputLayer, keras.layers.Dropout, Augmentation)
     told = [(layer, out) for layer, out in seen if not isinstance(layer, idle) and isinstance(out, keras.KerasTensor)]
-    return Opened(keras.Model(inputs, [*(out for _, out in told), answer]), [layer for layer, _ in told])
+    outs = [out for _, out in told]
+    return Opened(keras.Model(inputs, [*outs, answer]), [layer for layer, _ in told], [out is answer for out in outs])
 
 
 def activation_of(layer: Any) -> str:
@@ -114,7 +119,9 @@ def activities(spec: DatasetSpec, network: Network, features: tf.Tensor) -> list
     looking = opened(network.core)
     if looking is None:
         return []
-    tallies = [_Tally(activation_of(layer)) for layer in looking.layers]
+    tallies = [
+        _Tally("" if last else activation_of(layer)) for layer, last in zip(looking.layers, looking.last, strict=True)
+    ]
     largest = max(4 * int(np.prod([n or 1 for n in out.shape[1:]])) for out in looking.model.outputs)
     rows = int(np.clip(PASS_BYTES // largest, 1, PASS_ROWS))
     for i in range(0, int(features.shape[0]), rows):

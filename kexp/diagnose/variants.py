@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from kexp import models
 from kexp.diagnose import fit, layers
 from kexp.diagnose.subject import Subject, answers, build, few, first, ready
+from kexp.forecasts import base
 from kexp.metrics import metrics, objective
 from kexp.models.dense import ACTIVATIONS
 from kexp.records import Finding, Trial, Value
@@ -169,10 +170,12 @@ def looked(one: Subject, trial: Trial, weights: Any, name: str, changed: dict[st
     train, validation = ready(subject, network, "train"), ready(subject, network, "validation")
     outputs = answers(subject, network, validation)
     error = fit.error_of(one.spec.task, metrics(one.spec.task, train.y, answers(subject, network, train)))
+    ranked, _ = objective(one.spec.task, one.question.objective)
+    score = metrics(one.spec.task, validation.y, outputs)[ranked]
     idle = layers.idle_share(layers.activities(one.spec, network, first(train, layers.PASS_ROWS)))
     return Tried(
         variant=Variant(
-            **common, status=trial.status, train=error, score=trial.score, idle=idle, message=trial.message
+            **common, status=trial.status, train=error, score=score, idle=idle, message=trial.message
         ),
         outputs=outputs,
     )  # fmt: skip
@@ -188,9 +191,13 @@ def rate_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None) -> lis
     if not others or not isinstance(rate, float | int):
         return []
     y = one.dataset.y[one.dataset.rows("validation", max(one.fold, 0))]
-    train_y = one.dataset.y[one.dataset.rows("train", max(one.fold, 0))]
+    rows = one.dataset.rows("train", max(one.fold, 0))
+    train_y = one.dataset.y[rows]
     task, name = one.spec.task, objective(one.spec.task, one.question.objective)[0]
-    bare = fit.error_of(task, metrics(task, train_y, fit.constant(task, train_y, len(train_y), one.spec.outputs)))
+    nothing = fit.constant(task, train_y, len(train_y), one.spec.outputs)
+    if one.spec.horizon:
+        nothing = base(one.spec, one.dataset.x[rows])
+    bare = fit.error_of(task, metrics(task, train_y, nothing))
     best = min(others, key=lambda t: _error(t))
     changed = float(best.variant.changed["learning_rate"])
     if not _error(best) < GOOD * bare:
@@ -199,7 +206,9 @@ def rate_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None) -> lis
     if changed < rate:
         broken = not _error(own) < bare
         if broken or (_error(best) < _error(own) and _better(task, name, y, best, own)):
-            what = f"learning_rate = {rate:.3g} is too high: {reached}, {rate:.3g} {_told(own, task, name)}."
+            what = (
+                f"learning_rate = {rate:.3g} is too high: {reached}, {rate:.3g} {_told(own, task, name, 'reached ')}."
+            )
             return [_rate_finding("learning_rate_high", what, changed, "error" if broken else "warning")]
         return []
     beaten = kept if kept is not None else own
@@ -216,7 +225,29 @@ def _rate_finding(name: str, what: str, rate: float, severity: str) -> Finding:
     return Finding(name=name, severity=severity, what=what, advice=advice)  # type: ignore[arg-type]
 
 
-def design_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None, ill: bool) -> list[Finding]:
+def again_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None, ill: bool) -> list[Finding]:
+    """Whether the same network, trained anew for a short while, is better than the `kept` one."""
+    own, epochs = done[0], one.trial.epochs
+    task, name = one.spec.task, objective(one.spec.task, one.question.objective)[0]
+    y = one.dataset.y[one.dataset.rows("validation", max(one.fold, 0))]
+    if kept is None or not _error(own) < _error(kept) or not _better(task, name, y, own, kept):
+        return []
+    severity = "warning" if ill else "note"
+    reached = f"{_told(own, task, name)} after {own.variant.epochs} epochs from new weights, {_told(kept, task, name)}"
+    idle, before = own.variant.idle or 0.0, kept.variant.idle or 0.0
+    lost = before >= layers.MANY and idle < before / 2
+    if own.variant.epochs > epochs and not lost:
+        what = f"It was trained too shortly: {reached} as it is kept, after {epochs}."
+        advice = "Search again with more --time, or with more --epochs."
+        return [Finding(name="too_short", severity=severity, what=what, advice=advice)]  # type: ignore[arg-type]
+    what = f"Its training went wrong, not its design: {reached} as it is kept, after {epochs}."
+    if lost:
+        what += f" Of the worst layer's units {idle:.0%} are idle then, {before:.0%} now: it lost them on its way."
+    advice = "Search again under another --seed; a smaller learning rate makes it less a matter of luck."
+    return [Finding(name="bad_training", severity=severity, what=what, advice=advice)]  # type: ignore[arg-type]
+
+
+def design_verdict(one: Subject, done: Sequence[Tried], ill: bool) -> list[Finding]:
     """Whether another activation, or more units, is what the candidate lacks; a note at most unless it is `ill`."""
     by_name = {t.variant.name: t for t in done}
     own = by_name["as it is"]
@@ -233,12 +264,6 @@ def design_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None, ill:
         if not ill:
             return []
         what = f"Neither another activation nor more units help ({scores})."
-        idle, before = own.variant.idle, kept.variant.idle if kept else None
-        if idle is not None and before is not None and idle < before / 2:
-            what += (
-                f" Trained anew, the same network has {idle:.0%} idle units where it has most, not {before:.0%}: it "
-                "lost them on its way."
-            )
         advice = "The cause lies elsewhere: the learning rate, too short a training, or what the inputs can tell."
         return [Finding(name="design", severity="note", what=what, advice=advice)]
     helper = helps[0]
@@ -262,10 +287,10 @@ def _shown(t: Tried) -> str:
     return t.variant.name if t.variant.name == "as it is" else f"{t.variant.name} {'/'.join(changed)}"
 
 
-def _told(t: Tried, task: Any, name: str) -> str:
+def _told(t: Tried, task: Any, name: str, verb: str = "") -> str:
     if t.variant.train is None or t.variant.score is None:
         return t.variant.message.split(":")[0] or t.variant.status
-    return f"{name} {t.variant.score:.4g}"
+    return f"{verb}{name} {t.variant.score:.4g}"
 
 
 def _error(t: Tried) -> float:
