@@ -66,7 +66,7 @@ def diagnose(
         "steps": None, "fit": None, "calibration": None, "variants": [],
     }  # fmt: skip
     found = [*journal.ended_badly(trials), *journal.unfinished(points, task, one.question)]
-    found += _network(one, document, progress)
+    found += _network(one, document, progress) if one.usable else []
     judged = folds(run, one)
     progress(3, PARTS, "answers to training and validation rows")
     found += _fit(run, one, judged, document)
@@ -75,7 +75,7 @@ def diagnose(
     if document["fit"] and document["fit"]["train_way"] > fit.HALF:
         names -= {"nothing_learnt"}  # it was, of training rows: no rate explains that others are not like them
     rate, design = bool(names & set(OF_RATE)), bool(names & set(OF_DESIGN))
-    if try_variants is not False and (rate or design or try_variants):
+    if one.usable and try_variants is not False and (rate or design or try_variants):
         found += _try(anchor, document, found, rate or bool(try_variants), design or bool(try_variants), progress)
     document["findings"] = sorted(_once(found), key=lambda f: ORDER.index(f.severity))
     return document

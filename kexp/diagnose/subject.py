@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kexp import models
 from kexp.data.dataset import PARTS, Dataset
+from kexp.diagnose.journal import DIVERGED
 from kexp.errors import RunError
 from kexp.records import EVERY, DatasetSpec, Experiment, Part, Trial
 from kexp.runtime import import_modules, modules
@@ -46,6 +47,11 @@ class Subject:
         return self.dataset.spec
 
     @property
+    def usable(self) -> bool:
+        """Whether there is something to look at: what could not even be built, for want of memory say, is left alone."""
+        return self.weights is not None or self.trial.message.startswith(DIVERGED)
+
+    @property
     def fold(self) -> int:
         """Which rows it was trained on, as Dataset.rows wants it."""
         return self.trial.fold
@@ -75,7 +81,7 @@ def build(spec: DatasetSpec, trial: Trial) -> models.Network:
 
 
 def subject(run: RunStore, batch_size: int, most: int = MOST_ROWS) -> Subject:
-    """The kept candidate of `run`, the best one where none was kept yet, the last one where all failed.
+    """The kept candidate of `run`, the best one where none was kept yet, one that diverged where all failed.
 
     Raises RunError where no trial ended yet, or where model.keras is no network of the best trial.
     """
@@ -86,7 +92,8 @@ def subject(run: RunStore, batch_size: int, most: int = MOST_ROWS) -> Subject:
     ended = [trial for trial in trials.values() if trial.status in ("failed", "completed", "stopped")]
     ranked = run.best_first()
     best = trials.get(run.get("best_trial", -1)) if run.model.exists() else None
-    trial = best or next(iter(ranked), None) or (ended[-1] if ended else None)
+    diverged = [trial for trial in ended if trial.message.startswith(DIVERGED)]
+    trial = best or next(iter([*ranked, *reversed(diverged), *reversed(ended)]), None)
     if trial is None:
         raise RunError(f"no trial of the run {run.name!r} has ended yet: there is nothing to diagnose.")
     weights = None

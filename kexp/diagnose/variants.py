@@ -187,7 +187,7 @@ def looked(one: Subject, trial: Trial, weights: Any, name: str, changed: dict[st
 def rate_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None) -> list[Finding]:
     """Whether another learning rate is clearly better than the candidate's own; `kept` is the network of the run."""
     own, others = done[0], [t for t in done if t.variant.name.startswith("rate ") and t.outputs is not None]
-    rate = one.trial.values.get("learning_rate")
+    rate = _asked(one).get("learning_rate")
     if not others or not isinstance(rate, float | int):
         return []
     y = one.dataset.y[one.dataset.rows("validation", max(one.fold, 0))]
@@ -268,7 +268,7 @@ def design_verdict(one: Subject, done: Sequence[Tried], ill: bool) -> list[Findi
         return [Finding(name="design", severity="note", what=what, advice=advice)]
     helper = helps[0]
     kind = "wrong_activation" if helper.variant.name == "activation" else "too_few_units"
-    changed = helper.variant.changed
+    changed, was = helper.variant.changed, _asked(one)
     asked = ", ".join(f"{key} = {value}" for key, value in changed.items())
     said = "Another activation helps" if kind == "wrong_activation" else "More units help"
     if len(helps) > 1:
@@ -276,7 +276,7 @@ def design_verdict(one: Subject, done: Sequence[Tried], ill: bool) -> list[Findi
     return [
         Finding(
             name=kind, severity="warning" if ill else "note", what=f"{said} ({scores}).",
-            where=tuple(f"{key}: {one.trial.values.get(key, '-')} -> {new}" for key, new in changed.items()),
+            where=tuple(f"{key}: {was[key]} -> {new}" for key, new in changed.items()),
             count=len(changed), advice=f"Let the search try it: {asked} in [space] of the experiment.",
         )
     ]  # fmt: skip
