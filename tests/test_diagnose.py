@@ -464,6 +464,17 @@ def test_some_trials_that_diverged_are_no_more_than_a_note():
     assert journal.ended_badly(good) == []
 
 
+def test_a_network_that_found_no_memory_is_not_built_again(tmp_path):
+    with RunStore.create(tmp_path, "ill", Experiment(name="ill", data="d", factory="dense")) as run:
+        run.set("task", "binary")
+        table().save(run.data)
+        asked = Trial(id=0, factory="nothing_that_exists", values={}, status="running")
+        run.record_ask(asked)
+        run.record_tell(dataclasses.replace(asked, status="failed", message="out of memory: 30 GB"))
+    document, found = diagnosed(tmp_path, variants=True)
+    assert (set(found), document["layers"]) == ({"out_of_memory"}, [])
+
+
 def test_longer_training_that_still_helped_is_told():
     question = Experiment(name="q", data="d")
     short, long = trial(0, epochs=5, score=0.8), trial(1, epochs=15, score=0.9, parent=0)
@@ -490,6 +501,8 @@ def test_what_is_tried_is_read_from_the_values():
     }  # fmt: skip
     assert list(variants.rates({"learning_rate": 10.0})) == ["rate 0.001", "rate 0.01", "rate 0.1", "rate 1"]
     assert list(variants.rates({"learning_rate": 2e-3})) == ["rate 0.0002", "rate 0.02", "rate 0.2"]
+    assert list(variants.rates({"learning_rate": 1e-6})) == ["rate 0.0001", "rate 0.001", "rate 0.01", "rate 0.1"]
+    assert list(variants.rates({"learning_rate": 1e20}))[-1] == "rate 1"
     assert variants.rates({}) == {}
 
 

@@ -192,7 +192,7 @@ def few_rows(spec: DatasetSpec, rows: int) -> list[Finding]:
         return []
     what = f"There are {rows:,} training rows: {rows / many:.1f} for each {'class' if many > 1 else 'output'}."
     advice = f"A network learns so few by heart. {FEW} for each are little already; add rows, or take a simpler model."
-    return [Finding(name="few_rows", severity="warning", what=what, count=rows, advice=advice)]
+    return [Finding(name="few_rows", severity="warning", what=what, advice=advice)]
 
 
 def _nothing(found: Fitted, told: str, bare: str) -> Finding:

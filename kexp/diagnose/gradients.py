@@ -28,6 +28,7 @@ STEPS = 20
 # (https://cs231n.github.io/neural-networks-3/#ratio); the first steps of AdamW at the peak of its cycle are longer:
 # .003 to .02 of kexp's factories at their usual rates (experiments/LOG.md).
 LONG, SHORT = 0.5, 1e-5
+USUAL = 1e-2  # the highest learning rate that kexp's factories ask for by themselves, but for heads behind a trunk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,15 +180,16 @@ def pace(found: Steps) -> list[Finding]:
     worst = max(found.ratios.values(), default=0.0)
     if not math.isfinite(found.after) or not worst <= LONG:
         where = tuple(f"{layer}: {ratio:.2g}" for layer, ratio in found.ratios.items() if not ratio <= LONG)
-        told = f"each of its first steps changes weights by {worst:.2g} times what they are"
+        told = f"each of its first steps changes weights by {worst:.2g} times what they are, and the loss from "
+        told += f"{found.before:.3g} to {found.after:.3g} in {found.steps} steps"
         if not math.isfinite(worst) or not math.isfinite(found.after):
-            told = f"after {found.steps} steps the loss is {found.after}"
+            told = f"after {found.steps} steps the loss is {found.after:.3g}"
+        lower = min(found.learning_rate / 10, USUAL)
         return [
             Finding(
                 name="learning_rate_high", severity="warning", where=where, count=len(where),
-                what=f"{rate} is too high: {told} (loss {found.before:.3g}, {found.steps} steps later "
-                f"{found.after:.3g}).",
-                advice=f"Try {found.learning_rate / 10:.2g} and less: learning_rate in [space] of the experiment.",
+                what=f"{rate} is too high: {told}.",
+                advice=f"Try {lower:.2g} and less: learning_rate in [space] of the experiment.",
             )
         ]  # fmt: skip
     if worst < SHORT:

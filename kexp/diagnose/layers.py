@@ -232,11 +232,13 @@ def _idle(found: list[Activity], what: str, rows: int) -> list[Finding]:
         text = text.replace("every one", f"{ALWAYS:.0%}")
     advice = {
         "dead": "They learn nothing any more. A smaller learning rate, another activation (silu, elu) or batch "
-        "normalisation keeps them alive; few of them do no harm but cost.",
+        "normalisation keeps units alive.",
         "saturated": "Next to no gradient passes them. Smaller weights (weight_decay), batch normalisation, or relu "
         "or silu in their place.",
     }[what]
     severity = "note" if worst < MANY else "error" if worst == 1.0 and what == "dead" else "warning"
+    if severity == "note":
+        advice = "So few do no harm; fewer units may do as well."
     return [
         Finding(name=f"{what}_units", severity=severity, what=text, where=places, count=len(hit), advice=advice)  # type: ignore[arg-type]
     ]

@@ -48,7 +48,7 @@ class Subject:
 
     @property
     def usable(self) -> bool:
-        """Whether there is something to look at: what could not even be built, for want of memory say, is left alone."""
+        """Whether there is something to look at: what could not be built, for want of memory say, is left alone."""
         return self.weights is not None or self.trial.message.startswith(DIVERGED)
 
     @property

@@ -30,9 +30,9 @@ Progress = Callable[[int, int, str], None]
 ROWS = 2000  # that train
 SAMPLES = {True: 12_000, False: 40_000}  # that one variant trains on, about: of pixels and sounds, of all else
 EPOCHS = (4, 100)
-LIMIT_SECONDS = 60.0  # for one variant
-RATES = (1e-4, 1e-3, 1e-2, 1e-1, 1e1, 1e2, 1e3)  # times the trial's learning rate, as far as that lies in ...
-RATE_LIMITS = (1e-4, 1.0)
+LIMIT_SECONDS = 120.0  # for one variant
+RATE_LIMITS = (1e-4, 1.0)  # between which a learning rate of AdamW is looked for ...
+RATES = 4  # ... in steps of ten from the candidate's own, the nearest
 WIDER = {"units": 4, "filters": 2}  # beginnings of names, and how many times more; a layer's work grows by the square
 INSTEAD = {"relu": "silu"}  # others: relu
 LEVEL = 0.99  # of the paired bootstrap: several variants are tried
@@ -87,10 +87,10 @@ def rates(values: dict[str, Value]) -> dict[str, dict[str, Value]]:
     if not isinstance(own, float | int) or isinstance(own, bool) or own <= 0:
         return {}
     low, high = RATE_LIMITS
-    each = [float(own) * times for times in RATES]
-    return {
-        f"rate {rate:.2g}": {"learning_rate": rate} for rate in each if low <= rate * 1.001 and rate <= high * 1.001
-    }
+    first, last = (round(math.log10(limit / own), 6) for limit in (low, high))  # in steps of ten from the own one
+    steps = [step for step in range(math.ceil(first), math.floor(last) + 1) if step]
+    nearest = sorted(sorted(steps, key=abs)[:RATES])
+    return {f"rate {rate:.2g}": {"learning_rate": rate} for rate in (own * 10.0**step for step in nearest)}
 
 
 def short(one: Subject) -> Subject:
