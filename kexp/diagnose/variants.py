@@ -132,7 +132,9 @@ def tried(one: Subject, *, rate: bool, design: bool, progress: Progress) -> list
     for names in _together(list(changes)):
         at = len(done)
 
-        def told(epoch: int, at: int = at, name: str = names[0]) -> None:
+        trying = "other learning rates" if len(names) > 1 else names[0]
+
+        def told(epoch: int, at: int = at, name: str = trying) -> None:
             progress(at, len(changes), f"trying {name}: epoch {min(epoch + 1, epochs)}/{epochs}")
 
         told(0)
