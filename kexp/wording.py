@@ -36,7 +36,7 @@ def clock(seconds: float) -> str:
 def values(chosen: Mapping[str, Any], telling: Iterable[str] | None = None) -> str:
     """Hyperparameters in one line; only those in `telling`, if given."""
     kept = chosen if telling is None else {name: chosen[name] for name in telling if name in chosen}
-    return " ".join(f"{name}={_short(value)}" for name, value in kept.items())
+    return " ".join(f"{name}={short(value)}" for name, value in kept.items())
 
 
 def telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -49,7 +49,8 @@ def telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:
     return [name for name, found in seen.items() if len(found) > 1] if count > 1 else list(seen)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A hyperparameter in a few letters: yes, 0.00288, relu."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

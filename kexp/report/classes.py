@@ -94,6 +94,11 @@ def _words(share: Share) -> Cell:
     return Cell(Html(f"<b>{share.value:.1%}</b> {span}"), "nowrap")
 
 
+def _depth(share: float) -> str:
+    """Classes by which the style sheet keeps a count readable on the colour of its cell, in either theme."""
+    return " half deep" if share > 0.8 else " half" if share > 0.4 else ""
+
+
 class Confusion(NamedTuple):
     """Which class was taken for which: `shares` are of the rows of the true class."""
 
@@ -132,7 +137,7 @@ def draw_confusion(found: Confusion) -> Html:
     lines = []
     for true, (label, counts, shares) in enumerate(zip(found.labels, found.counts, found.shares, strict=True)):
         cells = "".join(
-            f'<td class="{"hit" if true == said else "miss"}{" strong" if share > 0.5 else ""}" '
+            f'<td class="{"hit" if true == said else "miss"}{_depth(share)}" '
             f'style="--share:{share:.3f}" title="{escape(label)}, answered {escape(found.labels[said])}: {count}">'
             f"{count or ''}</td>"
             for said, (count, share) in enumerate(zip(counts, shares, strict=True))

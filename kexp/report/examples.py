@@ -39,7 +39,11 @@ def data(spec: DatasetSpec, rows: NDArray[np.int64], y: Array, outputs: Array, s
     judge = {"regression": _numbers, "multilabel": _labels}.get(spec.task, _classes)
     badness, told = judge(spec, y, outputs.astype(np.float64))
     order = np.argsort(-badness, kind="stable")[:shown]
-    return [Example(int(rows[at]), *told(int(at)), float(badness[at])) for at in order]
+    found = []
+    for at in order:
+        true, answer, wrong = told(int(at))
+        found.append(Example(int(rows[at]), true, answer, wrong, float(badness[at])))
+    return found
 
 
 def _classes(spec: DatasetSpec, y: Array, outputs: Array) -> tuple[Array, Any]:
@@ -88,8 +92,9 @@ def draw(found: list[Example], dataset: Dataset, predicted: dict[int, tuple[Arra
     if spec.kind == "table":
         names = [column.name for column in spec.columns[:COLUMNS]]
         lines = [
-            (one.true, markup.Cell(one.answer, "bad" if one.wrong and spec.task != "regression" else ""),
-             *samples.cell_texts(dataset, one.row, COLUMNS).values(), dataset.ids[one.row])
+            (markup.Cell(one.true, "nowrap strong"),
+             markup.Cell(one.answer, "nowrap bad" if one.wrong and spec.task != "regression" else "nowrap"),
+             *samples.cell_texts(dataset, one.row, COLUMNS).values(), markup.Cell(dataset.ids[one.row], "nowrap muted"))
             for one in found
         ]  # fmt: skip
         return markup.table(["true", "answer", *names, "where"], lines)

@@ -15,8 +15,9 @@ CONVOLUTIONS = ("Conv1D", "Conv2D", "SeparableConv1D", "SeparableConv2D", "Depth
 POOLINGS = ("MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D")
 MAPS = 24  # that are shown, the first ones
 ACROSS = 6
-TILE = 40  # pixels that a map has at least
-LARGEST = 640  # pixels of all maps together
+STRIPS = 12  # of a series
+SHEET, LARGEST = 560, 700  # pixels of all maps together, about and at most
+STRIP, GAP = 14, 4
 
 Array = NDArray[Any]
 
@@ -64,19 +65,25 @@ def size(found: Maps) -> str:
     return f"{width} steps" if height == 1 else f"{height} x {width}"
 
 
+def shown(found: Maps) -> int:
+    """How many maps `draw` shows."""
+    return min(len(found.values), STRIPS) if found.values.shape[1] == 1 else len(found.values)
+
+
 def draw(found: Maps) -> Html:
     """All maps in one picture, each from its own lowest to its own highest value; of series one strip for each."""
     values = found.values.astype(np.float64)
     low = values.min(axis=(1, 2), keepdims=True)
     span = values.max(axis=(1, 2), keepdims=True) - low
     even = (values - low) / np.where(span > 0, span, 1.0)
-    _, height, _ = even.shape
-    if height == 1:  # strips of as many pixels as there are steps, one below the other
-        sheet = tiles(np.repeat(even, 4, axis=1), across=1)
+    _, height, width = even.shape
+    if height == 1:
+        even = even[:STRIPS].repeat(STRIP, axis=1).repeat(max(1, round(SHEET / width)), axis=2)
+        sheet = tiles(even, across=1, gap=GAP)
     else:
-        times = -(-TILE // max(even.shape[1:]))
-        sheet = tiles(even.repeat(times, axis=1).repeat(times, axis=2), across=ACROSS, gap=4)
+        times = max(1, round((SHEET / ACROSS - GAP) / width))
+        sheet = tiles(even.repeat(times, axis=1).repeat(times, axis=2), across=ACROSS, gap=GAP)
     picture = heat(sheet, 0.0, 1.0)
     clear = np.where(np.isnan(sheet), 0, 255).astype(np.uint8)  # the gaps take the colour of the page
-    said = f"{len(values)} maps of {found.layer}, {size(found)} each"
-    return png(np.dstack([picture, clear]), said, largest=LARGEST, kind="maps")
+    said = f"{shown(found)} maps of {found.layer}, {size(found)} each"
+    return png(np.dstack([picture, clear]), said, largest=LARGEST, kind="maps", dotted=False)

@@ -74,9 +74,9 @@ def table(
         id = f' id="{html.escape(ids[at])}"' if ids else ""
         lines.append(f"<tr{id}{_kind('marked' if at == marked else '')}>{cells}</tr>")
     body = "\n".join(lines)
-    return Html(
-        f'<div class="scroll" tabindex="0"><table{_kind("wide" if len(columns) > 3 else "")}><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
-    )
+    kind = _kind("wide" if len(columns) > 3 else "")
+    inside = f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>"
+    return Html(f'<div class="scroll" tabindex="0"><table{kind}>{inside}</table></div>')
 
 
 def _cell(value: object, side: str) -> str:

@@ -30,7 +30,8 @@ def first_filters(material: Material, inside: Inside) -> Html | None:
         figure(samples.draw(dataset, row, dataset.ids[row]), "What goes in.", kind="sample"),
     ]
     for one in found:
-        shown = f", the first {len(one.values)} of {one.of}" if one.of > len(one.values) else ""
+        drawn = features.shown(one)
+        shown = f", the first {drawn} of {one.of}" if one.of > drawn else ""
         caption = f"{one.what[:1].upper()}{one.what[1:]} ({one.layer}): {features.size(one)} each{shown}."
         parts.append(figure(features.draw(one), caption, kind="sample"))
     parts.append(note("Each map from its own lowest value (dark) to its own highest (light)."))

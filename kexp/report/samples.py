@@ -101,8 +101,9 @@ def envelope(x: Array) -> tuple[Array, Array]:
 
 
 def spectrogram(x: Array, rate: float) -> NDArray[np.uint8]:
-    """(samples,) -> (frequencies, frames, 3) uint8, low frequencies below: how loud, FLOOR_DB deep, in colours.
+    """(samples,) -> (frequencies, frames, 3) uint8, low frequencies below: how loud, in colours.
 
+    What is FLOOR_DB softer than the loudest, or softer than half of the picture, is dark: noise does not veil the rest.
     Short-time Fourier transform with Hann's window of WINDOW_S, half a window apart.
     """
     window = max(16, min(len(x), round(rate * WINDOW_S)))
@@ -110,8 +111,8 @@ def spectrogram(x: Array, rate: float) -> NDArray[np.uint8]:
     starts = np.arange(0, max(len(x) - window, 0) + 1, hop)
     frames = np.stack([x[start : start + window] for start in starts]).astype(np.float64) * np.hanning(window)
     level = 10 * np.log10(np.abs(np.fft.rfft(frames, axis=1)) ** 2 + 1e-12)
-    loudest = float(level.max())
-    return heat(level.T[::-1], loudest - FLOOR_DB, loudest)
+    loudest, usual = float(level.max()), float(np.median(level))
+    return heat(level.T[::-1], max(loudest - FLOOR_DB, min(usual, loudest - 1)), loudest)
 
 
 def _places(

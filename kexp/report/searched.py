@@ -7,7 +7,7 @@ from kexp.records import PLURALS, Trial
 from kexp.report import front, history, importance, markup
 from kexp.report.markup import Cell, Html, code, figure, heading, join, note, paragraph, plural
 from kexp.report.material import Material
-from kexp.wording import clock, number, size, telling, values
+from kexp.wording import clock, number, short, size, telling, values
 
 TOP = 12  # trials that are seen at once; the others are folded away ...
 MOST = 500  # ... and of still more the journal knows
@@ -54,18 +54,22 @@ def _hundredths(value: float | None) -> str:
 
 def leaderboard(material: Material) -> Html:
     """The trials, best first, and the simpler models where some were fitted."""
-    scored = [trial for trial in material.trials if trial.score is not None][:MOST]
+    scored, best = [trial for trial in material.trials if trial.score is not None][:MOST], material.best
     differing = telling({"values": trial.values} for trial in scored)
     parts = [paragraph(material.board["reason"][:1].upper() + material.board["reason"][1:] + ".")]
     parts = parts if material.board["reason"] else []
-    parts.append(_trials(material, scored[:TOP], differing))
-    if len(scored) > TOP:
-        rest = _trials(material, scored[TOP:], differing)
-        parts.append(markup.details(f"{plural(len(scored) - TOP, 'further trial')}", rest))
+    first = scored[:TOP]
+    if best is not None and best not in first:  # trained once more on all rows, it has the score of a mean
+        first = [best, *first]
+    parts.append(_trials(material, first, differing))
+    others = [trial for trial in scored if trial not in first]
+    if others:
+        rest = _trials(material, others, differing)
+        parts.append(markup.details(plural(len(others), "further trial"), rest))
     parts.append(note(_counts(material.trials), " Scores are on validation rows."))
-    best = material.best
     if best is not None:
-        parts += [heading(f"The best: trial {best.id}, {best.factory}"), markup.pairs(dict(best.values))]
+        chosen = {name: short(value) for name, value in best.values.items()}
+        parts += [heading(f"The best: trial {best.id}, {best.factory}"), markup.pairs(chosen)]
     failed = [trial for trial in material.trials if trial.score is None and trial.status == "failed"]
     if failed:
         rows = [(trial.id, trial.message, values(trial.values, differing)) for trial in failed[:FAILED]]

@@ -13,6 +13,7 @@ from kexp.report.searched import missing
 from kexp.wording import clock, number, size
 
 INT8 = "tflite_int8"
+ABREAST = 5  # figures that stand in one row
 
 
 def head(material: Material) -> Html:
@@ -106,7 +107,8 @@ def tiles(material: Material) -> Html:
         f"<div><b>{text(value)}</b><span>{text(what)}</span><small>{text(more)}</small></div>"
         for value, what, more in found
     )
-    return Html(f'<div class="tiles">{cells}</div>')
+    columns = len(found) if len(found) <= ABREAST else -(-len(found) // 2)
+    return Html(f'<div class="tiles" style="--columns:{columns}">{cells}</div>')
 
 
 def _smallest(material: Material) -> dict[str, Any] | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from kexp.evaluate import INT8
 from kexp.report import classes, examples, markup, residuals
 from kexp.report.markup import Html, code, figure, heading, join, note, paragraph
 from kexp.report.material import Material
 from kexp.wording import number
 
+NAMES = {"model.keras": "", INT8: ", int8 file"}
 FEW = 40  # classes whose scores are seen at once; of more, the worst ones
 
 
@@ -123,7 +125,7 @@ def steadiness(material: Material) -> Html | None:
         return None
     metric = found["metric"].replace("_", " ")
     models = list(found["before"])
-    columns = [f"{model}: {what}" for model in models for what in ("same answer", metric)]
+    columns = [f"{what}{NAMES.get(model, f', {model}')}" for model in models for what in ("same answer", metric)]
     rows: list[tuple[object, ...]] = [
         ("none", *(cell for model in models for cell in ("", number(found["before"][model]))))
     ]
