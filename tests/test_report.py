@@ -61,8 +61,8 @@ def test_the_best_so_far_is_of_explored_trials_in_the_order_of_their_ends():
     assert found.best == (0.8, 0.8, 0.8, 0.8)
     assert history.data(trials, {0: 30.0, 1: 10.0, 2: 20.0, 3: 40.0}, upward=False).best == (0.8, 0.6, 0.5, 0.5)
     assert history.data([trial(4, None)], {}, upward=True) == history.History((), ())
-    drawn = history.draw(found, "accuracy", True)
-    assert 'href="#trial-3"' in drawn and "a leading candidate again" in drawn
+    drawn = history.draw(found, "accuracy", True, {3})
+    assert drawn.count('class="point"') == 1 and 'href="#trial-3"' in drawn and "a leading candidate again" in drawn
 
 
 def test_candidates_that_were_trained_on_are_followed_from_their_first_epochs():
@@ -75,7 +75,7 @@ def test_candidates_that_were_trained_on_are_followed_from_their_first_epochs():
     ]
     assert history.growth(trials) == [history.Growth((0, 1, 2), (2, 6, 18), (0.5, 0.7, 0.8))]
     assert history.growth(trials[:1]) == []
-    assert "after 18 epochs" in history.draw_growth(history.growth(trials), "accuracy")
+    assert "after 18 epochs" in history.draw_growth(history.growth(trials), "accuracy", {2})
 
 
 def test_the_front_is_what_no_smaller_network_equals():
@@ -90,10 +90,11 @@ def test_the_front_is_what_no_smaller_network_equals():
     found = front.data(trials, "accuracy", upward=True)
     assert [(one.trial, one.leads) for one in found] == [(1, True), (2, False), (0, True), (3, True)]
     assert [one.trial for one in front.data(trials, "rmse", upward=False) if one.leads] == [1]
-    drawn = front.draw(found, "accuracy", True, best=0)
+    drawn = front.draw(found, "accuracy", True, {0, 1}, best=0)
     assert "filters=8" in drawn and drawn.count('class="point"') == 4 and "chosen" in drawn
+    assert re.findall(r'href="#trial-(.)"', drawn) == ["1", "0"]
     many = front.data([trial(n, n / 2000, parameters=1000 - n // 2) for n in range(1000)], "accuracy", True)
-    assert front.draw(many, "accuracy", True).count('class="point"') <= front.MOST
+    assert front.draw(many, "accuracy", True, range(1000)).count('class="point"') <= front.MOST
 
 
 def test_what_the_score_hangs_on_is_found_and_what_it_does_not_is_not():

@@ -77,7 +77,7 @@ def _numbers(spec: DatasetSpec, y: Array, outputs: Array) -> tuple[Array, Any]:
 
     def told(i: int) -> tuple[str, str, bool]:
         k = worst[i]
-        name = f"{spec.labels[k]} " if len(spec.labels) > 1 else ""
+        name = f"{spec.labels[k]}: " if len(spec.labels) > 1 else ""
         return f"{name}{number(float(y[i, k]))}", number(float(outputs[i, k])), True
 
     return off.max(axis=1), told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from kexp.records import Trial
@@ -10,7 +10,7 @@ from kexp.report import plot
 from kexp.report.markup import Html
 from kexp.wording import number, values
 
-MOST = 600  # points of a chart, the best ones: more are not told apart, and make the page heavy
+MOST = 500  # points of a chart, the best ones: more are not told apart, and make the page heavy
 
 
 class Point(NamedTuple):
@@ -47,8 +47,13 @@ def data(trials: Sequence[Trial], metric: str, upward: bool) -> list[Point]:
     return found
 
 
-def draw(found: Sequence[Point], metric: str, upward: bool, best: int | None = None) -> Html:
-    """The chart; `best` is the trial, or the one it repeats, that became the model."""
+def draw(
+    found: Sequence[Point], metric: str, upward: bool, listed: Container[int], best: int | None = None
+) -> Html:  # fmt: skip
+    """The chart; `best` is the trial, or the one it repeats, that became the model.
+
+    Those `listed` have a row to link to.
+    """
     leading = [one for one in found if one.leads]
     rest = sorted((one for one in found if not one.leads), key=lambda one: one.score, reverse=upward)
     shown = [*rest[: max(0, MOST - len(leading))], *leading]  # the front lies above the others
@@ -66,5 +71,9 @@ def draw(found: Sequence[Point], metric: str, upward: bool, best: int | None = N
     for one in shown:
         kind = "dot chosen" if one.trial == best else "dot leads" if one.leads else "dot"
         radius = 7.0 if one.trial == best else 5.0 if one.leads else 3.5
-        marks.append(plot.dot(at(one), radius=radius, kind=kind, told=one.told, link=f"trial-{one.trial}"))
+        marks.append(
+            plot.dot(
+                at(one), radius=radius, kind=kind, told=one.told, link=f"trial-{one.trial}" * (one.trial in listed)
+            )
+        )
     return frame.svg(marks, f"{metric} of {len(found)} networks by their number of weights")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from kexp.records import Trial
@@ -50,8 +50,8 @@ def data(trials: Sequence[Trial], told_at: Mapping[int, float], upward: bool) ->
     return History(tuple(scored), tuple(best))
 
 
-def draw(found: History, metric: str, upward: bool) -> Html:
-    """The chart. What lies far below the rest stands at its edge."""
+def draw(found: History, metric: str, upward: bool, listed: Container[int]) -> Html:
+    """The chart. What lies far below the rest stands at its edge; trials that are `listed` say what they are."""
     scores = sorted((one.score for one in found.points), reverse=not upward)  # worst first
     worst = scores[int(LOW * len(scores))] if len(scores) > 10 else scores[0]
     y = plot.axis(metric.replace("_", " "), [worst, scores[-1]], edge=0.08)
@@ -67,8 +67,7 @@ def draw(found: History, metric: str, upward: bool) -> Html:
             at(one, one.score),
             radius=3.5,
             kind="dot" if one.stage == "explore" else "dot again",
-            told=f"trial {one.trial}: {metric} {number(one.score)} after {clock(one.seconds)}"
-            + ("" if one.stage == "explore" else ", a leading candidate again"),
+            told=_told(one, metric) if one.trial in listed else "",
             link=f"trial-{one.trial}",
         )
         for one in found.points
@@ -76,6 +75,11 @@ def draw(found: History, metric: str, upward: bool) -> Html:
     best = [at(one, score) for one, score in zip(found.points, found.best, strict=True)]
     end = frame.at(frame.x.high, y.low)[0]
     return frame.svg([plot.steps(best, end), *marks], f"{metric} of {len(found.points)} trials by the time they ended")
+
+
+def _told(one: Point, metric: str) -> str:
+    again = "" if one.stage == "explore" else ", a leading candidate again"
+    return f"trial {one.trial}: {metric} {number(one.score)} after {clock(one.seconds)}{again}"
 
 
 class Growth(NamedTuple):
@@ -109,8 +113,8 @@ def growth(trials: Sequence[Trial]) -> list[Growth]:
     return sorted(found, key=lambda one: one.epochs[-1])
 
 
-def draw_growth(found: Sequence[Growth], metric: str) -> Html:
-    """A line for each candidate."""
+def draw_growth(found: Sequence[Growth], metric: str, listed: Container[int]) -> Html:
+    """A line for each candidate; trials that are `listed` say what they are."""
     frame = plot.Frame(
         plot.axis("epochs of training, altogether", [n for one in found for n in one.epochs], log=True),
         plot.axis(metric.replace("_", " "), [score for one in found for score in one.scores], edge=0.08),
@@ -120,6 +124,6 @@ def draw_growth(found: Sequence[Growth], metric: str) -> Html:
         places = [frame.at(n, score) for n, score in zip(one.epochs, one.scores, strict=True)]
         marks.append(plot.line(places, "line thin"))
         for id, place, n, score in zip(one.trials, places, one.epochs, one.scores, strict=True):
-            told = f"trial {id}: {metric} {number(score)} after {n} epochs"
+            told = f"trial {id}: {metric} {number(score)} after {n} epochs" if id in listed else ""
             marks.append(plot.dot(place, radius=3.5, told=told, link=f"trial-{id}"))
     return frame.svg(marks, f"{metric} of {len(found)} candidates by the epochs that they were trained for")

@@ -36,7 +36,7 @@ class Inside(NamedTuple):
         """What the layers `names` of the core put out, (n, ...), of what `eaten` gave."""
         import keras
 
-        probe = keras.Model(self.core.input, [self.core.get_layer(name).output for name in names])
+        probe = keras.Model(_entrance(self.core), [self.core.get_layer(name).output for name in names])
         found = _in_batches(probe, eaten)
         return dict(zip(names, found if isinstance(found, list) else [found], strict=True))
 
@@ -50,11 +50,11 @@ def open_model(path: Path, question: Experiment) -> Inside:
     names = [layer.name for layer in model.layers]
     if "core" not in names:
         return Inside(model, None)
-    x = model.input
+    x = _entrance(model)
     for layer in model.layers[: names.index("core")]:
         if not isinstance(layer, keras.layers.InputLayer) and layer.name not in ASIDE:
             x = layer(x)
-    return Inside(model.get_layer("core"), keras.Model(model.input, x))
+    return Inside(model.get_layer("core"), keras.Model(_entrance(model), x))
 
 
 def gradient(inside: Inside, x: Array) -> tuple[Array, NDArray[np.int64]]:
@@ -78,6 +78,11 @@ def gradient(inside: Inside, x: Array) -> tuple[Array, NDArray[np.int64]]:
             won = tf.reduce_max(logits, axis=1)
         total = tf.reduce_sum(won)
     return np.asarray(tape.gradient(total, raw)), np.asarray(winner)
+
+
+def _entrance(model: Any) -> Any:
+    """The input of `model`, alone where there is one: a Sequential has no `input` of its own."""
+    return model.inputs[0] if len(model.inputs) == 1 else model.inputs
 
 
 def _in_batches(model: Any, x: Array) -> Any:

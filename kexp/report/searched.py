@@ -54,7 +54,7 @@ def _hundredths(value: float | None) -> str:
 
 def leaderboard(material: Material) -> Html:
     """The trials, best first, and the simpler models where some were fitted."""
-    scored, best = [trial for trial in material.trials if trial.score is not None][:MOST], material.best
+    scored, best = _listed(material), material.best
     differing = telling({"values": trial.values} for trial in scored)
     parts = [paragraph(material.board["reason"][:1].upper() + material.board["reason"][1:] + ".")]
     parts = parts if material.board["reason"] else []
@@ -78,6 +78,13 @@ def leaderboard(material: Material) -> Html:
     if material.board.get("baselines"):
         parts += [heading("Simpler models"), _baselines(material)]
     return join(*parts)
+
+
+def _listed(material: Material) -> list[Trial]:
+    """The trials that the leaderboard has, best first."""
+    scored = [trial for trial in material.trials if trial.score is not None]
+    best = [trial for trial in scored[MOST:] if trial.id == material.board["best"]]
+    return scored[:MOST] + best
 
 
 def _trials(material: Material, trials: list[Trial], differing: list[str]) -> Html:
@@ -138,12 +145,13 @@ def search_history(material: Material) -> Html | None:
     told += "best explored one so far."
     if any(one.stage != "explore" for one in found.points):
         told += " Hollow: leading candidates again, under other seeds or on folds."
-    parts = [figure(history.draw(found, material.metric, material.upward), told, told=True)]
+    listed = {trial.id for trial in _listed(material)}
+    parts = [figure(history.draw(found, material.metric, material.upward, listed), told, told=True)]
     grown = history.growth(material.trials)
     if grown:
         told = "Each line is a candidate that was trained on from the weights it had."
         parts += [heading("What more training brought")]
-        parts += [figure(history.draw_growth(grown, material.metric), told, told=True)]
+        parts += [figure(history.draw_growth(grown, material.metric, listed), told, told=True)]
     return join(*parts)
 
 
@@ -154,14 +162,16 @@ def trade(material: Material) -> Html | None:
         return None
     best = material.best
     chosen = best.parent if best is not None and best.stage != "explore" else best.id if best is not None else None
-    table = [
-        (Html(f'<a href="#trial-{one.trial}">{one.trial}</a>'), one.score, one.parameters) for one in found if one.leads
-    ]
+    listed = {trial.id for trial in _listed(material)}
+    table: list[tuple[object, ...]] = []
+    for one in (one for one in found if one.leads):
+        link = Html(f'<a href="#trial-{one.trial}">{one.trial}</a>')
+        table.append((link if one.trial in listed else one.trial, one.score, one.parameters))
     told = "On the line: networks that no smaller one equals. Ringed: what became the model. Point at one, or tap it, "
     told += "to see its values."
     right = ("trial", material.metric, "weights")
     return join(
-        figure(front.draw(found, material.metric, material.upward, chosen), told, told=True),
+        figure(front.draw(found, material.metric, material.upward, listed, chosen), told, told=True),
         markup.details("The networks on the line", markup.table(right, table, right=right)),
     )
 

@@ -91,7 +91,10 @@ def _quantiles(found: dict[str, Any]) -> Html | None:
     return join(
         heading("How far off"),
         markup.table(["answer - truth", *shares], rows, right=shares),
-        note("So large at most is the error of so many rows: at 50% too low as often as too high, if it is 0."),
+        note(
+            "At 5% stands the error that 5% of the rows stay below, at 50% the middle one: near 0, answers are too low "
+            "as often as too high."
+        ),
     )
 
 
@@ -112,7 +115,9 @@ def worst(material: Material) -> Html | None:
     elif wrong < len(found):
         told = f"All {wrong} that are answered wrongly, then those it was least sure of."
     else:
-        told = "Wrong answers it was surest of."
+        told = "The wrong answers that it was surest of."
+    if dataset.spec.task in ("binary", "multiclass"):
+        told += " Bold: the true class; below it the answer, with its probability."
     at = {int(row): i for i, row in enumerate(kept.rows)}
     pairs = {one.row: (kept.y[at[one.row]], kept.outputs[at[one.row]]) for one in found}
     return join(paragraph(told), examples.draw(found, dataset, pairs if dataset.spec.horizon else {}))
