@@ -242,6 +242,12 @@ def test_axes_hold_their_values_and_have_round_ticks(values, log):
     assert all(len(plot.label(tick)) <= 8 for tick in found)
 
 
+def test_the_worst_tenth_does_not_flatten_the_rest():
+    assert plot.ends([0.5, 0.9, 0.7], upward=True) == [0.5, 0.9]
+    assert plot.ends([*np.linspace(0.8, 0.9, 19), 0.1], upward=True)[0] > 0.79
+    assert plot.ends([*np.linspace(10, 20, 19), 1e9], upward=False) == [pytest.approx(19.44, abs=0.1), 10.0]
+
+
 def test_text_is_escaped_wherever_it_stands():
     nasty = '<script>alert("&")</script>'
     assert markup.text(nasty) == "&lt;script&gt;alert(&quot;&amp;&quot;)&lt;/script&gt;"

@@ -64,7 +64,7 @@ def _share(hits: int, n: int) -> Share:
 def draw(found: Sequence[Scores]) -> Html:
     """A table: each share as a point with its interval, between 0 and 1."""
     rows = [
-        (one.label, f"{one.recall.n:,}", _words(one.recall), _interval(one.recall), _words(one.precision),
+        (Cell(one.label, "name"), f"{one.recall.n:,}", _words(one.recall), _interval(one.recall), _words(one.precision),
          _interval(one.precision))
         for one in found
     ]  # fmt: skip

@@ -57,11 +57,10 @@ def draw(
     leading = [one for one in found if one.leads]
     rest = sorted((one for one in found if not one.leads), key=lambda one: one.score, reverse=upward)
     shown = [*rest[: max(0, MOST - len(leading))], *leading]  # the front lies above the others
-    scores = sorted((one.score for one in found), reverse=not upward)  # worst first
-    worst = scores[len(scores) // 10] if len(scores) > 10 else scores[0]
+    scores = plot.ends((one.score for one in found), upward)
     frame = plot.Frame(
         plot.axis("weights of the network", [one.parameters for one in shown], log=True),
-        plot.axis(metric.replace("_", " "), [worst, scores[-1], *(one.score for one in leading)], edge=0.08),
+        plot.axis(metric.replace("_", " "), [*scores, *(one.score for one in leading)], edge=0.08),
     )
 
     def at(one: Point) -> tuple[float, float]:

@@ -10,8 +10,6 @@ from kexp.report import plot
 from kexp.report.markup import Html
 from kexp.wording import clock, number
 
-LOW = 0.1  # share of the worst scores that may lie below the chart: one divergence must not flatten all others
-
 UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 
@@ -35,7 +33,7 @@ class History(NamedTuple):
 
 
 def data(trials: Sequence[Trial], told_at: Mapping[int, float], upward: bool) -> History:
-    """`told_at` are seconds by trial; trials without a score are left out. Raises nothing for an empty search."""
+    """`told_at` are seconds by trial; trials without a score are left out."""
     scored = [
         Point(trial.id, told_at.get(trial.id, 0.0), trial.score, trial.stage)
         for trial in trials
@@ -52,9 +50,7 @@ def data(trials: Sequence[Trial], told_at: Mapping[int, float], upward: bool) ->
 
 def draw(found: History, metric: str, upward: bool, listed: Container[int]) -> Html:
     """The chart. What lies far below the rest stands at its edge; trials that are `listed` say what they are."""
-    scores = sorted((one.score for one in found.points), reverse=not upward)  # worst first
-    worst = scores[int(LOW * len(scores))] if len(scores) > 10 else scores[0]
-    y = plot.axis(metric.replace("_", " "), [worst, scores[-1]], edge=0.08)
+    y = plot.axis(metric.replace("_", " "), plot.ends((one.score for one in found.points), upward), edge=0.08)
     latest = max(one.seconds for one in found.points)
     unit, name = next(((unit, name) for unit, name in UNITS if latest >= 3 * unit), UNITS[-1])
     frame = plot.Frame(plot.axis(f"{name} of search", [0.0, latest / unit]), y)

@@ -123,9 +123,7 @@ def slices(trials: Sequence[Trial], names: Sequence[str]) -> list[Slice]:
 
 def draw_slice(found: Slice, metric: str, upward: bool) -> Html:
     """A small chart: points over numbers, or over the words of a choice."""
-    worst_first = sorted(found.scores, reverse=not upward)
-    worst = worst_first[len(worst_first) // 10] if len(worst_first) > 10 else worst_first[0]
-    y = plot.axis(metric.replace("_", " "), [worst, worst_first[-1]], edge=0.08)
+    y = plot.axis(metric.replace("_", " "), plot.ends(found.scores, upward), edge=0.08)
     numbers = [float(value) for value in found.values if isinstance(value, int | float) and not isinstance(value, bool)]
     names: dict[float, str] | None = None
     if len(numbers) == len(found.values):

@@ -49,6 +49,15 @@ def axis(title: str, values: Iterable[float], *, log: bool = False, edge: float 
     return Axis(title, low if zero and low == 0 else low - edge * span, high + edge * span)
 
 
+def ends(scores: Iterable[float], upward: bool) -> list[float]:
+    """The worst and the best of `scores` that an axis shows: of more than ten, the worst tenth stands at its edge.
+
+    One candidate that diverged must not flatten all others.
+    """
+    worst_first = sorted(scores, reverse=not upward)
+    return [worst_first[len(worst_first) // 10 if len(worst_first) > 10 else 0], worst_first[-1]]
+
+
 def ticks(axis: Axis, count: int = TICKS) -> list[float]:
     """About `count` round numbers on `axis`: 1, 2 or 5 times a power of ten apart (Heckbert 1990, "Nice Numbers for
     Graph Labels"); on a logarithmic axis such numbers themselves."""

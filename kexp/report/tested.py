@@ -113,10 +113,10 @@ def worst(material: Material) -> Html | None:
     elif wrong == 0:
         told = "No test row is answered wrongly. These are the ones it was least sure of."
     elif wrong < len(found):
-        told = f"All {wrong} that are answered wrongly, then those it was least sure of."
+        told = f"The {wrong if wrong > 1 else 'one'} answered wrongly, then those it was least sure of."
     else:
         told = "The wrong answers that it was surest of."
-    if dataset.spec.task in ("binary", "multiclass"):
+    if dataset.spec.kind != "table" and dataset.spec.task in ("binary", "multiclass"):
         told += " Bold: the true class; below it the answer, with its probability."
     at = {int(row): i for i, row in enumerate(kept.rows)}
     pairs = {one.row: (kept.y[at[one.row]], kept.outputs[at[one.row]]) for one in found}
