@@ -85,12 +85,12 @@ CASES |= {
         ("fsdd", "{data}/fsdd", 10, "accuracy", 0.985, *SPLIT, "official_split"),
         ("uci_har_0", "{data}/uci_har", 10, "accuracy", None, "--seed", "0"),
         ("utd_mhad_depth", "{data}/utd_mhad_depth", 10, "accuracy", 0.72, *SPLIT, "cross_subject_split"),
-        ("italypowerdemand", "{data}/ucr_italypowerdemand", 3, "accuracy", 0.955),
+        ("italypowerdemand", "{data}/ucr_italypowerdemand", 10, "accuracy", 0.955),
         ("basicmotions", "{data}/ucr_basicmotions", 3, "accuracy", None),
         ("finger_gestures", "{data}/finger_gestures", 3, "accuracy", None),
         ("airline", "{data}/forecasting/airline-passengers.csv", 2, "rmse", None),
         ("temperatures", "{data}/forecasting/daily-min-temperatures.csv", 2, "rmse", None),
-        *((f"fsdd_{one}", "{lists}/fsdd_" + one + ".csv", 5, "accuracy", None, *SPLIT, "part") for one in SPEAKERS),
+        *((f"fsdd_{one}", "{lists}/fsdd_" + one + ".csv", 4, "accuracy", None, *SPLIT, "part") for one in SPEAKERS),
         *((f"uci_har_{k}", "{data}/uci_har", 10, "accuracy", None, "--seed", str(k)) for k in (1, 2)),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kexp.release import Release
+
+
+SHOWN = 10  # trials, in a notebook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,16 @@ class Run:
             rows.append({**trial, **metrics, **values})
         return pd.DataFrame(rows)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of a run: its best trials."""
+        document = pipeline.show(self.home, self.name)
+        table = self.leaderboard()
+        shown = [name for name in ("id", document["objective"], "parameters", "seconds", "factory") if name in table]
+        reason = f"<p>{escape(document['reason'])}</p>" if document.get("reason") else ""
+        best = "none yet" if document["best"] is None else document["best"]
+        title = f"<p><b>{escape(self.name)}</b>, best trial: {best}</p>"
+        return f"{title}{table[shown].head(SHOWN).to_html(index=False)}{reason}"
+
     @property
     def best(self) -> Trial:
         """The trial whose weights are the model."""
@@ -52,6 +66,13 @@ class Run:
             path = run.need_model()
             import_modules(modules(run.experiment))
             return keras.models.load_model(path, compile=False)
+
+    def baselines(self) -> pd.DataFrame:
+        """What simpler models reach on the same rows, best first: a row each. See `pipeline.fit_baselines`."""
+        import pandas as pd
+
+        found = pipeline.fit_baselines(self.home, self.name)["baselines"]
+        return pd.DataFrame([{**one, **one.pop("metrics")} for one in found])
 
     def evaluate(self) -> dict[str, Any]:
         """See `pipeline.evaluate`."""

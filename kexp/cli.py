@@ -412,21 +412,70 @@ def show(name: str | None, top: int, home: Path, as_json: bool) -> None:
         document = pipeline.show(home, name)
     phones = [screen.devices(document["devices"])] if document.get("devices") else []
     taught = [screen.teachers(document)] if document.get("clustering") else []
-    _answer(as_json, document, screen.leaderboard(document, top), *taught, *phones)
+    simpler = [screen.baselines(document)] if document.get("baselines") else []
+    _answer(as_json, document, screen.leaderboard(document, top), *taught, *simpler, *phones)
+
+
+@commands.command(epilog=examples("kexp baselines", "kexp baselines digits --only forest --again"))
+@click.argument("name", required=False)
+@click.option("--only", multiple=True, type=Row("kexp.baselines", "BASELINES"), help="This one alone; may be repeated.")
+@click.option("--again", is_flag=True, help="Fit what was fitted before, too.")
+@click.option("--time", type=Parsed("duration", parse_duration), help="For each, about; otherwise 60s.")
+@home_option
+@json_option
+def baselines(
+    name: str | None, only: tuple[str, ...], again: bool, time: float | None, home: Path, as_json: bool
+) -> None:
+    """Fit simpler models on the rows of a run.
+
+    Linear models, neighbours, forests and more, on the rows that the networks of NAME, or of the latest run, were
+    trained on; kexp show lists them, kexp evaluate says whether deep learning was needed.
+    """
+    from kexp import live, pipeline, screen
+
+    with _work(), live.Steps() as steps:
+        document = pipeline.fit_baselines(home, name, only, again=again, seconds=time, progress=steps)
+    _answer(as_json, document, screen.baselines(document), screen.following(f"kexp evaluate {document['run']}"))
+
+
+@commands.command(epilog=examples("kexp study", "kexp study digits --time 30m --json"))
+@click.argument("name", required=False)
+@click.option("--time", type=Parsed("duration", parse_duration), help="About; otherwise 10m.")
+@click.option("--seeds", type=click.IntRange(2), metavar="N", help="Networks of each kind that are trained; else 3.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that train at the same time.")
+@home_option
+@json_option
+def study(
+    name: str | None, time: float | None, seeds: int | None, workers: int | None, home: Path, as_json: bool
+) -> None:
+    """Tell how many layers and neurons are enough.
+
+    Around the best network of NAME, or of the latest run, one thing at a time is varied and trained under several
+    seeds. It is trained on fewer rows too, which tells whether more would help; of a table each column is shuffled.
+    """
+    from kexp import live, pipeline, screen
+
+    with _work(), live.Steps() as steps:
+        document = pipeline.study(home, name, workers=workers, seeds=seeds, seconds=time, progress=steps)
+    _answer(as_json, document, screen.study(document))
 
 
 @commands.command(epilog=examples("kexp evaluate", "kexp evaluate digits --json"))
 @click.argument("name", required=False)
+@click.option("--no-baselines", is_flag=True, help="Fit no simpler models: no verdict where there are none.")
 @home_option
 @json_option
-def evaluate(name: str | None, home: Path, as_json: bool) -> None:
+def evaluate(name: str | None, no_baselines: bool, home: Path, as_json: bool) -> None:
     """Measure a run's best network on the test rows.
 
-    The run is NAME, or the latest finished one.
+    The run is NAME, or the latest finished one. Simpler models are fitted, once, and measured on the same rows: they
+    tell whether deep learning was needed.
     """
-    from kexp import pipeline, screen
+    from kexp import live, pipeline, screen
 
-    with _work():
+    with _work(), live.Steps() as steps:
+        if not no_baselines:
+            pipeline.fit_baselines(home, name, progress=steps)
         document = pipeline.evaluate(home, name)
     _answer(as_json, document, screen.evaluation(document))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from kexp.metrics import METRICS, adjusted_rand, classes, metrics, objective
 from kexp.records import DatasetSpec, Experiment
 from kexp.runtime import import_modules, modules, open_runtime
 from kexp.store import RunStore, atomic_write
+from kexp.verdict import Rival, verdict
 from kexp.verify import digest
 
 INT8 = "model_int8.tflite"
@@ -30,13 +31,17 @@ RESAMPLES = 2000
 Array = NDArray[Any]
 
 
-def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
+def evaluate(
+    store: RunStore, exported: Path | None = None, others: Mapping[str, Callable[[Array], Array]] | None = None
+) -> dict[str, Any]:
     """Metrics of the run's model, and of the .tflite files in `exported`, on the test rows, as one JSON document.
 
     {"run", "model": SHA-256 of model.keras, "split", "rows", "metrics": {name: value}, "interval": {"metric", "low",
     "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "teacher_rand": see
     `_truth`, "files": {file: metrics}, "consistency": what `consistency.consistency` says of the model and the int8
-    file}. The predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet.
+    file, "baselines": {name: metrics}, "verdict": see `verdict.verdict`, or None}. `others` predict as the model does,
+    by name, the best on the validation rows first. The predictions, (n, outputs) by model, are stored. Raises RunError
+    where there is no model yet.
     """
     model = digest(store.need_model())
     import_modules(modules(store.experiment))
@@ -51,6 +56,15 @@ def evaluate(store: RunStore, exported: Path | None = None) -> dict[str, Any]:
     document |= _truth(dataset, outputs, document, store.model.name)
     told = {name: (outputs[name], runtimes[name].predict) for name in (store.model.name, INT8) if name in runtimes}
     document["consistency"] = consistency(dataset.spec, document["interval"]["metric"], x, y, told)
+    simple = {name: predict(x) for name, predict in (others or {}).items()}
+    document["baselines"] = {name: metrics(dataset.spec.task, y, out) for name, out in simple.items()}
+    document["verdict"] = None
+    if simple:
+        name, out = next(iter(simple.items()))
+        rival = Rival(name, out, len(simple))
+        metric = document["interval"]["metric"]
+        document["verdict"] = verdict(dataset.spec.task, metric, y, outputs[store.model.name], rival)
+        outputs |= {f"baseline_{name}": out for name, out in simple.items()}
     result = {"run": store.name, "model": model, "split": "test", **document}
     store.save_predictions(rows=dataset.rows("test"), y=y, **{f"outputs_{name}": out for name, out in outputs.items()})
     atomic_write(store.evaluation, json.dumps(result, indent=1).encode())

@@ -14,8 +14,9 @@ from kexp.store import RunStore
 
 def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[str, Any]:
     """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials",
-    "devices": what phones measured, "clustering": a records.Clustering or None}; of devices those that measured files
-    in `exported` (SHA-256 by path) alone, if given."""
+    "baselines": the simpler models that were fitted, best first, "devices": what phones measured, "clustering": a
+    records.Clustering or None}; of devices those that measured files in `exported` (SHA-256 by path) alone, if given.
+    """
     task, wanted = run.get("task"), run.experiment.objective
     return {
         "run": run.name,
@@ -25,6 +26,7 @@ def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[s
         "reason": run.get("reason", ""),
         "finished": run.get("finished"),
         "trials": [to_json(trial) for trial in ranked(run)],
+        "baselines": [to_json(trial) for trial in run.in_order(run.baselines(refitted(run)))],
         "devices": run.devices(exported),
         "clustering": to_json(_clustering(run)),
     }
@@ -34,6 +36,12 @@ def _clustering(run: RunStore) -> Clustering | None:
     """What the network was taught, where that are clusters."""
     there = run.experiment.task == "clustering" and Dataset.saved(run.data)
     return Dataset.open(run.data).clustering if there else None
+
+
+def refitted(run: RunStore) -> bool:
+    """Whether the model of `run` was trained on all rows but the test rows, after it was chosen on folds."""
+    best = run.get("best_trial")
+    return any(trial.id == best and trial.stage == "refit" for trial in run.trials())
 
 
 def ranked(run: RunStore) -> list[Trial]:

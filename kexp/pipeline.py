@@ -1,6 +1,6 @@
 """THE MAIN PATH: one short function per command, in the order of the work.
 
-init -> search -> show -> evaluate -> export -> verify -> phone
+init -> search -> study, fit_baselines -> show -> evaluate -> export -> verify -> phone
         |
         data.load -> Dataset -> search.search -> journal of trials -> search.keep_best -> model.keras
 """
@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kexp import benchmark, data, experiment, leaderboard, store, verify
 from kexp import evaluate as evaluation
+from kexp import study as studies
+from kexp.baselines import SECONDS
+from kexp.baselines.measure import measure
+from kexp.baselines.measure import models as fitted
 from kexp.benchmark import Progress
 from kexp.data.dataset import Dataset, Raw
 from kexp.data.doctor import examine
@@ -169,10 +173,33 @@ def show(home: Path, name: str | None = None) -> dict[str, Any]:
         return leaderboard.document(run, _present(home / "exported" / name))
 
 
+def fit_baselines(
+    home: Path, name: str | None = None, which: Sequence[str] = (), *, again: bool = False,
+    seconds: float | None = None, progress: Progress = lambda done, total, text: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit the baselines of a run that are missing, on the rows its networks trained on; `show`'s document then."""
+    with RunStore.open(home, name or store.latest(home)) as run:
+        run.need_model()
+        measure(run, which, again=again, seconds=seconds or SECONDS, progress=progress)
+        return leaderboard.document(run, _present(home / "exported" / run.name))
+
+
+def study(
+    home: Path, name: str | None = None, *, workers: int | None = None, seeds: int | None = None,
+    seconds: float | None = None, progress: Progress = lambda done, total, text: None,
+) -> dict[str, Any]:  # fmt: skip
+    """One knob at a time around the winner, fewer training rows, and shuffled columns: which of them matter."""
+    with RunStore.open(home, name or store.latest(home)) as run:
+        return studies.study(
+            run, workers=workers or _cores(), seeds=seeds or studies.SEEDS, seconds=seconds or studies.SECONDS,
+            progress=progress,
+        )  # fmt: skip
+
+
 def evaluate(home: Path, name: str | None = None) -> dict[str, Any]:
     """The test split: metrics, interval, confusion or residuals, of the model and of the exported files."""
     with RunStore.open(home, name or store.latest(home)) as run:
-        return evaluation.evaluate(run, home / "exported" / run.name)
+        return evaluation.evaluate(run, home / "exported" / run.name, fitted(run))
 
 
 def export(

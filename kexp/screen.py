@@ -175,6 +175,59 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     return Group(Text(document["run"], style="bold"), table, *map(dim, lines), *winner)
 
 
+def baselines(document: Mapping[str, Any]) -> Group:
+    """What simpler models reach on the validation rows, best first, and the network beside them."""
+    objective = document["objective"]
+    right = (objective, "size", "ms", "time")
+    table = _table("simpler model", *right, "", right=right, fold=("",))
+    network = next((trial for trial in document["trials"] if trial["id"] == document.get("best")), None)
+    if network is not None:
+        table.add_row(dim("the network"), number(network["score"]), "", "", clock(network["seconds"]), "")
+    for one in document["baselines"]:
+        told = ", ".join(filter(None, (values(one["values"]), one["message"])))
+        milliseconds = "-" if one["latency_ms"] is None else f"{one['latency_ms']:.2f}"
+        weight = "-" if one["bytes"] is None else size(one["bytes"])
+        table.add_row(one["factory"], number(one["score"]), weight, milliseconds, clock(one["seconds"]), dim(told))
+    return Group(Text(), table)
+
+
+def study(document: Mapping[str, Any]) -> Group:
+    """What each knob does, what fewer rows would have done, and which columns matter."""
+    metric = document["metric"]
+    parts: list[RenderableType] = []
+    found = document["winner"]
+    title = f"  around trial {found['trial']}, {document['seeds']} seeds, {document['epochs']} epochs each"
+    fewer = f" (it had {found['epochs']})" if document["epochs"] < found["epochs"] else ""
+    if document["knobs"]:
+        table = _table("knob", "", "value", metric, "+-", "weights", "", right=(metric, "+-", "weights"))
+        for knob in document["knobs"]:
+            for at, row in enumerate(knob["rows"]):
+                mark = next((word for word in ("enough", "best") if row["value"] == knob[word] and knob["matters"]), "")
+                table.add_row(
+                    Text(knob["name"], "bold") if at == 0 else "",
+                    Text("★" if row["value"] == knob["winner"] else "", "green"),
+                    _short(row["value"]),
+                    Text(number(row["mean"]), "bold" if row["value"] == knob["enough"] and knob["matters"] else ""),
+                    dim(f"{(max(row['scores']) - min(row['scores'])) / 2:.2g}" if len(row["scores"]) > 1 else ""),
+                    f"{row['parameters']:,}",
+                    Text(mark, "green"),
+                )
+        parts += [table, Text(), *(Text(knob["sentence"]) for knob in document["knobs"])]
+    if document["unmeasured"]:
+        parts.append(warning(f"no time was left for {', '.join(document['unmeasured'])}: --time gives more"))
+    if document["samples"]:
+        rows = _table("training rows", metric, right=("training rows", metric))
+        for row in document["samples"]["rows"]:
+            rows.add_row(f"{row['rows']:,}", number(row["mean"]))
+        parts += [Text(), rows, Text(document["samples"]["sentence"])]
+    if document["columns"]:
+        worse = _table("column", f"{metric} lost when shuffled", "+-", right=(f"{metric} lost when shuffled", "+-"))
+        for column in document["columns"][:20]:
+            worse.add_row(column["name"], number(column["drop"]), dim(number(column["spread"])))
+        parts += [Text(), worse]
+    return Group(Text.assemble((document["run"], "bold"), (title + fewer, "dim")), *parts)
+
+
 def teachers(document: Mapping[str, Any], top: int = 5) -> Group:
     """What clusters a run learns, and the best of the divisions that its teachers made."""
     found = document["clustering"]
@@ -214,6 +267,12 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         for name, value in document["naive"].items():
             naive.add_row(name, number(value))
         parts += [Text(), naive]
+    if document.get("baselines"):
+        names = list(document["metrics"])
+        others = _table("simpler model", *names, right=names)
+        for name, found in document["baselines"].items():
+            others.add_row(name, *(number(found.get(metric)) for metric in names))
+        parts += [Text(), others]
     if document.get("files"):
         names = list(document["metrics"])
         files = _table("file", *names, right=names)
@@ -229,6 +288,8 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         parts += [Text(), residuals]
     if (document.get("consistency") or {}).get("changes"):
         parts += [Text(), _consistency(document["consistency"])]
+    if document.get("verdict"):
+        parts += [Text(), Text(document["verdict"]["sentence"], style="bold")]
     title = Text.assemble((document["run"], "bold"), (f"  {document['rows']:,} {document['split']} rows", "dim"))
     return Group(title, *parts)
 

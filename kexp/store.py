@@ -24,7 +24,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -91,6 +91,8 @@ class RunStore:
         self.root = root
         self.data = root / "data"
         self.features = root / "features"
+        self.fitted = root / "baselines"
+        self.study = root / "study.json"
         self.model = root / "model.keras"
         self.evaluation = root / "evaluation.json"
         self.predictions = root / "evaluation.npz"
@@ -273,9 +275,12 @@ class RunStore:
 
     def best_first(self) -> list[Trial]:
         """The trials that have a score, best first, by what the run's experiment ranks."""
+        return self.in_order([trial for trial in self.trials() if trial.score is not None])
+
+    def in_order(self, trials: Iterable[Trial]) -> list[Trial]:
+        """`trials`, best first, by what the run's experiment ranks."""
         task, wanted = self.get("task"), self.experiment.objective
-        scored = [trial for trial in self.trials() if trial.score is not None]
-        return sorted(scored, key=lambda trial: rank(task, wanted, trial.metrics), reverse=True)
+        return sorted(trials, key=lambda trial: rank(task, wanted, trial.metrics), reverse=True)
 
     @property
     def seconds_used(self) -> float:
@@ -322,6 +327,25 @@ class RunStore:
                 f"the weights of trial {id} of run {self.name!r} are not there: kexp clean removes all but "
                 "those of the best trials. Choose another trial, or search again with --fresh."
             ) from error
+
+    # What no network was asked
+
+    def save_baseline(self, trial: Trial, model: bytes, folds: bool) -> None:
+        """Keep a fitted baseline, in place of an earlier one of its name; `folds` as `baselines` asks for it."""
+        self.fitted.mkdir(exist_ok=True)
+        with _replacing(self.fitted / f"{trial.factory}.pkl") as file:
+            file.write(model)
+        self.set(f"baseline {trial.factory}", {"trial": to_json(trial), "folds": folds})
+
+    def baselines(self, folds: bool) -> list[Trial]:
+        """The baselines that were fitted: on all rows but the test rows if `folds`, otherwise on the training rows."""
+        rows = self._db.execute("SELECT value FROM meta WHERE key LIKE 'baseline %'").fetchall()
+        found = [json.loads(value) for (value,) in rows]
+        return [from_json(Trial, one["trial"]) for one in found if one["folds"] == folds]
+
+    def load_baseline(self, name: str) -> bytes:
+        """The model that `save_baseline` kept."""
+        return (self.fitted / f"{name}.pkl").read_bytes()
 
     # What evaluate found
 

@@ -38,6 +38,18 @@ def test_the_leaderboard_is_a_dataframe_best_first(searched):
     assert searched.best.id in set(board["id"])
 
 
+def test_a_notebook_shows_the_best_trials(searched):
+    shown = searched._repr_html_()
+    assert "<b>iris</b>" in shown and f"best trial: {searched.best.id}" in shown
+    assert shown.count("<tr") == 4 and "accuracy" in shown
+
+
+def test_simpler_models_are_a_dataframe_too(searched):
+    board = searched.baselines()
+    assert {"factory", "score", "accuracy", "bytes", "latency_ms"} <= set(board.columns)
+    assert board["factory"].iloc[-1] == "constant" and len(board) == 7
+
+
 def test_the_model_answers_in_probabilities(searched):
     out = searched.model().predict(np.array([[5.1, 3.5, 1.4, 0.2]], np.float32), verbose=0)
     assert out.shape == (1, 3)

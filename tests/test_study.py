@@ -1,0 +1,153 @@
+"""How many layers are enough: what is varied, what the scores say, and a case whose answer is known."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from kexp import pipeline, screen
+from kexp.experiment import from_data
+from kexp.knobs import Row, judged, noise, variations
+from kexp.records import Dimension
+from kexp.store import RunStore
+
+
+def dimension(name, *values, kind="choice", low=0, high=0, **options):
+    return Dimension(
+        name=name, kind=kind, default=values[0] if values else low, values=values, minimum=low, maximum=high, **options
+    )
+
+
+SPACE = (
+    dimension("activation", "relu", "tanh"),
+    dimension("hidden_layers", kind="int", low=0, high=4),
+    dimension("batch_normalization", False, True, kind="boolean"),
+    dimension("dropout", kind="float", low=0.0, high=0.5, step=0.1),
+    dimension("learning_rate", kind="float", low=1e-4, high=1e-1, sampling="log"),
+    *(dimension(f"units_{i}", 16, 32, 64, 128, 256) for i in range(4)),
+    dimension("separable", False, True, kind="boolean"),
+)
+WINNER = {
+    "activation": "relu", "hidden_layers": 2, "batch_normalization": False, "dropout": 0.1, "learning_rate": 0.01,
+    "units_0": 64, "units_1": 32,
+}  # fmt: skip
+
+
+def test_one_knob_at_a_time_is_varied():
+    found = variations(WINNER, SPACE)
+    knobs = list(dict.fromkeys(one.knob for one in found))
+    assert knobs == ["hidden_layers", "units", "activation", "batch_normalization", "dropout"]
+    by = {(one.knob, one.value): one.values for one in found}
+    assert [value for knob, value in by if knob == "hidden_layers"] == [0, 1, 2, 3, 4]
+    assert by["activation", "tanh"] == {**WINNER, "activation": "tanh"}
+    assert by["units", 128] == {**WINNER, "units_0": 128, "units_1": 128}
+    assert by["hidden_layers", 4] == {**WINNER, "hidden_layers": 4, "units_2": 32, "units_3": 32}  # as wide as its last
+    assert [value for knob, value in by if knob == "dropout"] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    assert all(one.values["learning_rate"] == 0.01 for one in found)
+
+
+def test_of_many_values_some_are_tried_and_the_winners_own():
+    many = dimension("filters", kind="int", low=1, high=64)
+    found = [one.value for one in variations({"filters": 7}, [many])]
+    assert found[0] == 1 and found[-1] == 64 and 7 in found and len(found) <= 6
+    assert variations({"filters": 7}, [dimension("filters", kind="fixed")]) == []
+
+
+def test_the_smallest_that_is_as_good_is_enough():
+    rows = [
+        Row(0, (0.80, 0.81, 0.79), 10), Row(1, (0.950, 0.952, 0.948), 100), Row(2, (0.951, 0.953, 0.949), 200),
+    ]  # fmt: skip
+    found = judged("hidden_layers", 2, rows, noise(rows), "max")
+    assert (found["best"], found["enough"], found["matters"]) == (2, 1, True)
+    assert found["sentence"] == "hidden layers: 1 is enough; 2, the best, is within noise of it."
+    errors = [row._replace(scores=tuple(1 - score for score in row.scores)) for row in rows]
+    assert judged("hidden_layers", 2, errors, noise(errors), "min")["enough"] == 1
+
+
+def test_noise_is_not_taken_for_a_difference():
+    rows = [Row("relu", (0.90, 0.94), 10), Row("tanh", (0.93, 0.95), 10)]
+    found = judged("activation", "relu", rows, noise(rows), "max")
+    assert not found["matters"] and found["sentence"] == "activation: no difference that 2 seeds could show."
+    clear = [Row("relu", (0.90, 0.901), 10), Row("tanh", (0.95, 0.951), 10)]
+    assert judged("activation", "relu", clear, noise(clear), "max")["sentence"] == "activation: tanh is best."
+    assert not judged("activation", "relu", clear, noise(clear), "max", least=0.06)["matters"]
+
+
+def test_noise_is_pooled():
+    random = np.random.default_rng(0)
+    rows = [Row(i, tuple(random.normal(i, 0.5, 3)), 1) for i in range(2000)]
+    assert noise(rows) == pytest.approx(0.5, rel=0.03)
+    assert noise([Row(1, (0.5,), 1)]) == 0
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory):
+    """A table whose label is whether two of its four columns have the same sign: no line tells that."""
+    home = tmp_path_factory.mktemp("home")
+    random = np.random.default_rng(0)
+    x = random.normal(size=(500, 4))
+    rows = [f"{a:.3f},{b:.3f},{c:.3f},{d:.3f},{'same' if a * b > 0 else 'other'}" for a, b, c, d in x]
+    (home / "signs.csv").write_text("\n".join(["a,b,c,d,label", *rows]) + "\n")
+    question = from_data(
+        str(home / "signs.csv"), trials=1, epochs=60, finalists=1, seeds=1, batch_size=16,
+        space={
+            "hidden_layers": [2, 0, 1], "units_0": 32, "units_1": 32, "activation": "relu", "dropout": 0.0,
+            "batch_normalization": False, "learning_rate": 0.01, "weight_decay": 0.0, "numeric_encoding": "standard",
+        },
+    )  # fmt: skip
+    assert pipeline.search(question, home=home, workers=1)
+    before = pipeline.show(home, "signs")
+    told = []
+    document = pipeline.study(home, "signs", workers=1, seeds=2, seconds=300, progress=lambda *step: told.append(step))
+    assert told and pipeline.show(home, "signs") == before  # the journal is what it was
+    return home, document
+
+
+def test_a_layer_is_needed_and_one_is_enough(studied):
+    _, document = studied
+    knob = next(knob for knob in document["knobs"] if knob["name"] == "hidden_layers")
+    means = {row["value"]: row["mean"] for row in knob["rows"]}
+    assert means[0] < 0.75 < 0.85 < means[1] and knob["matters"] and knob["winner"] == 2
+    assert knob["enough"] in (1, 2) and all(len(row["scores"]) == 2 for row in knob["rows"])
+    weights = {row["value"]: row["parameters"] for row in knob["rows"]}
+    assert weights[0] < weights[1] < weights[2]
+    assert not document["unmeasured"]
+
+
+def test_columns_that_say_nothing_do_not_matter(studied):
+    _, document = studied
+    drops = {one["name"]: one["drop"] for one in document["columns"]}
+    assert set(list(drops)[:2]) == {"a", "b"} and min(drops["a"], drops["b"]) > 0.2
+    assert max(abs(drops["c"]), abs(drops["d"])) < 0.1
+
+
+def test_fewer_rows_are_worse(studied):
+    _, document = studied
+    rows = document["samples"]["rows"]
+    assert [row["rows"] for row in rows] == [44, 88, 175, 350]
+    assert rows[0]["mean"] < rows[-1]["mean"]
+    assert document["samples"]["sentence"].startswith("More data")
+
+
+def test_what_was_found_is_kept_and_shown(studied):
+    home, document = studied
+    with RunStore.open(home, "signs") as run:
+        assert json.loads(run.study.read_text()) == document
+    buffer = io.StringIO()
+    Console(file=buffer, width=80).print(screen.study(document))
+    text = buffer.getvalue()
+    assert "hidden_layers" in text and "accuracy lost when shuffled" in text and "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_there_was_no_time_for_is_named(studied):
+    home, _ = studied
+    document = pipeline.study(home, "signs", workers=1, seeds=2, seconds=0.1)
+    assert document["unmeasured"] == ["hidden_layers"] and document["knobs"] == [] and document["samples"] is None
+    buffer = io.StringIO()
+    Console(file=buffer, width=80).print(screen.study(document))
+    assert "no time was left for hidden_layers" in buffer.getvalue()
