@@ -206,7 +206,7 @@ def study(document: Mapping[str, Any]) -> Group:
                 table.add_row(
                     Text(knob["name"], "bold") if at == 0 else "",
                     Text("★" if row["value"] == knob["winner"] else "", "green"),
-                    _short(row["value"]),
+                    short(row["value"]),
                     Text(number(row["mean"]), "bold" if row["value"] == knob["enough"] and knob["matters"] else ""),
                     dim(f"{(max(row['scores']) - min(row['scores'])) / 2:.2g}" if len(row["scores"]) > 1 else ""),
                     f"{row['parameters']:,}",

@@ -31,6 +31,7 @@ from kexp.report import (
     residuals,
     samples,
     shipped,
+    studied,
     summary,
 )
 from kexp.store import RunStore
@@ -463,6 +464,31 @@ def test_clusters_have_their_picture_and_their_teachers(tmp_path):
     page = path.read_text(encoding="utf-8")
     assert "Clusters" in told.sections
     assert "Nobody named these classes: KMeans" in page and "picture &lt;3&gt;" in page and "<svg" in page
+
+
+def test_a_study_is_told_with_its_sentences(digits):
+    home, _, _ = digits
+    rows = [{"value": value, "mean": 0.8 + value / 100, "scores": [0.8, 0.8 + value / 50], "parameters": 9 * value}
+            for value in (3, 1, 2)]  # fmt: skip
+    knob = {"name": "layers", "winner": 3, "rows": rows, "best": 3, "enough": 2, "matters": True, "sentence": "2 <do>."}
+    found = studied.data(knob)
+    assert found.values == (1, 2, 3) and found.marks == ("", "enough", "now")
+    words = {**knob, "winner": "relu", "rows": [{**row, "value": word} for row, word in zip(rows, "cab", strict=True)]}
+    assert studied.data(words).values == ("c", "a", "b") and not studied.data(words).numeric
+    document = {
+        "metric": "accuracy", "seeds": 2, "epochs": 4, "winner": {"trial": 0}, "knobs": [knob],
+        "unmeasured": ["filters"],
+        "samples": {"rows": [{"rows": n, "mean": 0.9, "scores": [0.9]} for n in (10, 100)], "sentence": "More helps."},
+        "columns": [{"name": "<age>", "drop": 0.1, "spread": 0.01}, {"name": "sex", "drop": -0.1, "spread": 0.01}],
+    }  # fmt: skip
+    with RunStore.open(home, "digits") as run:
+        run.study.write_text(json.dumps(document))
+        gathered = material.gather(run, leaderboard.document(run), home)
+        run.study.unlink()
+    told = studied.study(gathered)
+    assert told is not None and "2 &lt;do&gt;." in told and "More helps." in told and "&lt;age&gt;" in told
+    assert "inline-size:0.0%" in told and "No time was left for filters" in told
+    assert "The present model is of another trial" in told  # the best is trial 8
 
 
 def test_a_check_that_failed_is_told_with_its_advice(digits):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kexp.report import markup, network, page, searched, shipped, summary, tested
+from kexp.report import markup, network, page, searched, shipped, studied, summary, tested
 from kexp.report.inside import Inside, open_model
 from kexp.report.markup import Html
 from kexp.report.material import Material, gather
@@ -31,6 +31,7 @@ BEFORE: dict[str, Callable[[Material], Html | None]] = {
     "Search history": searched.search_history,
     "Score against size": searched.trade,
     "What mattered": searched.hyperparameters,
+    "What is enough": studied.study,
 }
 INSIDE: dict[str, Callable[[Material, Inside], Html | None]] = {
     "First filters": network.first_filters,

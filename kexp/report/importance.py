@@ -86,11 +86,16 @@ def draw(found: Importance) -> Html:
     """A bar for each hyperparameter that left a trace, SHOWN at most."""
     pairs = zip(found.names, found.shares, strict=True)
     shown = [(name, share) for name, share in pairs if share >= TRACE][:SHOWN]
-    most = max((share for _, share in shown), default=1.0) or 1.0
+    return bars([(name, share, f"{share:.0%}") for name, share in shown])
+
+
+def bars(found: Sequence[tuple[str, float, str]]) -> Html:
+    """A bar for each (name, length, what it is in words), the longest as wide as there is room; none below 0."""
+    most = max((length for _, length, _ in found), default=1.0) or 1.0
     rows = "".join(
-        f'<tr><th scope="row">{text(name)}</th><td class="barbox"><span class="bar" '
-        f'style="inline-size:{100 * share / most:.1f}%"></span></td><td class="right">{share:.0%}</td></tr>'
-        for name, share in shown
+        f'<tr><th scope="row">{text(name)}</th><td><span class="bar" '
+        f'style="inline-size:{100 * max(length / most, 0):.1f}%"></span></td><td class="right">{text(words)}</td></tr>'
+        for name, length, words in found
     )
     return Html(f'<table class="bars">{rows}</table>')
 

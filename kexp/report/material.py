@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Material:
     evaluation: dict[str, Any] | None
     predictions: Predictions | None
     export: dict[str, Any] | None  # export.json
+    study: dict[str, Any] | None = None  # see kexp.study
     stale: tuple[str, ...] = ()  # "evaluation", "export": there, but of an earlier model
 
     @property
@@ -93,6 +95,7 @@ def gather(run: RunStore, board: dict[str, Any], exported: Path) -> Material:
         evaluation=evaluation,
         predictions=_predictions(run.predictions) if evaluation else None,
         export=export,
+        study=json.loads(run.study.read_text(encoding="utf-8")) if run.study.exists() else None,
         stale=tuple(stale),
     )
 
