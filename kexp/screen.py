@@ -16,6 +16,7 @@ from rich.text import Text
 from kexp.records import Artifact, Check, Finding, Measurement
 from kexp.wording import clock as clock
 from kexp.wording import number as number
+from kexp.wording import short
 from kexp.wording import size as size
 from kexp.wording import telling as telling
 from kexp.wording import values as values
