@@ -218,6 +218,8 @@ def missing(material: Material) -> list[Html]:
     if material.evaluation is None:
         why = "was of an earlier model" if "evaluation" in material.stale else "was not done yet"
         found.append(join(f"The test on rows that nothing was chosen by {why}: ", code(f"kexp evaluate {name}"), "."))
+    elif not material.evaluation.get("verdict"):
+        found.append(join("Simpler models were not measured beside it: ", code(f"kexp evaluate {name}"), "."))
     if material.export is None:
         why = "is of an earlier model" if "export" in material.stale else "is not there yet"
         found.append(join(f"The export for phones {why}: ", code(f"kexp export {name} --tflite"), "."))
