@@ -93,6 +93,10 @@ class Run:
         found, _ = pipeline.bench(self.home, self.name, threads=threads or (1,))
         return pd.DataFrame([to_json(one) for one in found])
 
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write all about the run as one HTML file, to `out` or into the run; where it is."""
+        return pipeline.report(self.home, self.name, out=None if out is None else Path(out))[0]
+
 
 def init(path: str | Path, *, home: str | Path | None = None, **options: Any) -> pipeline.Initial:
     """Look at data and write an experiment file; options as of `pipeline.init`."""

@@ -730,6 +730,26 @@ def phone(
     return int(failed and (once or seconds is not None))
 
 
+@commands.command(epilog=examples("kexp report", "kexp report digits --out digits.html"))
+@click.argument("name", required=False)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Otherwise runs/NAME/report.html.")
+@home_option
+@json_option
+def report(name: str | None, out: Path | None, home: Path, as_json: bool) -> None:
+    """Write all about a run as one HTML file.
+
+    The run is NAME, or the latest finished one. The file opens in any browser, offline. What was evaluated, exported
+    or measured on phones before stands in it.
+    """
+    from kexp import live, pipeline, screen
+
+    with _work(), live.Steps() as steps:
+        path, found = pipeline.report(home, name, out=out, progress=steps)
+    bytes = path.stat().st_size
+    document = {"file": path, "bytes": bytes, "sections": found.sections, "missing": found.missing}
+    _answer(as_json, document, *map(screen.dim, found.missing), f"{path}  {screen.size(bytes)}")
+
+
 @commands.command(epilog=examples("kexp clean digits", "kexp clean"))
 @click.argument("names", nargs=-1)
 @home_option

@@ -24,7 +24,7 @@ from kexp.baselines.measure import models as fitted
 from kexp.benchmark import Progress
 from kexp.data.dataset import Dataset, Raw
 from kexp.data.doctor import examine
-from kexp.errors import ExperimentError, ExportError
+from kexp.errors import ExperimentError, ExportError, RunError
 from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
 from kexp.records import Artifact, Check, Experiment, Finding, Goal, Measurement, from_json
@@ -40,6 +40,7 @@ from kexp.suspects import suspects
 if TYPE_CHECKING:
     from kexp.phone import Session, Way
     from kexp.release import Release
+    from kexp.report import Report
 
 
 class Initial(NamedTuple):
@@ -316,6 +317,24 @@ def phone(
     files = bundle(folder, results=True, notice=notice)
     with serve(artifacts, files, keep, way=way, host=host, port=port) as session:
         yield session
+
+
+def report(
+    home: Path, name: str | None = None, *, out: Path | None = None,
+    progress: Progress = lambda done, total, text: None,
+) -> tuple[Path, Report]:  # fmt: skip
+    """Write all that is known of a run as one HTML file: to `out`, otherwise into the run. Returns where, and what."""
+    from kexp.report import report as made
+
+    name = name or store.latest(home)
+    folder = home / "exported" / name
+    with RunStore.open(home, name) as run:
+        found = made(run, leaderboard.document(run, _present(folder)), folder, progress)
+        path = out or run.report
+        if path.is_dir() or not path.parent.is_dir():
+            raise RunError(f"{path} cannot be written: a file in a folder that is there is expected. Change --out.")
+        store.atomic_write(path, found.html.encode())
+    return path, found
 
 
 def clean(home: Path, names: Sequence[str] = ()) -> int:

@@ -14,6 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from kexp.records import Artifact, Check, Finding, Measurement
+from kexp.wording import clock as clock
+from kexp.wording import number as number
+from kexp.wording import short
+from kexp.wording import size as size
+from kexp.wording import telling as telling
+from kexp.wording import values as values
 
 if TYPE_CHECKING:
     from kexp.phone import Invitation
@@ -39,39 +45,6 @@ def show(*things: RenderableType, stderr: bool = False) -> None:
 # -- words and numbers ---------------------------------------------------------------------------
 
 
-def number(value: Any) -> str:
-    """Four telling digits: 0.9741, 52,431, 3.2e-05; text as it is; a dash for what is not known."""
-    if value is None or value != value:
-        return "-"
-    if isinstance(value, bool | str) or value == float("inf"):
-        return str(value)
-    if isinstance(value, int) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4f}" if 0.001 <= abs(value) < 10 else f"{value:.4g}"
-
-
-def size(count: float) -> str:
-    """Bytes for people: 812 B, 38.6 KB, 1.2 MB (1 KB = 1,000 B)."""
-    for unit in ("B", "KB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def clock(seconds: float) -> str:
-    """4:05, or 1:04:05."""
-    minutes, rest = divmod(int(max(seconds, 0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def values(chosen: Mapping[str, Any], telling: Iterable[str] | None = None) -> str:
-    """Hyperparameters in one line; only those in `telling`, if given."""
-    kept = chosen if telling is None else {name: chosen[name] for name in telling if name in chosen}
-    return " ".join(f"{name}={_short(value)}" for name, value in kept.items())
-
-
 def dim(text: str) -> Text:
     """What is good to know."""
     return Text(text, style="dim")
@@ -85,12 +58,6 @@ def warning(text: str) -> Text:
 def following(command: str, why: str = "") -> Text:
     """The next command to type."""
     return Text.assemble(("next  ", "dim"), command, (f"   {why}" if why else "", "dim"))
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _table(*columns: str, right: Sequence[str] = (), fold: Sequence[str] = ()) -> Table:
@@ -240,7 +207,7 @@ def study(document: Mapping[str, Any]) -> Group:
                 table.add_row(
                     Text(knob["name"], "bold") if at == 0 else "",
                     Text("★" if row["value"] == knob["winner"] else "", "green"),
-                    _short(row["value"]),
+                    short(row["value"]),
                     Text(number(row["mean"]), "bold" if row["value"] == knob["enough"] and knob["matters"] else ""),
                     dim(f"{(max(row['scores']) - min(row['scores'])) / 2:.2g}" if len(row["scores"]) > 1 else ""),
                     f"{row['parameters']:,}",
@@ -641,16 +608,6 @@ def _sources(answers: Sequence[Prediction]) -> list[str]:
     names = [path.rpartition("/")[2] for path in paths]
     long = max(map(len, paths), default=0) > LONG_PATH
     return names if long and len(set(names)) == len(set(paths)) else paths
-
-
-def telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Names of the hyperparameters that differ between trials; all, where there is nothing to compare."""
-    seen: dict[str, set[Any]] = {}
-    count = 0
-    for count, trial in enumerate(trials, 1):  # noqa: B007
-        for name, value in trial["values"].items():
-            seen.setdefault(name, set()).add(value)
-    return [name for name, found in seen.items() if len(found) > 1] if count > 1 else list(seen)
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

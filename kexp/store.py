@@ -4,7 +4,7 @@
                        weights/7.npz    the weights of trial 7
                        data/            the Dataset that every step reads
                        features/        what a frozen network makes of it: a speed-up
-                       model.keras, evaluation.npz, evaluation.json, lock
+                       model.keras, evaluation.npz, evaluation.json, report.html, lock
     <home>/runs/.cache/                 decoded pictures: a speed-up, shared by all runs and needed by none
 
 Files appear whole or not at all, and a journal entry is on the disk before the call returns: kill -9 at any
@@ -96,6 +96,7 @@ class RunStore:
         self.model = root / "model.keras"
         self.evaluation = root / "evaluation.json"
         self.predictions = root / "evaluation.npz"
+        self.report = root / "report.html"
         self._db = sqlite3.connect(root / "journal.sqlite", timeout=30, isolation_level=None)
         self._locked_at: float | None = None  # time.monotonic() when `lock` was entered, None outside of it
         self._spent = 0.0  # seconds of search before that
@@ -266,6 +267,11 @@ class RunStore:
         """Each trial as last recorded, in the order of their ids: as told, or else as asked."""
         latest = {event.trial.id: event.trial for event in self.events()}
         return [latest[id] for id in sorted(latest)]
+
+    def told_at(self) -> dict[int, float]:
+        """Seconds of search, by trial, after which it was told how it ended."""
+        rows = self._db.execute("SELECT id, seconds FROM events WHERE kind = 'tell'").fetchall()
+        return {int(id): float(seconds) for id, seconds in rows}
 
     def best_first(self) -> list[Trial]:
         """The trials that have a score, best first, by what the run's experiment ranks."""

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "kexp"
 
 # A module may import from rows above its own, and from its own row if that makes no circle.
 LAYERS = [
-    {"errors", "lean"},
+    {"errors", "lean", "wording"},
     {"records"},
     {"store", "experiment", "data", "models", "layouts", "metrics", "consistency", "forecasts", "formats", "npm"},
     {"train", "runtime", "export"},
@@ -45,7 +45,7 @@ OWNERS = {
     "ray": ("search.",),
     "click": ("cli",),
     "rich": ("screen", "live"),
-    "sklearn": ("data.", "baselines."),
+    "sklearn": ("data.", "baselines.", "report.importance"),
     "ai_edge_litert": ("runtime.litert",),
     "ai_edge_quantizer": ("export.",),
     "onnx": ("export.onnx", "runtime.onnx"),
@@ -53,7 +53,7 @@ OWNERS = {
     "onnxruntime": ("runtime.onnx",),
     "torch": ("runtime.torch",),
     "tensorflowjs": ("export.tfjs",),
-    "PIL": ("consistency", "data.", "predict", "export."),
+    "PIL": ("consistency", "data.", "predict", "export.", "report.pictures"),
     "pyarrow": ("data.",),
     "cryptography": ("phone.certificates",),
     "segno": ("screen",),
