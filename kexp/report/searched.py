@@ -142,7 +142,7 @@ def search_history(material: Material) -> Html | None:
     if not found.points:
         return None
     told = f"{plural(len(found.points), 'trial')} in {clock(material.seconds)}. Each point is a trial; the line is the "
-    told += "best explored one so far; the worst stand at the edge."
+    told += "best explored one so far" + ("; the worst stand at the edge." if len(found.points) > 10 else ".")
     if any(one.stage != "explore" for one in found.points):
         told += " Hollow: leading candidates again, under other seeds or on folds."
     listed = {trial.id for trial in _listed(material)}
