@@ -58,7 +58,9 @@ def main() -> None:
             status, _, _ = kexp(home, "search", *source, "--name", run, "--fresh", *limits)
             if status:
                 sys.exit(f"the search of {run} ended with {status}")
-            _, found, _ = kexp(home, "evaluate", run)
+            status, found, _ = kexp(home, "evaluate", run)
+            if status or not found.get("verdict"):
+                sys.exit(f"{run} has no verdict: kexp evaluate ended with {status}")
             known[run] = {"code": code, "test_rows": found["rows"], **found["verdict"]}
             file.write_text(json.dumps(known, indent=1))
     print(f"{'data':14}{'metric':>10}{'one split':>13}{'mean gain':>11}{'t':>7}{'p':>8}{'ten splits':>13}  verdicts")

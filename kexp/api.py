@@ -71,8 +71,9 @@ class Run:
         """What simpler models reach on the same rows, best first: a row each. See `pipeline.fit_baselines`."""
         import pandas as pd
 
+        told = ("factory", "status", "score", "bytes", "latency_ms", "seconds", "message")
         found = pipeline.fit_baselines(self.home, self.name)["baselines"]
-        return pd.DataFrame([{**one, **one.pop("metrics")} for one in found])
+        return pd.DataFrame([{name: one[name] for name in told} | one["metrics"] | one["values"] for one in found])
 
     def evaluate(self) -> dict[str, Any]:
         """See `pipeline.evaluate`."""

@@ -19,7 +19,7 @@ from kexp.data.dataset import Dataset
 from kexp.export import card
 from kexp.forecasts import errors
 from kexp.metrics import METRICS, adjusted_rand, classes, metrics, objective
-from kexp.records import DatasetSpec, Experiment
+from kexp.records import DatasetSpec, Experiment, to_json
 from kexp.runtime import import_modules, modules, open_runtime
 from kexp.store import RunStore, atomic_write
 from kexp.verdict import Rival, verdict
@@ -32,16 +32,17 @@ Array = NDArray[Any]
 
 
 def evaluate(
-    store: RunStore, exported: Path | None = None, others: Mapping[str, Callable[[Array], Array]] | None = None
-) -> dict[str, Any]:
+    store: RunStore, exported: Path | None = None, others: Mapping[str, Callable[[Array], Array]] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Metrics of the run's model, and of the .tflite files in `exported`, on the test rows, as one JSON document.
 
     {"run", "model": SHA-256 of model.keras, "split", "rows", "metrics": {name: value}, "interval": {"metric", "low",
     "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "teacher_rand": see
     `_truth`, "files": {file: metrics}, "consistency": what `consistency.consistency` says of the model and the int8
     file, "baselines": {name: metrics}, "verdict": see `verdict.verdict`, or None}. `others` predict as the model does,
-    by name, the best on the validation rows first. The predictions, (n, outputs) by model, are stored. Raises RunError
-    where there is no model yet.
+    by name, the best on the validation rows first; `notes` say by name what held one back, or why it is not there.
+    The predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet.
     """
     model = digest(store.need_model())
     import_modules(modules(store.experiment))
@@ -58,17 +59,27 @@ def evaluate(
     document["consistency"] = consistency(dataset.spec, document["interval"]["metric"], x, y, told)
     simple = {name: predict(x) for name, predict in (others or {}).items()}
     document["baselines"] = {name: metrics(dataset.spec.task, y, out) for name, out in simple.items()}
-    document["verdict"] = None
-    if simple:
-        name, out = next(iter(simple.items()))
-        rival = Rival(name, out, len(simple))
-        metric = document["interval"]["metric"]
-        document["verdict"] = verdict(dataset.spec.task, metric, y, outputs[store.model.name], rival)
-        outputs |= {f"baseline_{name}": out for name, out in simple.items()}
+    document["verdict"] = _verdict(dataset.spec, document["interval"]["metric"], y, outputs, simple, notes or {})
+    outputs |= {f"baseline_{name}": out for name, out in simple.items()}
     result = {"run": store.name, "model": model, "split": "test", **document}
     store.save_predictions(rows=dataset.rows("test"), y=y, **{f"outputs_{name}": out for name, out in outputs.items()})
-    atomic_write(store.evaluation, json.dumps(result, indent=1).encode())
+    atomic_write(store.evaluation, json.dumps(to_json(result), indent=1).encode())
     return result
+
+
+def _verdict(
+    spec: DatasetSpec, metric: str, y: Array, outputs: Mapping[str, Array], simple: Mapping[str, Array],
+    notes: Mapping[str, str],
+) -> dict[str, Any] | None:  # fmt: skip
+    """Of the best of the simpler models; windows of a forecast that follow each other have steps in common."""
+    if not simple:
+        return None
+    name, out = next(iter(simple.items()))
+    absent = tuple(other for other in notes if other not in simple)
+    note = ", ".join(part for part in notes.get(name, "").split(", ") if not part.startswith("mean of"))
+    rival = Rival(name, out, len(simple), note, absent)
+    block = max(spec.horizon, *spec.seasons, round(len(y) ** (1 / 3))) if spec.horizon else 1
+    return verdict(spec.task, metric, y, outputs["model.keras"], rival, block=block)
 
 
 def _truth(dataset: Dataset, outputs: Mapping[str, Array], document: dict[str, Any], model: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -36,8 +37,8 @@ class Variation(NamedTuple):
     values: dict[str, Value]
 
 
-def variations(winner: Mapping[str, Value], dimensions: Sequence[Dimension]) -> list[Variation]:
-    """Every value of every knob that `winner` has, the winner's own among them; those asked about most come first.
+def variations(winner: Mapping[str, Value], dimensions: Sequence[Dimension], most: int = MOST) -> list[Variation]:
+    """At most `most` values of every knob that `winner` has, its own among them; knobs asked about most come first.
 
     Names that end in a number (`units_0`, `units_1`) are one knob, which sets all of them alike: neurons in each layer.
     A layer that the winner lacks is as wide as its last.
@@ -50,7 +51,7 @@ def variations(winner: Mapping[str, Value], dimensions: Sequence[Dimension]) -> 
     for knob in sorted(groups, key=_place):
         several = groups[knob]
         own = winner[several[0].name]
-        for value in _values(several[0], own):
+        for value in _values(several[0], own, most):
             changed = dict(winner) | {one.name: value for one in several}
             if len(several) == 1 and several[0].kind == "int":
                 changed = _widened(changed, dimensions)
@@ -62,22 +63,22 @@ def _place(knob: str) -> tuple[int, str]:
     return next((at for at, word in enumerate(ORDER) if word in knob), len(ORDER)), knob
 
 
-def _values(dimension: Dimension, own: Value) -> list[Value]:
-    """At most MOST values of a dimension, evenly spread, the winner's own and the ends among them."""
+def _values(dimension: Dimension, own: Value, most: int) -> list[Value]:
+    """At most `most` values of a dimension, evenly spread, the winner's own and the ends among them."""
     if dimension.kind == "int":
         step = int(dimension.step or 1)
         every: list[Value] = list(range(int(dimension.minimum), int(dimension.maximum) + 1, step))
     elif dimension.kind == "float" and dimension.sampling == "linear" and dimension.maximum > dimension.minimum:
-        count = min(MOST, round((dimension.maximum - dimension.minimum) / dimension.step) + 1) if dimension.step else 5
+        count = min(most, round((dimension.maximum - dimension.minimum) / dimension.step) + 1) if dimension.step else 5
         gap = (dimension.maximum - dimension.minimum) / (count - 1)
         every = [round(dimension.minimum + gap * i, 6) for i in range(count)]
     else:
         every = list(dimension.values)
     if own not in every:
         every = sorted([*every, own]) if not isinstance(own, str | bool) else [*every, own]  # type: ignore[type-var]
-    if len(every) > MOST:
+    if len(every) > most:
         at = every.index(own)
-        spread = {round(i * (len(every) - 1) / (MOST - 2)) for i in range(MOST - 1)}
+        spread = {round(i * (len(every) - 1) / (most - 2)) for i in range(most - 1)}
         every = [value for i, value in enumerate(every) if i in spread or i == at]
     return every if len(every) > 1 else []
 
@@ -107,32 +108,51 @@ class Row(NamedTuple):
         return math.fsum(self.scores) / len(self.scores)
 
 
-def noise(rows: Sequence[Row]) -> float:
-    """The standard deviation of a score under another seed, pooled over `rows`; 0 where no row has two scores."""
+class Noise(NamedTuple):
+    """The standard deviation of a score under another seed, and of how many degrees of freedom it is known."""
+
+    spread: float
+    degrees: int
+
+
+def noise(rows: Sequence[Row]) -> Noise | None:
+    """Pooled over `rows`; None where no row has two scores."""
     squares = sum((score - row.mean) ** 2 for row in rows for score in row.scores)
     degrees = sum(len(row.scores) - 1 for row in rows)
-    return math.sqrt(squares / degrees) if degrees else 0.0
+    return Noise(math.sqrt(squares / degrees), degrees) if degrees else None
+
+
+@functools.cache
+def yardstick(values: int, degrees: int) -> float:
+    """By how many standard errors two means of `values` differ by chance, once in twenty: the best of many is luckier.
+
+    Tukey's studentized range (1949), divided by the square root of two: 1.96 for two values and much that is known.
+    """
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(0.95, values, min(degrees, 1000))) / math.sqrt(2)
 
 
 def judged(
-    knob: str, own: Value, rows: Sequence[Row], spread: float, direction: Direction, *, least: float = 0.0
+    knob: str, own: Value, rows: Sequence[Row], found: Noise | None, direction: Direction, *, least: float = 0.0
 ) -> dict[str, Any]:  # fmt: skip
     """{"name", "winner", "rows", "best": a value, "enough": a value, "matters", "sentence"} of a knob's `rows`.
 
-    `spread` is `noise` of all rows that were measured. The difference of two means has the standard error
-    spread sqrt(1/a + 1/b); a value within two of them of the best, or within `least`, is as good as far as is known,
-    and of those the one with the fewest weights is enough. The knob matters where the worst is not among them.
+    `found` is `noise` of all rows that were measured. The difference of two means has the standard error
+    spread sqrt(1/a + 1/b); a value within `yardstick` of them of the best, or within `least`, is as good as far as is
+    known, and of those the one with the fewest weights is enough. The knob matters where the worst is not among them.
     """
     sign = 1 if direction == "max" else -1
     best = max(rows, key=lambda row: sign * row.mean)
 
     def close(row: Row) -> bool:
-        error = spread * math.sqrt(1 / len(row.scores) + 1 / len(best.scores))
-        return sign * (best.mean - row.mean) <= max(2 * error, least) + 1e-9
+        if found is None:
+            return True
+        error = found.spread * math.sqrt(1 / len(row.scores) + 1 / len(best.scores))
+        return sign * (best.mean - row.mean) <= max(yardstick(len(rows), found.degrees) * error, least) + 1e-9
 
     good = [row for row in rows if close(row)]
     enough = min(good, key=lambda row: (row.parameters, -sign * row.mean))
-    matters = len(good) < len(rows)
     return {
         "name": knob,
         "winner": own,
@@ -142,16 +162,18 @@ def judged(
         ],
         "best": best.value,
         "enough": enough.value,
-        "matters": matters,
-        "sentence": _sentence(knob, rows, best, enough, good),
+        "matters": len(good) < len(rows),
+        "sentence": _sentence(knob, rows, best, enough, good, found is not None),
     }
 
 
-def _sentence(knob: str, rows: Sequence[Row], best: Row, enough: Row, good: Sequence[Row]) -> str:
+def _sentence(knob: str, rows: Sequence[Row], best: Row, enough: Row, good: Sequence[Row], known: bool) -> str:
     name = knob.replace("_", " ")
-    sizes = {row.parameters for row in good}
+    if not known:
+        return f"{name}: {_said(best.value)} was best under one seed, which proves nothing."
     if len(good) == len(rows):
-        least = f"; {_said(enough.value)} has the fewest weights" if len(sizes) > 1 else ""
+        several = len({row.parameters for row in good}) > 1
+        least = f"; {_said(enough.value)} has the fewest weights" if several else ""
         seeds = min(len(row.scores) for row in rows)
         return f"{name}: no difference that {seeds} seed{'s' if seeds > 1 else ''} could show{least}."
     if enough.value == best.value:

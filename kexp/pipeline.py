@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ from kexp.data.doctor import examine
 from kexp.errors import ExperimentError, ExportError, RunError
 from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
-from kexp.records import Artifact, Check, Experiment, Finding, Goal, Measurement, from_json
+from kexp.records import Artifact, Check, Experiment, Finding, Goal, Measurement, from_json, to_json
 from kexp.runtime import modules
 from kexp.search import check, keep_best
 from kexp.search import search as search_trials
@@ -200,14 +201,18 @@ def study(
 def evaluate(home: Path, name: str | None = None) -> dict[str, Any]:
     """The test split: metrics, interval, confusion or residuals, of the model and of the exported files."""
     with RunStore.open(home, name or store.latest(home)) as run:
-        return evaluation.evaluate(run, home / "exported" / run.name, fitted(run))
+        notes = {one.factory: one.message for one in run.baselines(leaderboard.refitted(run)) if one.message}
+        return evaluation.evaluate(run, home / "exported" / run.name, fitted(run), notes)
 
 
 def diagnose(
     home: Path, name: str | None = None, *, try_variants: bool | None = None,
     progress: Progress = lambda done, total, text: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Why the best network of a run is as good, or as bad, as it is: see `diagnose.diagnose`. No test row is read."""
+    """Why the best network of a run is as good, or as bad, as it is: see `diagnose.diagnose`. No test row is read.
+
+    What was found is kept, for the report.
+    """
     progress(0, 1, "loading TensorFlow")
     lean.keras()
     from kexp.diagnose import diagnose
@@ -215,7 +220,9 @@ def diagnose(
     with RunStore.open(home, name or store.latest(home)) as run:
         dataset = Dataset.open(run.data)
         plan = budget(run.experiment, dataset.spec, len(dataset.rows("train")))
-        return diagnose(run, batch_size=plan.batch_size, try_variants=try_variants, progress=progress)
+        found = diagnose(run, batch_size=plan.batch_size, try_variants=try_variants, progress=progress)
+        store.atomic_write(run.diagnosis, json.dumps(to_json(found), indent=1).encode())
+        return found
 
 
 def export(

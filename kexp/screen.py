@@ -214,8 +214,13 @@ def study(document: Mapping[str, Any]) -> Group:
                     Text(mark, "green"),
                 )
         parts += [table, Text(), *(Text(knob["sentence"]) for knob in document["knobs"])]
-    if document["unmeasured"]:
-        parts.append(warning(f"no time was left for {', '.join(document['unmeasured'])}: --time gives more"))
+    if document["interrupted"]:
+        parts.append(warning("interrupted: what was measured by then"))
+    else:
+        late = [*document["unmeasured"], *(f"some values of {knob}" for knob in document["partly"])]
+        late += [] if document["samples"] else ["fewer training rows"]
+        if late:
+            parts.append(warning(f"no time was left for {', '.join(late)}: --time gives more"))
     if document["samples"]:
         rows = _table("training rows", metric, right=("training rows", metric))
         for row in document["samples"]["rows"]:
@@ -291,6 +296,8 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         parts += [Text(), _consistency(document["consistency"])]
     if document.get("verdict"):
         parts += [Text(), Text(document["verdict"]["sentence"], style="bold")]
+    elif set(document.get("baselines") or {}) == {"constant"}:
+        parts += [Text(), warning("No simpler model could be fitted: kexp baselines says why. So there is no verdict.")]
     title = Text.assemble((document["run"], "bold"), (f"  {document['rows']:,} {document['split']} rows", "dim"))
     return Group(title, *parts)
 

@@ -93,6 +93,7 @@ class RunStore:
         self.features = root / "features"
         self.fitted = root / "baselines"
         self.study = root / "study.json"
+        self.diagnosis = root / "diagnosis.json"
         self.model = root / "model.keras"
         self.evaluation = root / "evaluation.json"
         self.predictions = root / "evaluation.npz"

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.data.dataset import Dataset
-from kexp.knobs import Row, judged, noise, variations
+from kexp.knobs import MOST, Noise, Row, judged, noise, variations, yardstick
 from kexp.metrics import METRICS, Direction, objective
-from kexp.records import Experiment, Trial, key
+from kexp.records import Experiment, Trial, key, to_json
 from kexp.runtime import import_modules, modules, open_runtime
 from kexp.search.budget import budget
 from kexp.search.sketches import Sketch
@@ -39,6 +39,8 @@ LONGER = 4.0  # times the epochs, at most, of fewer rows: a share of the steps w
 KNOBS = 0.7  # of the time; what the curve over rows gets is the rest
 SHUFFLES = 5
 POLL_SECONDS = 0.5
+FEWER = 3  # values of a knob, where there is no time for two seeds of more
+SHARES_RIGHT = ("accuracy", "balanced_accuracy", "f1")
 Progress = Callable[[int, int, str], None]
 Array = NDArray[Any]
 
@@ -56,7 +58,7 @@ def study(
 ) -> dict[str, Any]:  # fmt: skip
     """{"run", "metric", "direction", "epochs", "winner": {"trial", "epochs", "values"}, "noise", "knobs": see
     `knobs.judged`, "samples": {"rows": [{"rows", "mean", "scores"}], "sentence"} or None, "columns": [{"name", "drop",
-    "spread"}] of a table, "unmeasured": names of knobs}.
+    "spread"}] of a table, "unmeasured", "partly": names of knobs, "interrupted"}.
 
     Takes about `seconds`; what was not measured by then is left out and named. The document is kept with the run.
     Scores are the objective's, on validation rows. Raises RunError where the run has no model yet.
@@ -72,13 +74,13 @@ def study(
         "columns": columns(dataset, question, path, progress),
     }  # fmt: skip
     bench = _Bench(run, question, winner, workers, seeds, progress)
-    with contextlib.suppress(KeyboardInterrupt):  # what was measured is told
-        document |= bench.knobs(dataset, direction, begun + KNOBS * seconds)
-        document["samples"] = bench.samples(dataset, direction, begun + seconds)
-    document |= {"epochs": bench.epochs, "seconds": round(time.monotonic() - begun, 1)}
-    for name, empty in (("knobs", []), ("samples", None), ("noise", None), ("unmeasured", [])):
-        document.setdefault(name, empty)
-    atomic_write(run.study, json.dumps(document, indent=1).encode())
+    document |= bench.knobs(dataset, metric, direction, begun + KNOBS * seconds)
+    document["samples"] = bench.samples(dataset, direction, begun + seconds)
+    document |= {
+        "epochs": bench.epochs, "seconds": round(time.monotonic() - begun, 1), "interrupted": bench.interrupted,
+    }  # fmt: skip
+    if document["knobs"] or not bench.interrupted:  # an earlier study is worth more than nothing
+        atomic_write(run.study, json.dumps(to_json(document), indent=1).encode())
     return document
 
 
@@ -93,39 +95,49 @@ class _Bench:
         self.epochs = winner.epochs
         self._own: Sketch | None = None
         self._whole: tuple[float, ...] = ()  # the winner's scores on all training rows
-        self._spread = 0.0
+        self._noise: Noise | None = None
+        self.interrupted = False  # by Ctrl-C: what was measured is told
 
-    def knobs(self, dataset: Dataset, direction: Direction, end: float) -> dict[str, Any]:
+    def knobs(self, dataset: Dataset, metric: str, direction: Direction, end: float) -> dict[str, Any]:
         """The part of the document on knobs."""
         with self._pool(dataset) as (pool, store):
             sketches = pool.sketches(dataset.spec, self._question)
             self._own = sketches.look(self._winner.values)
-            varied = variations(self._own.values, sketches.outline().dimensions)
-            looked = [(one, sketches.look(one.values)) for one in varied]
-            unique = {key(sketch.values): sketch for _, sketch in [*looked, (None, self._own)]}
-            rows = len(dataset.rows("train"))
-            self.epochs = self._affordable(len(unique), end - time.monotonic())
+            dimensions, rows = sketches.outline().dimensions, len(dataset.rows("train"))
+            for most in (MOST, FEWER):
+                varied = variations(self._own.values, dimensions, most)
+                looked = [(one, sketches.look(one.values)) for one in varied]
+                unique = {key(sketch.values): sketch for _, sketch in [*looked, (None, self._own)]}
+                self.epochs, fits = self._affordable(len(unique), end - time.monotonic())
+                if fits:
+                    break
             wanted = [_Wanted(sketch, seed) for seed in range(self._seeds) for sketch in unique.values()]
             scores = self._trained(pool, store, wanted, rows, self.epochs, end, "varying one knob at a time")
         found = {id: Row("", tuple(values), unique[id].parameters) for id, values in scores.items() if values}
         self._whole = found[key(self._own.values)].scores if key(self._own.values) in found else ()
-        self._spread = noise(list(found.values()))
+        self._noise = noise(list(found.values()))
         each: dict[str, list[Row]] = {}
-        unmeasured = {}
+        missed = {}
         for one, sketch in looked:
             row = found.get(key(sketch.values))
             if row is None:
-                unmeasured[one.knob] = True
+                missed[one.knob] = True
             elif all(other.value != one.value for other in each.setdefault(one.knob, [])):
                 each[one.knob].append(row._replace(value=one.value))
-        # Of shares of rows right, one row more or less tells nothing.
-        least = 1 / len(dataset.rows("validation")) if direction == "max" else 0.0
+        # Of shares of rows that are right, one row more or less tells nothing.
+        least = 1 / len(dataset.rows("validation")) if metric in SHARES_RIGHT else 0.0
         told = [
-            judged(knob, _own_value(knob, self._own), several, self._spread, direction, least=least)
+            judged(knob, _own_value(knob, self._own), several, self._noise, direction, least=least)
             for knob, several in each.items()
-            if len({row.scores for row in several}) > 1
+            if len(several) > 1
         ]
-        return {"noise": self._spread, "knobs": told, "unmeasured": list(unmeasured)}
+        named = {one["name"] for one in told}
+        return {
+            "noise": self._noise.spread if self._noise else None,
+            "knobs": told,
+            "unmeasured": [knob for knob in dict.fromkeys(one.knob for one in varied) if knob not in named],
+            "partly": [knob for knob in missed if knob in named],
+        }
 
     def samples(self, dataset: Dataset, direction: Direction, end: float) -> dict[str, Any] | None:
         """The winner on fewer training rows: whether more of them would help. None where none was trained in time."""
@@ -137,7 +149,12 @@ class _Bench:
         for share in SHARES:
             count = round(share * len(train))
             enough = len(set(dataset.y[order[:count]].ravel().tolist())) == len(set(dataset.y[train].ravel().tolist()))
-            if count < 10 or time.monotonic() > end or not (enough or dataset.spec.task == "regression"):
+            if (
+                count < 10
+                or time.monotonic() > end
+                or self.interrupted
+                or not (enough or dataset.spec.task == "regression")
+            ):
                 continue
             part = _with(dataset, np.sort(order[:count]))
             epochs = round(self.epochs * min(LONGER, 1 / share))
@@ -152,7 +169,7 @@ class _Bench:
             return None
         return {
             "rows": [{"rows": row.value, "mean": row.mean, "scores": list(row.scores)} for row in rows],
-            "sentence": _more(rows, direction, self._spread),
+            "sentence": _more(rows, direction, self._noise),
         }
 
     @contextlib.contextmanager
@@ -177,13 +194,14 @@ class _Bench:
             pool.begin(setup, self._workers, store.root / "workers.log")
             yield pool, store
 
-    def _affordable(self, networks: int, seconds: float) -> int:
-        """Epochs for each: the winner's where that fits, fewer otherwise, and not under those of the explored."""
+    def _affordable(self, networks: int, seconds: float) -> tuple[int, bool]:
+        """Epochs for each, and whether so many fit two seeds: the winner's, or fewer, down to those of the explored."""
         winner = self._winner
         cost = winner.seconds / max(1, winner.epochs)
-        fits = seconds * self._workers / (networks * self._seeds * max(cost, 1e-9))
+        fits = seconds * self._workers / (networks * max(cost, 1e-9))
         shortest = min((trial.epochs for trial in self._run.trials() if trial.score is not None), default=winner.epochs)
-        return int(min(winner.epochs, max(shortest, fits)))
+        epochs = int(min(winner.epochs, max(shortest, fits / self._seeds)))
+        return epochs, epochs * min(2, self._seeds) <= fits
 
     def _trained(
         self, pool: AbstractWorkers, store: RunStore, wanted: Sequence[_Wanted], rows: int, epochs: int, end: float,
@@ -203,23 +221,27 @@ class _Bench:
         ]  # fmt: skip
         # A seed after the other: what time does not suffice for is the last seed, and not the last knob.
         waiting = sorted(jobs(starts, rows), key=lambda job: (job.trials[0].seed, len(job.trials) == 1))
-        at_work: set[int] = set()
         done = 0
+        at_work: list[set[int]] = []  # the trials of each job
         self._progress(0, len(starts), text)
-        while (waiting and time.monotonic() < end) or at_work:
-            while waiting and len(at_work) < 2 * self._workers and time.monotonic() < end:
-                job = waiting.pop(0)
-                at_work |= {trial.id for trial in job.trials}
-                pool.submit(job._replace(end=end))
-            for outcome in pool.poll(POLL_SECONDS):
-                if outcome.epoch is None:
+        try:
+            while (waiting and time.monotonic() < end) or at_work:
+                while waiting and len(at_work) < self._workers + 1 and time.monotonic() < end:
+                    job = waiting.pop(0)
+                    at_work.append({trial.id for trial in job.trials})
+                    pool.submit(job._replace(end=end))
+                for outcome in pool.poll(POLL_SECONDS):
+                    if outcome.epoch is not None:
+                        continue
                     trial = outcome.trial
-                    at_work.discard(trial.id)
+                    at_work = [left for one in at_work if (left := one - {trial.id})]
                     done += 1
                     self._progress(done, len(starts), text)
                     store.weights(trial.id).unlink(missing_ok=True)
                     if trial.status == "completed" and trial.score is not None and math.isfinite(trial.score):
                         scores[key(trial.values)].append(trial.score)
+        except KeyboardInterrupt:
+            self.interrupted = True
         return scores
 
 
@@ -240,15 +262,19 @@ def _with(dataset: Dataset, rows: NDArray[np.int64]) -> Dataset:
     )  # fmt: skip
 
 
-def _more(rows: Sequence[Row], direction: Direction, spread: float) -> str:
+def _more(rows: Sequence[Row], direction: Direction, found: Noise | None) -> str:
     sign = 1 if direction == "max" else -1
     *_, half, whole = rows
     gain = sign * (whole.mean - half.mean)
-    error = spread * math.sqrt(1 / len(half.scores) + 1 / len(whole.scores))
-    what = f"from {half.value:,} to {whole.value:,} training rows it gained {gain:.4g}"
-    if gain > 2 * error:
+    what = (
+        f"from {half.value:,} to {whole.value:,} training rows it {'gained' if gain >= 0 else 'lost'} {abs(gain):.4g}"
+    )
+    if found is None:
+        return f"One seed each proves nothing: {what}."
+    chance = yardstick(2, found.degrees) * found.spread * math.sqrt(1 / len(half.scores) + 1 / len(whole.scores))
+    if gain > chance:
         return f"More data would probably help: {what}."
-    return f"More data of the same kind would probably not help much: {what}, noise is {error:.2g}."
+    return f"More data of the same kind would probably not help much: {what}, chance alone may be {chance:.2g}."
 
 
 def columns(dataset: Dataset, question: Experiment, model: Path, progress: Progress) -> list[dict[str, Any]]:

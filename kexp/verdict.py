@@ -5,18 +5,20 @@ Which of these is the best is known from validation rows; the test rows only say
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.metrics import METRICS
+from kexp.metrics import METRICS, classes
 from kexp.records import Task
 
 Array = NDArray[Any]
 LEVEL = 0.95
 RESAMPLES = 2000
 MANY = 20_000  # rows: the interval is narrow, and a tenth of the resamples tells it as well
+CONSTANT = "constant"  # the baseline that looks at no input
 ANSWERS = ("needed", "not needed", "not shown")
 
 
@@ -26,22 +28,30 @@ class Rival(NamedTuple):
     name: str
     outputs: Array
     of: int = 1  # so many that it was chosen from
+    note: str = ""  # what held it back, such as a limit of its rows
+    absent: tuple[str, ...] = ()  # others that could not be fitted
 
 
-def verdict(task: Task, metric: str, y: Array, outputs: Array, rival: Rival, *, seed: int = 0) -> dict[str, Any]:
+def verdict(
+    task: Task, metric: str, y: Array, outputs: Array, rival: Rival, *, block: int = 1, seed: int = 0
+) -> dict[str, Any] | None:  # fmt: skip
     """{"answer": one of ANSWERS, "sentence", "metric", "network", "rival", "rival_value", "gain", "low", "high",
-    "level"}.
+    "level"}, or None where a value is no number, or there is no rival but a constant answer.
 
-    "gain" is by how much the network is better, below zero worse, in the metric's units; low to high its interval: the
-    percentile bootstrap (Efron 1979) over rows, each drawn for both models at once, so that rows which both find hard
-    do not blur it. It knows the chance in the test rows, not that in training.
+    "gain" is by how much the network is better, below zero worse, in the metric's units; low to high its interval, see
+    `paired`. Of shares of right answers, a difference must also pass McNemar's exact test (1947) of the rows that only
+    one of the two answers right: a bootstrap of few such rows is too sure. It knows the chance in the test rows, not
+    that in training.
     """
     measure, direction, _ = METRICS[metric]
     sign = 1.0 if direction == "max" else -1.0
     ours, theirs = measure(task, y, outputs), measure(task, y, rival.outputs)
-    low, high = paired(task, metric, y, outputs, rival.outputs, seed=seed)
+    if rival.name == CONSTANT or not (math.isfinite(ours) and math.isfinite(theirs)):
+        return None
+    low, high = paired(task, metric, y, outputs, rival.outputs, block=block, seed=seed)
     gain = sign * (ours - theirs)
-    answer = "needed" if low > 0 else "not needed" if high < 0 else "not shown"
+    sure = metric != "accuracy" or task == "multilabel" or _discordant(task, y, outputs, rival.outputs) < 1 - LEVEL
+    answer = "needed" if low > 0 and sure else "not needed" if high < 0 and sure else "not shown"
     return {
         "answer": answer,
         "sentence": _sentence(answer, metric, ours, theirs, rival, len(y), low, high),
@@ -50,31 +60,57 @@ def verdict(task: Task, metric: str, y: Array, outputs: Array, rival: Rival, *, 
     }  # fmt: skip
 
 
-def paired(task: Task, metric: str, y: Array, ours: Array, theirs: Array, *, seed: int = 0) -> tuple[float, float]:
-    """The LEVEL interval of by how much `ours` (n, outputs) is better than `theirs` on the rows of `y`."""
+def paired(
+    task: Task, metric: str, y: Array, ours: Array, theirs: Array, *, block: int = 1, seed: int = 0
+) -> tuple[float, float]:
+    """The LEVEL interval of by how much `ours` (n, outputs) is better than `theirs` on the rows of `y`.
+
+    The percentile bootstrap (Efron 1979), each row drawn for both at once, so that rows which both find hard do not
+    blur the difference. Rows that follow each other in time, and have steps in common, are drawn in runs of `block`
+    (the moving blocks of Künsch 1989): one by one they would seem to say more than they do.
+    """
     measure, direction, _ = METRICS[metric]
     sign = 1.0 if direction == "max" else -1.0
-    random = np.random.default_rng(seed)
+    random, n = np.random.default_rng(seed), len(y)
+    block = min(block, max(1, n // 2))
     gains = []
-    for _ in range(RESAMPLES if len(y) <= MANY else RESAMPLES // 10):
-        rows = random.integers(0, len(y), len(y))
+    for _ in range(RESAMPLES if n <= MANY else RESAMPLES // 10):
+        starts = random.integers(0, n - block + 1, -(-n // block))
+        rows = (starts[:, None] + np.arange(block)).ravel()[:n]
         gains.append(sign * (measure(task, y[rows], ours[rows]) - measure(task, y[rows], theirs[rows])))
     low, high = np.quantile(gains, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
 
 
+def _discordant(task: Task, y: Array, ours: Array, theirs: Array) -> float:
+    """The two-sided p of McNemar's exact test: a coin tossed for each row that only one of the two answers right."""
+    from scipy.stats import binomtest
+
+    right, other = classes(task, ours) == y, classes(task, theirs) == y
+    alone, few = int((right != other).sum()), int(min((right & ~other).sum(), (other & ~right).sum()))
+    return float(binomtest(few, alone).pvalue) if alone else 1.0
+
+
 def _sentence(
     answer: str, metric: str, ours: float, theirs: float, rival: Rival, n: int, low: float, high: float
 ) -> str:  # fmt: skip
-    both = f"{metric.replace('_', ' ')} {_number(ours)} against {_number(theirs)} of {rival.name}, the best of "
+    note = f" ({rival.note})" if rival.note else ""
+    both = f"{metric.replace('_', ' ')} {_number(ours)} against {_number(theirs)} of {rival.name}{note}, the best of "
     both += f"{rival.of} simpler models" if rival.of > 1 else "the simpler models"
-    of = f"as far as {n:,} test rows can tell ({LEVEL:.0%})"
+    rows = f"{n:,} test row{'s' if n > 1 else ''}"
+    absent = f" Could not be fitted: {', '.join(rival.absent)}." if rival.absent else ""
     if answer == "needed":
-        return f"Deep learning is needed here: {both}. The network gains {_number(low)} to {_number(high)}, {of}."
-    if answer == "not needed":
-        return f"Deep learning is not needed here: {both}. The network loses {_number(-high)} to {_number(-low)}, {of}."
-    span = f"may lose {_number(-low)} by it, gain {_number(high)}, or anything between"
-    return f"Not shown that deep learning is needed here: {both}. One {span}, {of}."
+        told = f"Deep learning is needed here: {both}. The network gains {_number(low)} to {_number(high)}"
+    elif answer == "not needed":
+        told = f"Deep learning is not needed here: {both}. The network loses {_number(-high)} to {_number(-low)}"
+    elif low == high == 0:
+        return f"Not shown that deep learning is needed here: {both}; on {rows} both answer alike.{absent}"
+    else:
+        told = (
+            f"Not shown that deep learning is needed here: {both}. The network may be worse by up to "
+            f"{_number(max(0.0, -low))}, or better by up to {_number(max(0.0, high))}"
+        )
+    return f"{told}, as far as {rows} can tell ({LEVEL:.0%}).{absent}"
 
 
 def _number(value: float) -> str:

@@ -116,6 +116,37 @@ def test_classes_that_count_alike(folder):
     assert found["balanced"] > found["none"] + 0.05
 
 
+def test_a_class_of_a_few_rows_stops_no_model(folder):
+    random = np.random.default_rng(0)
+    y = np.array([0] * 200 + [1] * 200 + [2] * 3)
+    x = random.normal(size=(len(y), 3)) + y[:, None] * 2
+    source = table(folder / "scarce.csv", x, y[:, None])
+    question = from_data(source, target=("y0",), task="multiclass")
+    data = load(question, base=folder, cache=folder / "cache")
+    for name in baselines.which(data.spec):
+        trial, _ = baselines.train(name, data, question, seconds=2.0)
+        assert trial.score > (0.4 if name == "constant" else 0.8), name
+
+
+def test_an_ensemble_stops_where_it_gets_no_better():
+    random = np.random.default_rng(0)
+    x, held = random.normal(size=(200, 2)), random.normal(size=(200, 2))
+    y, truth = (x[:, 0] > 0).astype(int), (held[:, 0] > 0).astype(int)
+    flipped = random.random(200) < 0.3
+    y[flipped] = 1 - y[flipped]  # what is left to learn after a while is noise
+    spec = DatasetSpec(name="t", kind="table", task="binary", shape=(2,), outputs=1, labels=("a", "b"), columns=(
+        Column(name="x", kind="number"), Column(name="y", kind="number"),
+    ))  # fmt: skip
+    one = estimators.boosting(spec, {"rate": 0.3}, False)
+
+    def score(fitted):
+        return -metrics("binary", truth, fitted.predict_proba(held)[:, 1:].astype(np.float32))["log_loss"]
+
+    fitted = estimators.fit(one, x, y, most=1000, seconds=60.0, score=score)
+    longer = estimators.boosting(spec, {"rate": 0.3}, False).set_params(max_iter=300).fit(x, y)
+    assert fitted.n_iter_ < 100 and score(fitted) > score(longer)
+
+
 def test_where_rows_are_few_the_folds_decide(folder):
     data, question = dataset("iris", folder)
     assert data.folds == 5
@@ -157,6 +188,26 @@ def test_large_pictures_are_averaged_down():
     x[:, :, 48:] = 255
     found = features.pixels(picture(64, 96, 3), x).reshape(21, 32, 3)
     assert found[:, :16].max() == 0 and found[:, 16:].min() == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 200), (4, 300), (1, 1), (3, 3)])
+def test_pictures_of_any_shape_leave_something_to_learn_from(shape):
+    x = np.zeros((2, *shape, 1), np.uint8)
+    x[1] = 200
+    dark, bright = features.pixels(picture(*shape), x)
+    assert len(dark) >= 1 and bright.min() > 0.7 and dark.max() == 0
+    assert features.hog(picture(*shape), x).shape[1] >= 9
+
+
+def test_what_is_large_is_averaged_down():
+    clip = DatasetSpec(name="c", kind="clip", task="binary", shape=(40, 64, 64, 3), outputs=1, labels=("a", "b"))
+    assert features.pixels(clip, np.full((1, 40, 64, 64, 3), 255, np.uint8)).shape[1] <= 10_000
+    long = DatasetSpec(
+        name="s", kind="series", task="binary", shape=(5000, 3), outputs=1, labels=("a", "b"), mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+    )  # fmt: skip
+    found = features.values(long, np.ones((2, 5000, 3), np.float32))
+    assert found.shape == (2, 7500) and (found == 1).all()
 
 
 def test_orientations_are_of_edges_and_not_of_light():

@@ -19,6 +19,7 @@ from kexp.records import Clustering, Column, DatasetSpec, Experiment, Teacher, T
 from kexp.report import (
     activations,
     classes,
+    diagnosed,
     examples,
     front,
     history,
@@ -333,7 +334,11 @@ def test_the_report_is_one_small_file_with_all_sections(digits):
         "Score against size", "What mattered", "First filters", "What answers hang on", "Units", "Exported files",
         "On phones", "How it was made",
     ]  # fmt: skip
-    assert found.missing == ["Simpler models were not measured beside it: kexp evaluate digits."]
+    assert found.missing == [
+        "Simpler models were not measured beside it: kexp evaluate digits.",
+        "How many layers and units are enough was not asked yet: kexp study digits.",
+        "The network was not looked into yet: kexp diagnose digits.",
+    ]
     page = path.read_text(encoding="utf-8")
     assert page.count("<script") == 1 and "<img src=x" not in page and "<b>diverged" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "a &amp; b" in page and "a &lt;phone&gt;" in page
@@ -374,7 +379,9 @@ def test_what_is_missing_is_said_with_the_command(tmp_path):
     path, found = pipeline.report(tmp_path, "bare", out=tmp_path / "here.html")
     page = path.read_text(encoding="utf-8")
     assert path == tmp_path / "here.html"
-    assert [one.rpartition(": ")[2] for one in found.missing] == ["kexp evaluate bare.", "kexp export bare --tflite."]
+    assert [one.rpartition(": ")[2] for one in found.missing] == [
+        "kexp evaluate bare.", "kexp export bare --tflite.", "kexp study bare.", "kexp diagnose bare.",
+    ]  # fmt: skip
     assert "Where it errs" not in found.sections and "On phones" not in found.sections
     assert "This run has not been evaluated." in page and "This run is not exported." in page
     assert "Nothing was measured on test rows yet" in page
@@ -489,6 +496,35 @@ def test_a_study_is_told_with_its_sentences(digits):
     assert told is not None and "2 &lt;do&gt;." in told and "More helps." in told and "&lt;age&gt;" in told
     assert "inline-size:0.0%" in told and "No time was left for filters" in told
     assert "The present model is of another trial" in told  # the best is trial 8
+
+
+def test_what_a_diagnosis_found_is_told(digits):
+    home, _, _ = digits
+    document = {
+        "trial": {"id": 8}, "variants": [],
+        "findings": [{"severity": "error", "what": "<dead> units", "advice": "Another activation."}],
+        "fit": {"train": {"accuracy": 0.9}, "validation": {"accuracy": 0.8}, "constant": {"accuracy": 0.1}},
+        "layers": [
+            {"layer": "dense_0", "shape": [16], "units": 0, "dead": 0, "gradient": 0.5, "gradient_new": None},
+            {"layer": "relu_0", "shape": [16], "units": 16, "dead": 4, "gradient": None},
+        ],
+        "calibration": {
+            "ece": 0.04, "by_chance": 0.02, "confidence": 0.9, "right": 0.86,
+            "bins": [
+                {"confidence": 0.7, "right": 0.6, "answers": 9}, {"confidence": 0.99, "right": 0.97, "answers": 81},
+            ],
+        },
+    }  # fmt: skip
+    with RunStore.open(home, "digits") as run:
+        assert diagnosed.diagnosis(material.gather(run, leaderboard.document(run), home)) is None
+        run.diagnosis.write_text(json.dumps(document))
+        gathered = material.gather(run, leaderboard.document(run), home)
+        run.diagnosis.unlink()
+    told = diagnosed.diagnosis(gathered)
+    assert told is not None and "&lt;dead&gt; units" in told and "Another activation." in told
+    assert "25%" in told and "90.0% on average" in told and "error is 0.040" in told
+    found = diagnosed.diagnosis(dataclasses.replace(gathered, diagnosis={**document, "findings": []}))
+    assert "Nothing was found that ails it" in found
 
 
 def test_a_check_that_failed_is_told_with_its_advice(digits):

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from kexp import pipeline, screen
 from kexp.experiment import from_data
-from kexp.knobs import Row, judged, noise, variations
+from kexp.knobs import Row, judged, noise, variations, yardstick
 from kexp.records import Dimension
 from kexp.store import RunStore
 
@@ -59,7 +59,7 @@ def test_of_many_values_some_are_tried_and_the_winners_own():
 
 def test_the_smallest_that_is_as_good_is_enough():
     rows = [
-        Row(0, (0.80, 0.81, 0.79), 10), Row(1, (0.950, 0.952, 0.948), 100), Row(2, (0.951, 0.953, 0.949), 200),
+        Row(0, (0.80, 0.81, 0.79), 10), Row(1, (0.940, 0.952, 0.958), 100), Row(2, (0.941, 0.953, 0.959), 200),
     ]  # fmt: skip
     found = judged("hidden_layers", 2, rows, noise(rows), "max")
     assert (found["best"], found["enough"], found["matters"]) == (2, 1, True)
@@ -80,8 +80,42 @@ def test_noise_is_not_taken_for_a_difference():
 def test_noise_is_pooled():
     random = np.random.default_rng(0)
     rows = [Row(i, tuple(random.normal(i, 0.5, 3)), 1) for i in range(2000)]
-    assert noise(rows) == pytest.approx(0.5, rel=0.03)
-    assert noise([Row(1, (0.5,), 1)]) == 0
+    assert noise(rows).spread == pytest.approx(0.5, rel=0.03) and noise(rows).degrees == 4000
+    assert noise([Row(1, (0.5,), 1)]) is None
+
+
+def test_one_seed_proves_nothing():
+    rows = [Row(8, (0.5,), 10), Row(16, (0.9,), 20)]
+    found = judged("filters", 8, rows, noise(rows), "max")
+    assert not found["matters"] and found["sentence"] == "filters: 16 was best under one seed, which proves nothing."
+
+
+@pytest.mark.parametrize("values", [2, 3, 6])
+def test_a_knob_without_effect_seldom_matters(values):
+    """Once in twenty times, however many values it has: the best of many is luckier than the better of two."""
+    random = np.random.default_rng(values)
+    wrong = 0
+    for _ in range(400):
+        rows = [Row(k, tuple(random.normal(0, 1, 3)), 1) for k in range(values)]
+        wrong += judged("knob", 0, rows, noise(rows), "max")["matters"]
+    assert 4 <= wrong <= 38  # 20 are expected, with a standard deviation of 4.4
+    assert yardstick(2, 1000) == pytest.approx(1.96, abs=0.02) and yardstick(6, 12) > 3
+
+
+def test_ctrl_c_leaves_what_was_measured(studied, monkeypatch):
+    home, before = studied
+
+    def press(done, total, text):
+        if text.startswith("varying") and done >= 1:
+            raise KeyboardInterrupt
+
+    document = pipeline.study(home, "signs", workers=1, seeds=2, seconds=300, progress=press)
+    assert document["interrupted"] and document["samples"] is None and document["unmeasured"] == ["hidden_layers"]
+    with RunStore.open(home, "signs") as run:
+        assert json.loads(run.study.read_text()) == before  # which says more
+    buffer = io.StringIO()
+    Console(file=buffer, width=80).print(screen.study(document))
+    assert "interrupted: what was measured by then" in buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +182,7 @@ def test_what_there_was_no_time_for_is_named(studied):
     home, _ = studied
     document = pipeline.study(home, "signs", workers=1, seeds=2, seconds=0.1)
     assert document["unmeasured"] == ["hidden_layers"] and document["knobs"] == [] and document["samples"] is None
+    assert not document["interrupted"]
     buffer = io.StringIO()
     Console(file=buffer, width=80).print(screen.study(document))
-    assert "no time was left for hidden_layers" in buffer.getvalue()
+    assert "no time was left for hidden_layers, fewer training rows" in buffer.getvalue()

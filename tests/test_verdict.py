@@ -26,7 +26,7 @@ def test_the_answer_is_what_was_planted(ours, theirs, n, answer):
         "multiclass", "accuracy", y, answers(y, ours, random), Rival("forest", answers(y, theirs, random), 7)
     )
     assert found["answer"] == answer and found["low"] <= found["gain"] <= found["high"]
-    assert "forest" in found["sentence"] and f"{n:,} test rows" in found["sentence"]
+    assert "forest, the best of 7 simpler models" in found["sentence"] and f"{n:,} test rows" in found["sentence"]
     assert found["gain"] == pytest.approx(found["network"] - found["rival_value"])
 
 
@@ -58,3 +58,47 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
         low, high = paired("multiclass", "accuracy", y, answers(y, 0.9, random), answers(y, 0.8, random), seed=draw)
         held += low <= 0.1 <= high
     assert held >= 88  # of 95 expected; fewer than 88 come once in 500 times
+
+
+def test_a_few_rows_of_difference_are_no_proof():
+    """Alone right in 4 of 60 rows: McNemar's exact p is .125; in 6: .031."""
+    y = np.zeros(60, np.int64)
+    theirs = np.eye(2, dtype=np.float32)[y]
+    for alone, answer in ((4, "not shown"), (6, "needed")):
+        worse = theirs.copy()
+        worse[:alone] = [0, 1]
+        assert verdict("multiclass", "accuracy", y, theirs, Rival("linear", worse))["answer"] == answer
+
+
+def test_windows_that_overlap_are_not_counted_as_if_each_were_new():
+    """Two forecasts that are as good, with errors that last for a while: one by one they seem to differ."""
+    random = np.random.default_rng(0)
+    wrong = {1: 0, 20: 0}
+    for draw in range(60):
+        errors = np.zeros((2, 300))
+        for t in range(1, 300):
+            errors[:, t] = 0.85 * errors[:, t - 1] + random.normal(size=2)
+        y = np.zeros((300, 1))
+        for block in wrong:
+            low, high = paired("regression", "rmse", y, errors[0][:, None], errors[1][:, None], block=block, seed=draw)
+            wrong[block] += not low <= 0 <= high
+    assert wrong[20] <= 12 < 18 <= wrong[1]
+
+
+def test_no_verdict_without_a_rival_or_a_number():
+    y = np.array([0, 1, 1, 0])
+    outputs = np.eye(2, dtype=np.float32)[y]
+    assert verdict("multiclass", "accuracy", y, outputs, Rival("constant", outputs)) is None
+    one = np.array([[1.0]])
+    assert verdict("regression", "r2", one, one, Rival("linear", one)) is None
+
+
+def test_both_alike_and_what_held_the_rival_back_are_said():
+    y = np.array([0, 1, 1, 0] * 10)
+    outputs = np.eye(2, dtype=np.float32)[y]
+    rival = Rival("linear", outputs, 3, "on 20,000 of 50,000 rows", ("forest", "boosting"))
+    told = verdict("multiclass", "accuracy", y, outputs, rival)["sentence"]
+    assert (
+        "of linear (on 20,000 of 50,000 rows), the best of 3 simpler models; on 40 test rows both answer alike" in told
+    )
+    assert told.endswith("Could not be fitted: forest, boosting.")

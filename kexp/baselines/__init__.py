@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kexp.baselines import estimators, features
 from kexp.baselines.estimators import Fitted, Make
 from kexp.data.dataset import Dataset
-from kexp.metrics import metrics, objective, rank
+from kexp.metrics import METRICS, metrics, objective, rank
 from kexp.records import EVERY, DatasetSpec, Experiment, Kind, Trial, Value
 
 Array = NDArray[Any]
@@ -51,7 +51,7 @@ class Baseline:
 
 C: tuple[dict[str, Value], ...] = ({"C": 0.01}, {"C": 0.1}, {"C": 1.0}, {"C": 10.0})
 BASELINES: dict[str, Baseline] = {
-    "constant": Baseline("the commonest class, or the mean; of a forecast the naive one", estimators.constant),
+    "constant": Baseline("the commonest class, the mean, or the naive forecast", estimators.constant, inputs=10**9),
     "linear": Baseline("logistic or ridge regression", estimators.linear, C, scaled=True, rows=20_000),
     "pairs": Baseline(
         "linear, with every product of two columns", estimators.pairs, C[:3], ("table",), rows=50_000, inputs=60
@@ -116,7 +116,11 @@ def train(
         each = []
         for one, _ in splits:
             estimator = row.make(spec, setting, balanced)
-            estimators.fit(estimator, one.inputs, one.wanted, most=row.grows, seconds=left / len(splits))
+
+            def score(fitted: Any, one: _Split = one) -> float:
+                return _loss(spec, one.y, estimators.outputs(spec, fitted, one.held, one.x))
+
+            estimators.fit(estimator, one.inputs, one.wanted, most=row.grows, seconds=left / len(splits), score=score)
             each.append(metrics(spec.task, one.y, estimators.outputs(spec, estimator, one.held, one.x)))
         found = {metric: float(np.mean([values[metric] for values in each])) for metric in each[0]}
         attempts.append((setting, estimator, found))
@@ -127,8 +131,9 @@ def train(
     model = splits[0][0].model
     if len(splits) > 1:
         whole, _ = _split(name, dataset, dataset.rows("train", EVERY), dataset.rows("validation"), question)
-        model, estimator = whole.model, row.make(spec, setting, balanced)
-        estimators.fit(estimator, whole.inputs, whole.wanted, most=row.grows, seconds=seconds / len(row.settings))
+        grown = estimators.members(estimator) if row.grows else {}
+        model, estimator = whole.model, row.make(spec, setting, balanced).set_params(**grown)
+        estimators.fit(estimator, whole.inputs, whole.wanted)
         notes.append(f"mean of {len(splits)} folds")
     if "n_jobs" in estimator.get_params():
         estimator.set_params(n_jobs=None)  # one sample is answered sooner by one thread
@@ -140,6 +145,12 @@ def train(
         seconds=time.monotonic() - start,
     )  # fmt: skip
     return trial, model
+
+
+def _loss(spec: DatasetSpec, y: Array, outputs: Array) -> float:
+    """What an ensemble grows by: larger is better, and it moves with every member."""
+    name = "rmse" if spec.task == "regression" else "log_loss"
+    return -METRICS[name][0](spec.task, y, outputs)
 
 
 def _split(

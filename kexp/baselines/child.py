@@ -6,7 +6,9 @@ scikit-learn cannot be interrupted, and may take more memory than there is: the 
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -18,17 +20,22 @@ from kexp.records import Experiment, from_json, to_json
 
 def main(folder: Path) -> None:
     """Do the job in `folder`."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+    for module in ("linear_model", "neighbors", "ensemble", "neural_network", "svm", "multioutput", "multiclass"):
+        importlib.import_module(f"sklearn.{module}")  # now, so that it counts for none of them
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     dataset = Dataset.open(Path(job["data"]))
     question = from_json(Experiment, job["experiment"])
     for name in job["names"]:
         try:
             trial, model = baselines.train(name, dataset, question, folds=job["folds"], seconds=job["seconds"])
-        except ValueError as error:
-            print(json.dumps({"name": name, "reason": str(error)}), flush=True)
+        except (ValueError, MemoryError) as error:
+            reason = " ".join(str(error).split())[:200] or "out of memory"
+            print(json.dumps({"name": name, "reason": reason}), file=answers, flush=True)
             continue
         (folder / f"{name}.pkl").write_bytes(pickle.dumps(model, protocol=5))
-        print(json.dumps({"name": name, "trial": to_json(trial)}), flush=True)
+        print(json.dumps({"name": name, "trial": to_json(trial)}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from kexp.records import DatasetSpec, Value
 Array = NDArray[Any]
 Make = Callable[[DatasetSpec, dict[str, Value], bool], Any]  # spec, setting, whether classes count alike -> estimator
 GROWTH = 1.6  # of an ensemble from one look at the clock to the next
+PATIENCE = 2.5  # times the members of the best so far: an ensemble that is no better by then grows no more
+_ALONE = ("n_estimators", "max_iter")
 _INSIDE = ("estimator__n_estimators", "estimator__max_iter")
 
 
@@ -129,13 +132,16 @@ def forest(spec: DatasetSpec, setting: dict[str, Value], balanced: bool) -> Any:
 
 
 def boosting(spec: DatasetSpec, setting: dict[str, Value], balanced: bool) -> Any:
-    """Gradient boosting over histograms, grown while there is time and it helps."""
+    """Gradient boosting over histograms, grown while there is time and it helps.
+
+    Its own early stopping would hold back a tenth of the training rows, and refuse classes of one row.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.multioutput import MultiOutputRegressor
 
     codes = [column.kind == "category" and len(column.choices) < 255 for column in spec.columns]
     options: dict[str, Any] = {
-        "max_iter": 20, "learning_rate": float(setting["rate"]), "early_stopping": True, "random_state": 0,
+        "max_iter": 20, "learning_rate": float(setting["rate"]), "early_stopping": False, "random_state": 0,
         "categorical_features": codes if any(codes) else None,
     }  # fmt: skip
     if spec.task == "regression":
@@ -145,10 +151,10 @@ def boosting(spec: DatasetSpec, setting: dict[str, Value], balanced: bool) -> An
 
 
 def perceptron(spec: DatasetSpec, setting: dict[str, Value], balanced: bool) -> Any:
-    """scikit-learn's own network, as it comes: one hidden layer of 100, ended early."""
+    """scikit-learn's own network, as it comes: one hidden layer of 100."""
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-    options: dict[str, Any] = {"early_stopping": True, "random_state": 0, "alpha": float(setting["alpha"])}
+    options: dict[str, Any] = {"max_iter": 300, "random_state": 0, "alpha": float(setting["alpha"])}
     return MLPRegressor(**options) if spec.task == "regression" else _each(spec, MLPClassifier(**options))
 
 
@@ -179,30 +185,44 @@ def _each(spec: DatasetSpec, classifier: Any) -> Any:
     return OneVsRestClassifier(classifier) if spec.task == "multilabel" else classifier
 
 
-def fit(estimator: Any, inputs: Array, wanted: Array, *, most: int = 0, seconds: float = 0.0) -> Any:
-    """Fit `estimator`, one that grows to `most` members at most, until `seconds` are over.
+def fit(
+    estimator: Any, inputs: Array, wanted: Array, *, most: int = 0, seconds: float = 0.0,
+    score: Callable[[Any], float] = lambda estimator: 0.0,
+) -> Any:  # fmt: skip
+    """Fit `estimator`. One that grows does so to `most` members, while `seconds` last and `score` of it gets larger.
 
     scikit-learn says of many that they did not converge: what comes of it is measured.
     """
     start = time.monotonic()
-    names = (name for name in ("n_estimators", "max_iter", *_INSIDE) if name in estimator.get_params())
-    name = next(names, "")
+    name = next((name for name in (*_ALONE, *_INSIDE) if name in estimator.get_params()), "")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if not most or not name:
             return estimator.fit(inputs, wanted)
-        if name in _INSIDE:  # one for each label or target: those are built anew every time
-            return estimator.set_params(**{name: most // 4}).fit(inputs, wanted)
-        count = int(estimator.get_params()[name])
-        estimator.set_params(warm_start=True)
+        if name in _ALONE:  # otherwise there is one for each label or target, and those are built anew every time
+            estimator.set_params(warm_start=True)
+        count, best, scored = int(estimator.get_params()[name]), 0, -math.inf
         while True:
             estimator.fit(inputs, wanted)
+            found = score(estimator)
+            if found > scored:
+                best, scored = count, found
             spent = time.monotonic() - start
             more = min(most, int(count * GROWTH))
-            if getattr(estimator, "n_iter_", count) < count or more == count or spent * more / count > seconds:
-                return estimator
-            estimator.set_params(**{name: more})
+            if more == count or count > PATIENCE * best or spent * GROWTH > seconds:
+                break
             count = more
+            estimator.set_params(**{name: count})
+        if name != "n_estimators" and best < count:  # more trees of a forest do no harm
+            estimator.set_params(**{name: best}, **({"warm_start": False} if name in _ALONE else {}))
+            estimator.fit(inputs, wanted)
+        return estimator
+
+
+def members(estimator: Any) -> dict[str, Any]:
+    """How far an ensemble has grown, as the parameter that says so."""
+    parameters = estimator.get_params()
+    return {name: parameters[name] for name in (*_ALONE, *_INSIDE) if name in parameters}
 
 
 def _softmax(x: Array) -> Array:

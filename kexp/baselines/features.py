@@ -25,6 +25,7 @@ WINDOW_SECONDS = 0.025  # of sound, every half of which a frame begins
 KERNEL = 9
 FEATURES = 2000  # of rocket: the paper's 10,000 gain little and cost five times the time
 CHUNK = 256
+MOST = 10_000  # numbers of a sample: what is larger is averaged down to it
 EPSILON = 1e-6
 
 
@@ -51,7 +52,10 @@ def standardised(spec: DatasetSpec, x: Array) -> Array:
 
 def pixels(spec: DatasetSpec, x: Array) -> Array:
     """Pictures or clips 0..255 as values 0..1, averaged down."""
-    side = SIDE if spec.kind == "image" else CLIP_SIDE
+    side = SIDE
+    if spec.kind == "clip":
+        frames, _, _, channels = spec.shape
+        side = max(2, min(CLIP_SIDE, int((MOST / (frames * channels)) ** 0.5)))
     return np.concatenate([_smaller(x[at : at + CHUNK], side) for at in range(0, len(x), CHUNK)]).reshape(len(x), -1)
 
 
@@ -60,15 +64,24 @@ def hog(spec: DatasetSpec, x: Array) -> Array:
     scaled to length one, clipped at .2 and scaled again; of a picture in colour, the channel of the largest gradient.
     """
     height, width, _ = spec.shape
-    cell = max(2, min(height, width) // CELLS)
+    cell = min(max(2, min(height, width) // CELLS), height, width)
     return np.concatenate([_hog(np.asarray(x[at : at + CHUNK], np.float32), cell) for at in range(0, len(x), CHUNK)])
 
 
 def values(spec: DatasetSpec, x: Array) -> Array:
-    """Series (n, steps, channels), each channel standardised by the training rows, missing values the mean."""
+    """Series (n, steps, channels), each channel standardised by the training rows, missing values the mean.
+
+    Of long ones so many steps are averaged that MOST numbers are left.
+    """
     mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
     scaled = (np.asarray(x, np.float32) - mean) / np.where(std > 0, std, 1)
-    return np.nan_to_num(scaled, posinf=0.0, neginf=0.0).reshape(len(x), -1)
+    scaled = np.nan_to_num(scaled, posinf=0.0, neginf=0.0)
+    steps, channels = spec.shape
+    several = -(-steps * channels // MOST)
+    if several > 1:
+        whole = steps // several * several
+        scaled = scaled[:, :whole].reshape(len(x), -1, several, channels).mean(axis=2)
+    return scaled.reshape(len(x), -1)
 
 
 def mfcc(spec: DatasetSpec, x: Array) -> Array:
@@ -176,10 +189,11 @@ def _smaller(x: Array, side: int) -> Array:
     x = np.asarray(x, np.float32) / 255
     if step == 1:
         return x
-    high, wide = height // step, width // step
-    top, left = (height - high * step) // 2, (width - wide * step) // 2
-    x = x[..., top : top + high * step, left : left + wide * step, :]
-    shape = (*x.shape[:-3], high, step, wide, step, channels)
+    down, across = min(step, height), min(step, width)
+    high, wide = height // down, width // across
+    top, left = (height - high * down) // 2, (width - wide * across) // 2
+    x = x[..., top : top + high * down, left : left + wide * across, :]
+    shape = (*x.shape[:-3], high, down, wide, across, channels)
     return np.asarray(x.reshape(shape).mean(axis=(-4, -2)))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kexp.report import markup, network, page, searched, shipped, studied, summary, tested
+from kexp.report import diagnosed, markup, network, page, searched, shipped, studied, summary, tested
 from kexp.report.inside import Inside, open_model
 from kexp.report.markup import Html
 from kexp.report.material import Material, gather
@@ -32,6 +32,7 @@ BEFORE: dict[str, Callable[[Material], Html | None]] = {
     "Score against size": searched.trade,
     "What mattered": searched.hyperparameters,
     "What is enough": studied.study,
+    "What ails it": diagnosed.diagnosis,
 }
 INSIDE: dict[str, Callable[[Material, Inside], Html | None]] = {
     "First filters": network.first_filters,

@@ -50,6 +50,7 @@ class Material:
     predictions: Predictions | None
     export: dict[str, Any] | None  # export.json
     study: dict[str, Any] | None = None  # see kexp.study
+    diagnosis: dict[str, Any] | None = None  # see kexp.diagnose
     stale: tuple[str, ...] = ()  # "evaluation", "export": there, but of an earlier model
 
     @property
@@ -95,9 +96,14 @@ def gather(run: RunStore, board: dict[str, Any], exported: Path) -> Material:
         evaluation=evaluation,
         predictions=_predictions(run.predictions) if evaluation else None,
         export=export,
-        study=json.loads(run.study.read_text(encoding="utf-8")) if run.study.exists() else None,
+        study=_document(run.study),
+        diagnosis=_document(run.diagnosis),
         stale=tuple(stale),
     )
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _predictions(path: Path) -> Predictions | None:

@@ -225,6 +225,10 @@ def missing(material: Material) -> list[Html]:
         found.append(join(f"The export for phones {why}: ", code(f"kexp export {name} --tflite"), "."))
     elif not material.board["devices"]:
         found.append(join("No phone has measured the files yet: ", code(f"kexp phone {name}"), "."))
+    if material.study is None:
+        found.append(join("How many layers and units are enough was not asked yet: ", code(f"kexp study {name}"), "."))
+    if material.diagnosis is None:
+        found.append(join("The network was not looked into yet: ", code(f"kexp diagnose {name}"), "."))
     if not material.finished:
         found.append(join("The search did not come to its end; the command that started it goes on."))
     return found
