@@ -75,7 +75,7 @@ def _values(dimension: Dimension, own: Value, most: int) -> list[Value]:
     else:
         every = list(dimension.values)
     if own not in every:
-        every = sorted([*every, own]) if not isinstance(own, str | bool) else [*every, own]  # type: ignore[type-var]
+        every = [*every, own] if isinstance(own, str | bool) else sorted([*every, own], key=float)
     if len(every) > most:
         at = every.index(own)
         spread = {round(i * (len(every) - 1) / (most - 2)) for i in range(most - 1)}

@@ -273,18 +273,13 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         for name, value in document["naive"].items():
             naive.add_row(name, number(value))
         parts += [Text(), naive]
-    if document.get("baselines"):
-        names = list(document["metrics"])
-        others = _table("simpler model", *names, right=names)
-        for name, found in document["baselines"].items():
-            others.add_row(name, *(number(found.get(metric)) for metric in names))
-        parts += [Text(), others]
-    if document.get("files"):
-        names = list(document["metrics"])
-        files = _table("file", *names, right=names)
-        for file, found in document["files"].items():
-            files.add_row(file, *(number(found.get(name)) for name in names))
-        parts += [Text(), files]
+    names = list(document["metrics"])
+    for head, others in (("simpler model", document.get("baselines")), ("file", document.get("files"))):
+        if others:
+            beside = _table(head, *names, right=names)
+            for name, found in others.items():
+                beside.add_row(name, *(number(found.get(metric)) for metric in names))
+            parts += [Text(), beside]
     if document.get("confusion"):
         parts += [Text(), _confusion(document["confusion"]["labels"], document["confusion"]["matrix"])]
     if document.get("residuals"):

@@ -63,7 +63,18 @@ def verdict(
 def paired(
     task: Task, metric: str, y: Array, ours: Array, theirs: Array, *, block: int = 1, seed: int = 0
 ) -> tuple[float, float]:
-    """The LEVEL interval of by how much `ours` (n, outputs) is better than `theirs` on the rows of `y`.
+    """The LEVEL interval of by how much `ours` (n, outputs) is better than `theirs` on the rows of `y`; see `gains`."""
+    found = gains(
+        task, metric, y, ours, theirs, RESAMPLES if len(y) <= MANY else RESAMPLES // 10, block=block, seed=seed
+    )
+    low, high = np.quantile(found, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return float(low), float(high)
+
+
+def gains(
+    task: Task, metric: str, y: Array, ours: Array, theirs: Array, draws: int, *, block: int = 1, seed: int = 0
+) -> Array:
+    """By how much `ours` is better than `theirs`, (draws,), on rows drawn anew each time, with replacement.
 
     The percentile bootstrap (Efron 1979), each row drawn for both at once, so that rows which both find hard do not
     blur the difference. Rows that follow each other in time, and have steps in common, are drawn in runs of `block`
@@ -73,13 +84,12 @@ def paired(
     sign = 1.0 if direction == "max" else -1.0
     random, n = np.random.default_rng(seed), len(y)
     block = min(block, max(1, n // 2))
-    gains = []
-    for _ in range(RESAMPLES if n <= MANY else RESAMPLES // 10):
+    found = np.empty(draws)
+    for draw in range(draws):
         starts = random.integers(0, n - block + 1, -(-n // block))
         rows = (starts[:, None] + np.arange(block)).ravel()[:n]
-        gains.append(sign * (measure(task, y[rows], ours[rows]) - measure(task, y[rows], theirs[rows])))
-    low, high = np.quantile(gains, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return float(low), float(high)
+        found[draw] = sign * (measure(task, y[rows], ours[rows]) - measure(task, y[rows], theirs[rows]))
+    return found
 
 
 def _discordant(task: Task, y: Array, ours: Array, theirs: Array) -> float:

@@ -42,11 +42,11 @@ def values(chosen: Mapping[str, Any], telling: Iterable[str] | None = None) -> s
 def telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:
     """Names of the hyperparameters that differ between trials; all, where there is nothing to compare."""
     seen: dict[str, set[Any]] = {}
-    count = 0
-    for count, trial in enumerate(trials, 1):  # noqa: B007
-        for name, value in trial["values"].items():
+    each = [trial["values"] for trial in trials]
+    for chosen in each:
+        for name, value in chosen.items():
             seen.setdefault(name, set()).add(value)
-    return [name for name, found in seen.items() if len(found) > 1] if count > 1 else list(seen)
+    return [name for name, found in seen.items() if len(found) > 1] if len(each) > 1 else list(seen)
 
 
 def short(value: Any) -> str:

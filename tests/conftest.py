@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -15,6 +16,21 @@ def home(tmp_path, monkeypatch):
     """An empty folder that runs/ and exported/ go to."""
     monkeypatch.setenv("KEXP_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def kexp(monkeypatch, capfd):
+    """Run a command in this process: (exit status, stdout, stderr)."""
+    from kexp import cli
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kexp", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capfd.readouterr()
+        return end.value.code or 0, out, err
+
+    return call
 
 
 @pytest.fixture(scope="module")

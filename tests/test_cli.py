@@ -24,20 +24,6 @@ from kexp.search.events import Event
 COMMANDS = list(cli.commands.commands)
 
 
-@pytest.fixture
-def kexp(monkeypatch, capfd):
-    """Run a command in this process: (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kexp", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capfd.readouterr()
-        return end.value.code or 0, out, err
-
-    return call
-
-
 # -- help and usage ------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import json
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 import small_models
 from rich.console import Console
 
-from kexp import cli, data, models, pipeline, screen
+from kexp import data, models, pipeline, screen
 from kexp.data.dataset import Dataset
 from kexp.diagnose import calibration, fit, gradients, journal, layers, variants
 from kexp.errors import RunError
@@ -65,7 +66,7 @@ def diagnosed(home, variants=False, name="ill"):
 
 
 def printed(document):
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=io.StringIO())
     for part in [*screen.diagnosis(document), screen.findings(document["findings"], document["run"])]:
         console.print(part)
     text = console.export_text()
@@ -354,20 +355,6 @@ def test_a_model_with_a_call_of_its_own_is_not_looked_into(tmp_path):
 
 
 # -- on the command line --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def kexp(monkeypatch, capfd):
-    """Run a command in this process: (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kexp", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capfd.readouterr()
-        return end.value.code or 0, out, err
-
-    return call
 
 
 def test_an_error_is_exit_status_1_and_the_document_is_json(kexp, home):

@@ -176,11 +176,11 @@ def _split(
 
 
 def _prepare(name: str, row: Baseline, spec: DatasetSpec, x: Array, seed: int) -> Prepare | features.Rocket:
-    if row.prepare is features.Rocket:
-        return features.Rocket(seed).fit(x)
     if name in TREES and spec.kind == "table":
         return features.cells
-    return row.prepare or PLAIN[spec.kind]  # type: ignore[return-value]
+    if row.prepare is features.Rocket:
+        return features.Rocket(seed).fit(x)
+    return PLAIN[spec.kind] if row.prepare is None or isinstance(row.prepare, type) else row.prepare
 
 
 def latency(model: Fitted, x: Array) -> float:

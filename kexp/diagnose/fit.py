@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
@@ -15,7 +14,8 @@ from kexp.data.doctor.samples import FEW
 from kexp.diagnose.subject import Subject, answers, ready
 from kexp.evaluate import LEVEL, interval
 from kexp.metrics import METRICS, metrics, objective
-from kexp.records import EVERY, DatasetSpec, Experiment, Finding, Task, Trial
+from kexp.records import EVERY, DatasetSpec, Experiment, Finding, Part, Task, Trial
+from kexp.verdict import gains
 
 Array = NDArray[Any]
 # Of what lies between the constant answer and a perfect one: how far training rows may be ahead before it is worth a
@@ -25,6 +25,7 @@ SHARES = ("accuracy", "balanced_accuracy", "f1", "auc")
 HALF = 0.5  # of that way: a network that does not come so far on its own training rows may be too small
 SHUFFLES = 300  # of the targets; the mean and spread of what chance reaches are then known well enough
 SIGNIFICANT = 0.05
+DRAWS = 400  # of rows, to tell which of two networks is better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +61,16 @@ class Fitted:
 
 def answered(subjects: Sequence[Subject]) -> Answered:
     """Of one network, or of those on all folds, one below the other. `subjects` are as subject.folds gives them."""
-    parts: dict[str, list[Array]] = {name: [] for name in ("train", "validation")}
-    targets: dict[str, list[Array]] = {name: [] for name in parts}
-    bases: dict[str, list[Array]] = {name: [] for name in parts}
+    names: tuple[Part, ...] = ("train", "validation")
+    parts: dict[str, list[Array]] = {name: [] for name in names}
+    targets: dict[str, list[Array]] = {name: [] for name in names}
+    bases: dict[str, list[Array]] = {name: [] for name in names}
     network = subjects[0].network()
     for one in subjects:
         if one.weights is not None:
             network.core.set_weights(one.weights)
-        for part in ("train", "validation"):
-            rows = ready(one, network, part)  # type: ignore[arg-type]
+        for part in names:
+            rows = ready(one, network, part)
             parts[part].append(answers(one, network, rows))
             targets[part].append(rows.y)
             if rows.base is not None:
@@ -233,16 +235,6 @@ def error_of(task: Task, values: dict[str, float]) -> float:
 
 
 def better(task: Task, name: str, y: Array, new: Array, old: Array, *, level: float) -> bool:
-    """Whether `new` answers (n, outputs) have a better metric than `old`: in a share `level` of resampled rows.
-
-    A paired bootstrap (Efron and Tibshirani 1993, chapter 16).
-    """
-    measure, direction, _ = METRICS[name]
-    sign = 1.0 if direction == "max" else -1.0
-    random = np.random.default_rng(0)
-    wins, draws = 0, 400
-    for _ in range(draws):
-        rows = random.integers(0, len(y), len(y))
-        gain = sign * (measure(task, y[rows], new[rows]) - measure(task, y[rows], old[rows]))
-        wins += gain > 0
-    return wins >= level * draws and not math.isnan(gain)
+    """Whether `new` answers (n, outputs) have a better metric than `old`: in a share `level` of resampled rows."""
+    found = gains(task, name, y, new, old, DRAWS)
+    return bool((found > 0).sum() >= level * DRAWS and not np.isnan(found[-1]))

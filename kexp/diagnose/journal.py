@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kexp.metrics import objective
-from kexp.records import Experiment, Finding, Task, Trial, key
+from kexp.records import Experiment, Finding, Severity, Task, Trial, key
 
 DIVERGED = "diverged"  # how train.epoch.diverged begins
 OUT_OF_MEMORY = "out of memory"  # and train's other message
@@ -58,12 +58,12 @@ def ended_badly(trials: Sequence[Trial]) -> list[Finding]:
         hit = [trial for trial in failed if trial.message.startswith(begins)]
         if not hit:
             continue
-        severity = "error" if not scored else "warning" if len(hit) > SOME * len(ended) else "note"
+        severity: Severity = "error" if not scored else "warning" if len(hit) > SOME * len(ended) else "note"
         what = f"{len(hit):,} of {len(ended):,} trials {'diverged' if name == DIVERGED else 'ran out of memory'}"
         where = tuple(f"trial {trial.id}: {trial.message}" for trial in hit[:SHOWN])
         told = f"{_rates(hit, scored)}." if name == DIVERGED else "."
         found.append(
-            Finding(name=name, severity=severity, what=what + told, where=where, count=len(hit), advice=advice)  # type: ignore[arg-type]
+            Finding(name=name, severity=severity, what=what + told, where=where, count=len(hit), advice=advice)
         )
     if not scored and not found:
         where = tuple(f"trial {trial.id}: {trial.message.splitlines()[0]}" for trial in failed[:SHOWN] if trial.message)

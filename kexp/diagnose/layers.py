@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kexp.models import Network
 from kexp.models.layers import Augmentation
-from kexp.records import DatasetSpec, Finding
+from kexp.records import DatasetSpec, Finding, Severity
 from kexp.train.epoch import prepare
 from kexp.train.loss import Loss
 
@@ -236,9 +236,7 @@ def _idle(found: list[Activity], what: str, rows: int) -> list[Finding]:
         "saturated": "Next to no gradient passes them. Smaller weights (weight_decay), batch normalisation, or relu "
         "or silu in their place.",
     }[what]
-    severity = "note" if worst < MANY else "error" if worst == 1.0 and what == "dead" else "warning"
+    severity: Severity = "note" if worst < MANY else "error" if worst == 1.0 and what == "dead" else "warning"
     if severity == "note":
         advice = "So few do no harm; fewer units may do as well."
-    return [
-        Finding(name=f"{what}_units", severity=severity, what=text, where=places, count=len(hit), advice=advice)  # type: ignore[arg-type]
-    ]
+    return [Finding(name=f"{what}_units", severity=severity, what=text, where=places, count=len(hit), advice=advice)]

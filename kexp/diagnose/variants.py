@@ -22,7 +22,7 @@ from kexp.diagnose.subject import Subject, answers, build, few, first, ready
 from kexp.forecasts import base
 from kexp.metrics import metrics, objective
 from kexp.models.dense import ACTIVATIONS
-from kexp.records import Finding, Trial, Value
+from kexp.records import Finding, Severity, Trial, Value
 from kexp.train import Trainer
 
 Array = NDArray[Any]
@@ -221,10 +221,10 @@ def rate_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None) -> lis
     return []
 
 
-def _rate_finding(name: str, what: str, rate: float, severity: str) -> Finding:
+def _rate_finding(name: str, what: str, rate: float, severity: Severity) -> Finding:
     span = f'{{min = {rate / 3:.1g}, max = {rate * 3:.1g}, sampling = "log"}}'
     advice = f"In [space] of the experiment: learning_rate = {span}."
-    return Finding(name=name, severity=severity, what=what, advice=advice)  # type: ignore[arg-type]
+    return Finding(name=name, severity=severity, what=what, advice=advice)
 
 
 def again_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None, ill: bool) -> list[Finding]:
@@ -234,19 +234,19 @@ def again_verdict(one: Subject, done: Sequence[Tried], kept: Tried | None, ill: 
     y = one.dataset.y[one.dataset.rows("validation", max(one.fold, 0))]
     if kept is None or not _error(own) < _error(kept) or not _better(task, name, y, own, kept):
         return []
-    severity = "warning" if ill else "note"
+    severity: Severity = "warning" if ill else "note"
     reached = f"{_told(own, task, name)} after {own.variant.epochs} epochs from new weights, {_told(kept, task, name)}"
     idle, before = own.variant.idle or 0.0, kept.variant.idle or 0.0
     lost = before >= layers.MANY and idle < before / 2
     if own.variant.epochs > epochs and not lost:
         what = f"It was trained too shortly: {reached} as it is kept, after {epochs}."
         advice = "Search again with more --time, or with more --epochs."
-        return [Finding(name="too_short", severity=severity, what=what, advice=advice)]  # type: ignore[arg-type]
+        return [Finding(name="too_short", severity=severity, what=what, advice=advice)]
     what = f"Its training went wrong, not its design: {reached} as it is kept, after {epochs}."
     if lost:
         what += f" Of the worst layer's units {idle:.0%} are idle then, {before:.0%} now: it lost them on its way."
     advice = "Search again under another --seed; a smaller learning rate makes it less a matter of luck."
-    return [Finding(name="bad_training", severity=severity, what=what, advice=advice)]  # type: ignore[arg-type]
+    return [Finding(name="bad_training", severity=severity, what=what, advice=advice)]
 
 
 def design_verdict(one: Subject, done: Sequence[Tried], ill: bool) -> list[Finding]:
