@@ -13,7 +13,6 @@ import soundfile
 from PIL import Image, ImageEnhance, ImageFilter
 from rich.console import Console
 from scipy.fft import dct
-from test_cli import kexp  # noqa: F401 - a fixture
 
 from kexp import cli, screen
 from kexp.data import doctor

@@ -17,7 +17,6 @@ import phone_site
 import pytest
 from phone_site import LIMITS, PAGE, check, checks, exported, measured, packed, post, searched
 from rich.console import Console
-from test_cli import kexp  # noqa: F401 - the fixture
 
 from kexp import pipeline, screen
 from kexp.errors import ExportError, PhoneError, RunError
