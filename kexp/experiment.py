@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExperimentError, nearest
-from kexp.records import ClassWeight, Experiment, Goal, Kind
+from kexp.records import ClassWeight, Cost, Experiment, Goal, Kind
 
 # What a search may spend where nobody says: whichever is reached first.
 DEFAULT_TRIALS = 40
@@ -265,6 +265,11 @@ def _one_of(literal: Any) -> Callable[[Any], str]:
     return read
 
 
+def _costs(value: Any) -> tuple[str, ...]:
+    read = _one_of(Cost)
+    return tuple(read(one) for one in _texts(value))
+
+
 def _space(value: Any) -> dict[str, Any]:
     for name, item in _table(value).items():
         choices = item if isinstance(item, list | tuple) else [item]
@@ -323,6 +328,7 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "Goal | None": _one_of(Goal),
     "Kind | None": _one_of(Kind),
     "ClassWeight": _one_of(ClassWeight),
+    "tuple[Cost, ...]": _costs,
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
     "time" if spec.name == "seconds" else spec.name: _BY_KEY.get(spec.name) or _BY_TYPE[str(spec.type)]

@@ -23,6 +23,7 @@ Status = Literal["completed", "failed", "infeasible", "stopped", "running"]
 Stage = Literal["explore", "confirm", "refit"]
 Severity = Literal["error", "warning", "note"]
 ClassWeight = Literal["none", "balanced"]
+Cost = Literal["size", "latency", "memory", "parameters"]  # of an answer: the less the better
 Value = int | float | str | bool
 
 R = TypeVar("R")
@@ -143,7 +144,11 @@ class Experiment:
     )  # hyperparameter: value, [choices] or {min, max, step, sampling}
     objective: str = ""  # a row of METRICS: accuracy, f1, auc, log_loss, rmse ...
     class_weight: ClassWeight = "none"  # balanced: in training each class counts as much as any other
+    objectives: tuple[Cost, ...] = ()  # what is sought beside it: a front of candidates, not one
     max_parameters: int | None = None  # of a candidate, all weights counted; one with more is not trained
+    max_size: int | None = None  # bytes of the file that ships
+    max_latency: float | None = None  # milliseconds for one sample, on this machine with one thread
+    max_memory: int | None = None  # bytes that one answer needs beside the weights: an estimate
     oracle: str = "evolution"
     trials: int | None = None  # candidates to explore
     seconds: float | None = None  # wall clock of the whole search
@@ -158,10 +163,23 @@ class Experiment:
     tolerances: dict[str, float] = field(default_factory=dict)  # of the export gate: format -> largest metric drop
 
     def __post_init__(self) -> None:
-        counts = ("trials", "max_parameters", "epochs", "batch_size", "window", "rate", "frames", "stride", "horizon")
+        counts = (
+            "trials",
+            "max_parameters",
+            "max_size",
+            "max_memory",
+            "epochs",
+            "batch_size",
+            "window",
+            "rate",
+            "frames",
+            "stride",
+            "horizon",
+        )
         for name, low in (
             *((count, 1) for count in counts),
             ("seconds", 0),
+            ("max_latency", 0),
             ("length", 0),
             ("steps", 2),
             ("clusters", 2),
@@ -217,8 +235,23 @@ NO_RECIPES = Recipes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What a candidate will cost on a phone, told from its layers before it is trained."""
+
+    parameters: int  # all weights, those of a frozen trunk included
+    bytes: int  # of its int8 file, an estimate
+    macs: int  # multiplications with their additions, of one sample
+    operators: int  # of the file
+    memory: int  # bytes of activations that are alive at once in its int8 file, an estimate
+    latency_ms: float | None = None  # as this machine's own measurements foretell it, where it was asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One candidate that was, or is being, trained."""
+    """One candidate that was, or is being, trained.
+
+    `bytes`, `latency_ms` and `shipped` are of its converted file, once there was one: `variant` is its row of FORMATS.
+    """
 
     id: int
     factory: str
@@ -234,6 +267,9 @@ class Trial:
     metrics: dict[str, float] = field(default_factory=dict)  # on validation rows
     score: float | None = None  # the objective, on validation rows
     parameters: int | None = None
+    costs: Costs | None = None
+    variant: str = ""
+    shipped: dict[str, float] = field(default_factory=dict)  # metrics of the file, on validation rows
     bytes: int | None = None
     latency_ms: float | None = None
     seconds: float = 0.0
@@ -366,7 +402,8 @@ def _revive(hint: Any, value: Any) -> Any:
         inner = typing.get_args(hint)[0]
         return tuple(_revive(inner, item) for item in value)
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return value
+        records = [one for one in typing.get_args(hint) if dataclasses.is_dataclass(one)]
+        return _revive(records[0], value) if records and isinstance(value, dict) else value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is float and value is None:

@@ -14,6 +14,7 @@ from kexp.records import (
     Check,
     Clustering,
     Column,
+    Costs,
     DatasetSpec,
     Dimension,
     Experiment,
@@ -35,6 +36,7 @@ TEACHER = Teacher(
     teacher="KMeans", settings="clusters=2", clusters=2, score=None, thin_borders=0.5, agreement=0.9, stability=None,
     silhouette=0.4, noise=0.0,
 )  # fmt: skip
+COSTS = Costs(parameters=9, bytes=2000, macs=8, operators=3, memory=64, latency_ms=0.1)
 EXAMPLES = [
     COLUMN,
     SPEC,
@@ -43,6 +45,8 @@ EXAMPLES = [
     ),
     Dimension(name="d", kind="choice", default="a", values=("a", 1, 2.5, True)),
     Trial(id=3, factory="dense", values={"units": 3, "on": True}, status="completed", metrics={"rmse": 1.5}, score=1.5),
+    COSTS,
+    Trial(id=4, factory="dense", values={}, status="running", costs=COSTS),
     Artifact(format="keras", path="model.keras", bytes=3, sha256="ab", trial=1),
     Check(name="gap", value=0.1, limit=0.2, ok=True),
     Finding(name="twins", severity="note", what="two rows", where=("a.csv row 2",), count=2, advice="remove one"),

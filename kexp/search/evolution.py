@@ -70,7 +70,7 @@ class EvolutionOracle(AbstractOracle):
         used_up = self._used_up or len(self._seen) >= self._space.size
         return used_up and self._by_hand() is None and self._promoted() is None
 
-    def tell(self, id: int, score: float | None) -> None:
+    def tell(self, id: int, score: float | None, costs: Sequence[float] = ()) -> None:
         """Remember the score of trial `id`; a failed one has no offspring."""
         if id not in self._asked or id in self._told:
             raise ValueError(f"trial {id} was not asked of this oracle, or is told twice")

@@ -39,6 +39,7 @@ class OracleRow(NamedTuple):
     window: int | None = None
     block: int = 256
     climbs: bool = False  # it begins with short trainings, and takes the best of them on to longer ones
+    several: bool = False  # it weighs several objectives against each other
 
 
 class GridOracle(AbstractOracle):
@@ -73,7 +74,7 @@ class GridOracle(AbstractOracle):
         """Whether every combination was proposed, or as many as were wanted."""
         return self._left == 0 or self._trials <= 0
 
-    def tell(self, id: int, score: float | None) -> None:
+    def tell(self, id: int, score: float | None, costs: Sequence[float] = ()) -> None:
         """A grid learns nothing."""
 
     def refuse(self, id: int) -> None:

@@ -49,8 +49,12 @@ class AbstractOracle(ABC):
         """Whether nothing will be proposed any more."""
 
     @abstractmethod
-    def tell(self, id: int, score: float | None) -> None:
-        """Trial `id` reached `score`; None, or not a finite number: it failed."""
+    def tell(self, id: int, score: float | None, costs: Sequence[float] = ()) -> None:
+        """Trial `id` reached `score`; None, or not a finite number: it failed.
+
+        `costs` are what it is beside that, the less the better: one for each of the experiment's `objectives`. Told to
+        oracles alone whose row in ORACLES says that they weigh several.
+        """
 
     @abstractmethod
     def refuse(self, id: int) -> None:

@@ -77,7 +77,7 @@ class SamplingOracle(AbstractOracle):
         feasible = len(self._asked) - len(self._refused)
         return self._used_up or len(self._asked) >= self._space.size or feasible >= self._trials
 
-    def tell(self, id: int, score: float | None) -> None:
+    def tell(self, id: int, score: float | None, costs: Sequence[float] = ()) -> None:
         """Remember the score of trial `id`; a failed one counts as worse than every other, now and later."""
         if id not in self._asked or id in self._scores:
             raise ValueError(f"trial {id} was not asked of this oracle, or is told twice")
@@ -206,7 +206,7 @@ class HyperbandOracle(AbstractOracle):
         """Whether as many as were wanted, or all there are, have been proposed."""
         return self._used_up or len(self._names) >= self._limit
 
-    def tell(self, id: int, score: float | None) -> None:
+    def tell(self, id: int, score: float | None, costs: Sequence[float] = ()) -> None:
         """Score trial `id`; one that failed makes room in its first rung, and comes last in a later one."""
         name = self._names[id]
         trial = self._tuner.trials[name]
