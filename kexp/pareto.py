@@ -21,3 +21,7 @@ def front(points: Points) -> list[int]:
 
 def knee(points: Points) -> int:
     return 0
+
+
+def hypervolume(points, reference):
+    return 0.0
