@@ -429,17 +429,20 @@ class Search:
             return
         trials = [self._known[trial.id] for trial in trials]
         missing = [t for t in trials if not t.variant and self.store.weights(t.source).exists()]
-        begun, spent = time.monotonic(), self.experiment.seconds or time.monotonic() - self._begun
+        begun, spent, done = time.monotonic(), self.experiment.seconds or time.monotonic() - self._begun, 0
         until = min(begun + share * spent, self._end)
         for some, end in ((missing[:least], math.inf), (missing[least:], until)):
             for trial in self._converters.convert(some, end):
                 self._keep_file(trial)
+                done += 1
+                self.listener(Event(kind="data", text="making files of the leading", done=done, planned=len(missing)))
         made = [self._known[trial.id] for trial in missing if self._known[trial.id].variant]
         if made:
             self.store.set("seconds a file", (time.monotonic() - begun) * self.workers.size / len(made))
         untimed = [self._known[trial.id] for trial in trials]
         for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
             self._keep_file(trial)
+        self.store.set("file seconds", self.store.get("file seconds", 0.0) + time.monotonic() - begun)
         if made:
             self._say("notice", _files_text([self._known[trial.id] for trial in made]))
 
