@@ -19,7 +19,7 @@ from kexp import lean
 from kexp.errors import RunError, SearchError
 from kexp.front import aim, cost, front
 from kexp.layouts import Kind
-from kexp.records import EVERY, DatasetSpec, Experiment, Stage, Trial, key, to_json
+from kexp.records import EVERY, Curve, DatasetSpec, Experiment, Stage, Trial, key, to_json
 from kexp.search.budget import CANDIDATES, MARGIN, Budget, Confirmation, confirmation
 from kexp.search.choose import Judge, converted
 from kexp.search.converters import Converters
@@ -526,20 +526,21 @@ class Search:
             self._running.pop(trial.id, None)
         self._jobs = [job for job in self._jobs if any(trial.id in self._running for trial in job.trials)]
         if over:
+            curves = {outcome.trial.id: outcome.curve for outcome in outcomes}
             with self.store.at_once():  # a group is in the journal whole, or trains again
-                over = [self._tell_journal(trial) for trial in over]
+                over = [self._tell_journal(trial, curves[trial.id]) for trial in over]
         for trial in over:
             self._finished(trial)
         for outcome in outcomes:
             if outcome.epoch is not None:
                 self._say("epoch", _epoch_text(outcome), trial=outcome.trial)
 
-    def _tell_journal(self, trial: Trial) -> Trial:
+    def _tell_journal(self, trial: Trial, curve: Curve | None = None) -> Trial:
         if trial.stage == "refit" and trial.score is not None:
             trial = self._as_on_folds(trial)
         if trial.score is not None and not math.isfinite(trial.score):
             trial = dataclasses.replace(trial, status="failed", score=None, message="its score is not a number")
-        self.store.record_tell(trial)
+        self.store.record_tell(trial, curve)
         return trial
 
     def _as_on_folds(self, trial: Trial) -> Trial:
