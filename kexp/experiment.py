@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExperimentError, nearest
-from kexp.records import ClassWeight, Cost, Experiment, Goal, Kind
+from kexp.records import ClassWeight, Cost, Experiment, Goal, Kind, Regularise
 
 # What a search may spend where nobody says: whichever is reached first.
 DEFAULT_TRIALS = 40
@@ -341,6 +341,7 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "Goal | None": _one_of(Goal),
     "Kind | None": _one_of(Kind),
     "ClassWeight": _one_of(ClassWeight),
+    "Regularise": _one_of(Regularise),
     "tuple[Cost, ...]": _costs,
 }
 _READERS: dict[str, Callable[[Any], Any]] = {

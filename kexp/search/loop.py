@@ -42,6 +42,9 @@ TIMED_BLOCK = 32
 GRACE = 0.05  # of a time budget: for so long what is being explored may go on after exploring is over
 SPARE_LEADERS = 3  # beyond the finalists, for those that are too slow to be trained for longer
 POLL_SECONDS = 0.5
+# Of the error on validation rows so much is not there on training rows where candidates overfit; and so many must have
+# been told before that is asked.
+OVERFIT, LEAST_TOLD = 0.25, 6
 # Of the time of a search, at most, for the files of the leading candidates: before these are run again, and after.
 SHARE_BEFORE, SHARE_AFTER = 0.03, 0.05
 USUAL_SECONDS = 2.5  # of one file, until this search knows better
@@ -122,6 +125,9 @@ class Search:
         self._told: list[int] = []  # those of them that the oracle was told of, in the same order
         self._idle = False  # the oracle waits to be told
         self._first: dict[tuple[Any, ...], int] = {}  # what a candidate is -> the first trial of it
+        self._held = bool(self.outline.held) and experiment.regularise == "overfitting"
+        if self._held:
+            self._oracle.hold(self.outline.held)
 
     def run(self) -> None:
         """Explore and confirm within the budget. Raises SearchError when not one trial finished."""
@@ -221,7 +227,29 @@ class Search:
         self._oracle.tell(trial.id, trial.score, costs)
         self._told.append(trial.id)
         self._idle = False
+        if self._held:
+            self._open()
         return True
+
+    def _open(self) -> None:
+        """Once the leading candidates overfit, or there is nothing else to try: dropout, augmentation and the like.
+
+        Decided by what was told in order, so that the same search decides the same.
+        """
+        told = [self._known[id] for id in self._told if self._known[id].score is not None]
+        used_up = self._oracle.exhausted and len(self._order) != self.experiment.trials
+        if len(told) < LEAST_TOLD and not used_up:
+            return
+        gaps = [gap for one in self.judge.leaders(told, CANDIDATES) if (gap := self.judge.gap(one)) is not None]
+        gap = sum(gaps) / len(gaps) if gaps else 0.0
+        if gap < OVERFIT and not used_up:
+            return
+        self._held = False
+        self._oracle.hold({})
+        self.store.set("opened", {"after": len(self._order), "gap": gap, "held": dict(self.outline.held)})
+        why = f"the leading candidates overfit ({gap:.0%} of the error is not there on training rows)"
+        why = "all else was tried" if gap < OVERFIT else why
+        self._say("notice", f"{why}: {', '.join(self.outline.held)} are searched from now on")
 
     def _may_ask(self, asked: int, told: int, journal: int) -> bool:
         """Whether budget, window and workers want one more proposal; `journal` were asked in an earlier call."""
