@@ -7,9 +7,12 @@ from dataclasses import replace
 from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
+from kexp.formats import shipping
 from kexp.metrics import objective
 from kexp.records import EVERY, DatasetSpec, Experiment, Trial
+from kexp.runtime import modules
 from kexp.search.budget import Budget, budget
+from kexp.search.convert import Request
 from kexp.search.events import Event, Listener, ignore
 from kexp.search.loop import NO_FOLDS, Folds, Search
 from kexp.search.oracles import ORACLES
@@ -79,16 +82,21 @@ def search(
         class_weight=experiment.class_weight,
     )
     pool = pool or WORKERS["processes"]()
+    converters = None
     try:
         pool.begin(setup, workers, store.root / "workers.log")
         rows = len(dataset.rows("validation"))
         folds = Folds(dataset.folds, len(dataset.rows("train", EVERY))) if dataset.folds else NO_FOLDS
         sketches = pool.sketches(spec, experiment)
-        found = Search(experiment, spec, sketches, store, pool, plan, rows, listener, folds)
+        variant = shipping(spec.kind, experiment.formats)
+        converters = pool.converters(Request(setup.home, store.name, variant, tuple(modules(experiment))))
+        found = Search(experiment, spec, sketches, store, pool, plan, rows, listener, folds, converters)
         text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(found.outline.dimensions)} hyperparameters"
         listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
         found.run()
     finally:
+        if converters is not None:
+            converters.close()
         pool.close()
     store.finish()
 
