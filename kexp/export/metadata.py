@@ -86,6 +86,7 @@ def axis_labels(spec: DatasetSpec) -> tuple[str, ...]:
 
 
 def model_metadata(spec: DatasetSpec) -> bytes:
+    """The flatbuffer that says what goes into a file of these data, and what comes out."""
     import flatbuffers
 
     b = flatbuffers.Builder(1024)

@@ -99,7 +99,16 @@ class Plan:
         """As `add`, of an operator with trained weights."""
         output = Tensor(tuple(shape), self.inside + name)
         output.maker = Operator(
-            kind, [self.narrow(x)], output, kernel, channels, rank, bias, label=output.name, tag=output.name, products=products
+            kind,
+            [self.narrow(x)],
+            output,
+            kernel,
+            channels,
+            rank,
+            bias,
+            label=output.name,
+            tag=output.name,
+            products=products,
         )
         self.operators.append(output.maker)
         return output
@@ -216,9 +225,8 @@ def activate(plan: Plan, x: Tensor, activation: str, name: int) -> Tensor:
         gate.takers = 1
         return plan.add("MUL", [x, gate], x.shape, name + len("_1/mul_1"))
     if activation == "hard_sigmoid":
-        if (maker := last(x)) is not None and maker.kind in TRAINED and not maker.activation:
-            moved = x  # its bias is larger by 3
-        else:
+        before, moved = last(x), x
+        if before is None or before.kind not in TRAINED or before.activation:  # otherwise its bias is larger by 3
             moved = plan.add("ADD", [x], x.shape, name + len("_1/add"), constants=[Constant(1, 0, 3.0)])
         return plan.add("MUL", [activate(plan, moved, "relu6", name)], x.shape, name, constants=[Constant(1, 0, 6.0)])
     if activation == "selu":
@@ -226,8 +234,8 @@ def activate(plan: Plan, x: Tensor, activation: str, name: int) -> Tensor:
         less = plan.add("SUB", [grown], x.shape, name + len("_1/sub"), constants=[Constant(1, 0, 1.0)])
         below = plan.add("MUL", [less], x.shape, name + len("_1/mul"), constants=[Constant(1, 0, 1.67)])
         positive = plan.add("GREATER", [x], x.shape, name + len("_1/Greater"), constants=[Constant(1, 0, 0.0)])
-        chosen = plan.add("SELECT_V2", [positive, x, below], x.shape, name + len("_1/SelectV2"))
-        return plan.add("MUL", [chosen], x.shape, name + len("_1/mul_1"), constants=[Constant(1, 0, 1.05)])
+        either = plan.add("SELECT_V2", [positive, x, below], x.shape, name + len("_1/SelectV2"))
+        return plan.add("MUL", [either], x.shape, name + len("_1/mul_1"), constants=[Constant(1, 0, 1.05)])
     kind = {"sigmoid": "LOGISTIC", "hard_silu": "HARD_SWISH", "hard_swish": "HARD_SWISH"}.get(activation)
     return _pointwise(plan, kind or activation.upper(), x, name + len("_1/") + len(activation))
 

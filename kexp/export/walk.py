@@ -10,7 +10,17 @@ from typing import Any
 import keras
 
 from kexp.export.plan import (
-    UNKNOWN, Constant, Plan, Tensor, activate, dense, joined, last, narrowed, normalise, rescale,
+    UNKNOWN,
+    Constant,
+    Plan,
+    Tensor,
+    activate,
+    dense,
+    joined,
+    last,
+    narrowed,
+    normalise,
+    rescale,
 )  # fmt: skip
 from kexp.forecasts import places
 from kexp.models import Known, Network
@@ -119,7 +129,9 @@ def _layer(plan: Plan, layer: Any, inputs: list[Tensor], shape: tuple[int, ...])
         return inputs[0]
     handler = HANDLERS.get(type(layer).__name__)
     out = (handler or _unknown)(plan, layer, inputs, shape)
-    activation = getattr(layer, "activation", None) if handler in (_dense, _convolution, _depthwise, _separable) else None
+    activation = (
+        getattr(layer, "activation", None) if handler in (_dense, _convolution, _depthwise, _separable) else None
+    )
     return activate(plan, out, _named(activation), len(layer.name)) if activation is not None else out
 
 
@@ -323,8 +335,7 @@ def _sliced(plan: Plan, x: Tensor, begin: Sequence[int], shape: Sequence[int]) -
 
 
 def _missing(plan: Plan, x: Tensor) -> Tensor:
-    absent = plan.add("NOT_EQUAL", [x, x], x.shape, len("frontend_1/NotEqual"))
-    return absent
+    return plan.add("NOT_EQUAL", [x, x], x.shape, len("frontend_1/NotEqual"))
 
 
 def _table(plan: Plan, layer: TableEncoder, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor:
@@ -353,7 +364,9 @@ def _table(plan: Plan, layer: TableEncoder, inputs: list[Tensor], shape: tuple[i
     for i in layer._categories:
         choices = int(layer.columns[i]["choices"])
         code = _sliced(plan, x, (i,), (1, 1))
-        same = plan.add("EQUAL", [code], (1, choices), len("frontend_1/Equal"), constants=[Constant(choices, 1, choices)])
+        same = plan.add(
+            "EQUAL", [code], (1, choices), len("frontend_1/Equal"), constants=[Constant(choices, 1, choices)]
+        )
         features.append(plan.add("CAST", [same], (1, choices), len("frontend_1/Cast_1")))
     if len(features) == 1:
         return features[0]
@@ -411,7 +424,9 @@ def _from_last(plan: Plan, layer: FromLast, inputs: list[Tensor], shape: tuple[i
     inputs[0].takers += 1
     end = _sliced(plan, inputs[0], (shape[1] - 1, 0), (1, 1, shape[2]))
     x = plan.add("SUB", [inputs[0], end], shape, len("frontend_1/sub"))
-    return plan.add("MUL", [x], shape, len("frontend_1/truediv;frontend_1/Const"), constants=[Constant(len(layer.scale))])
+    return plan.add(
+        "MUL", [x], shape, len("frontend_1/truediv;frontend_1/Const"), constants=[Constant(len(layer.scale))]
+    )
 
 
 def _naive(plan: Plan, layer: Naive, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor:
@@ -427,12 +442,13 @@ def _grey(plan: Plan, layer: Grey, inputs: list[Tensor], shape: tuple[int, ...])
     return plan.add("SUM", [x], shape, len(layer.name) + len("_1/Sum"), constants=[Constant(1, 0)])
 
 
-def _table_of_handlers() -> dict[str, Handler]:
+def _handlers() -> dict[str, Handler]:
     found: dict[str, Handler] = {
         "Dense": _dense, "EinsumDense": _einsum, "BatchNormalization": _normalised, "Activation": _activation,
-        "ReLU": _relu, "Rescaling": _rescaling, "Concatenate": _joining("CONCATENATION"), "Permute": _moving("TRANSPOSE"),
-        "Resizing": _moving("RESIZE_BILINEAR"), "UpSampling2D": _moving("RESIZE_NEAREST_NEIGHBOR"),
-        "TableEncoder": _table, "LogMel": _spectrogram, "FromLast": _from_last, "Naive": _naive, "Grey": _grey,
+        "ReLU": _relu, "Rescaling": _rescaling, "Concatenate": _joining("CONCATENATION"),
+        "Permute": _moving("TRANSPOSE"), "Resizing": _moving("RESIZE_BILINEAR"),
+        "UpSampling2D": _moving("RESIZE_NEAREST_NEIGHBOR"), "TableEncoder": _table, "LogMel": _spectrogram,
+        "FromLast": _from_last, "Naive": _naive, "Grey": _grey,
     }  # fmt: skip
     nothing = (
         "Identity", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout",
@@ -447,10 +463,12 @@ def _table_of_handlers() -> dict[str, Handler]:
     found |= {f"{kind}Pooling{n}D": _pooling for kind in ("Max", "Average") for n in (1, 2, 3)}
     found |= {f"Global{kind}Pooling{n}D": _global_pooling for kind in ("Max", "Average") for n in (1, 2, 3)}
     found |= {f"ZeroPadding{n}D": _moving("PAD", 2) for n in (1, 2, 3)} | {"Cropping2D": _moving("STRIDED_SLICE", 3)}
-    for name, kind in (("Add", "ADD"), ("Subtract", "SUB"), ("Multiply", "MUL"), ("Divide", "DIV"), ("TrueDivide", "DIV"),
-                       ("Maximum", "MAXIMUM"), ("Minimum", "MINIMUM"), ("Average", "ADD")):  # fmt: skip
-        found[name] = _joining(kind)
+    joins = {
+        "Add": "ADD", "Average": "ADD", "Subtract": "SUB", "Multiply": "MUL", "Divide": "DIV", "TrueDivide": "DIV",
+        "Maximum": "MAXIMUM", "Minimum": "MINIMUM",
+    }  # fmt: skip
+    found |= {name: _joining(kind) for name, kind in joins.items()}
     return found
 
 
-HANDLERS = _table_of_handlers()
+HANDLERS = _handlers()

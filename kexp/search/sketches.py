@@ -35,6 +35,11 @@ class Sketch(NamedTuple):
     kind: Kind | None  # None: it trains alone
     costs: Costs
 
+    @property
+    def parameters(self) -> int:
+        """Its trainable and other weights."""
+        return self.costs.parameters
+
 
 class AbstractSketches(ABC):
     """Builds networks of one experiment to look at them."""
