@@ -17,7 +17,19 @@ PACKAGE = ROOT / "kexp"
 LAYERS = [
     {"errors", "lean", "wording", "pareto"},
     {"records"},
-    {"store", "experiment", "data", "models", "layouts", "metrics", "consistency", "forecasts", "formats", "npm"},
+    {
+        "store",
+        "experiment",
+        "data",
+        "models",
+        "layouts",
+        "metrics",
+        "front",
+        "consistency",
+        "forecasts",
+        "formats",
+        "npm",
+    },
     {"train", "runtime", "export"},
     {
         "evaluate",
