@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from kexp.records import Costs, Dimension, Value, key
+from kexp.records import Costs, Dimension, Value
 from kexp.search.sketches import Outline, Sketch
 
 FEW = 6
