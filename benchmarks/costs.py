@@ -100,13 +100,13 @@ def measure(dataset: Dataset, factory: str, values: dict[str, Value], told: Cost
 
 
 def look_ms(spec: DatasetSpec, question: Experiment, drawn: list[dict[str, Value]]) -> float:
-    """Milliseconds to tell what one candidate costs, after the first."""
+    """Milliseconds of a processor to tell what one candidate costs, after the first."""
     sketches = Sketches(spec, question)
     sketches.look({})
-    begun = time.perf_counter()
+    begun = time.process_time()
     for values in drawn:
         sketches.look(values)
-    return (time.perf_counter() - begun) * 1000 / len(drawn)
+    return (time.process_time() - begun) * 1000 / len(drawn)
 
 
 def case(name: str, count: int, cache: Path) -> tuple[dict[str, Any], list[Found]]:
@@ -124,9 +124,9 @@ def case(name: str, count: int, cache: Path) -> tuple[dict[str, Any], list[Found
         found.append(measure(dataset, factory, sketch.values, sketch.costs))
         one = found[-1]
         print(
-            f"{name:18} {one.bytes:9,} B {one.told.bytes / one.bytes - 1:+6.1%}   memory {one.memory:8,} "
-            f"{one.told.memory / one.memory - 1:+6.1%}   operators {one.operators:3} {one.told.operators - one.operators:+}"
-            f"   macs {one.told.macs:11,}   {one.milliseconds:7.3f} ms",
+            f"{name:18} {one.bytes:9,} B {one.told.bytes / one.bytes - 1:+6.1%}  memory {one.memory:8,} "
+            f"{one.told.memory / one.memory - 1:+6.1%}  operators {one.operators:3} "
+            f"{one.told.operators - one.operators:+}  macs {one.told.macs:11,}  {one.milliseconds:7.3f} ms",
             flush=True,
         )
     fitted, asked_about = found[: len(asked) - count], found[len(asked) - count :]

@@ -248,8 +248,13 @@ def _pointwise(plan: Plan, kind: str, x: Tensor, name: int) -> Tensor:
     """An operator of each number alone; on a series that is still wide, the wide one."""
     if not x.made and x.wide is not None and x.takers == 1 and kind != "ELU":
         wide = x.wide
-        return narrowed(plan.add(kind, [wide], wide.shape, name + wide.name))
+        return narrowed(plan.add(kind, [wide], wide.shape, name + 1 + _series_name(wide)))
     return plan.add(kind, [x], x.shape, name)
+
+
+def _series_name(x: Tensor) -> int:
+    """What is left of the name of a convolution of a series in the names of what takes it."""
+    return x.name - (x.maker.label + 1 if x.maker is not None and x.maker.label else 0)
 
 
 def joined(plan: Plan, kind: str, inputs: Sequence[Tensor], shape: Sequence[int], name: int) -> Tensor:
@@ -261,7 +266,7 @@ def joined(plan: Plan, kind: str, inputs: Sequence[Tensor], shape: Sequence[int]
         of = result[0].shape if fold else shape
         out = plan.add(kind, [result[0], other], of, name)
         if fold:
-            out.name += sum(x.name for x in (result[0], result[i]))
+            out.name += sum(map(_series_name, (result[0], result[i]))) + 2
         result[0] = out
     return narrowed(result[0]) if fold else result[0]
 
