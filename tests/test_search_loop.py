@@ -16,7 +16,7 @@ import pytest
 from kexp.data.dataset import Dataset
 from kexp.errors import RunError, SearchError
 from kexp.models import RECIPES
-from kexp.records import Column, DatasetSpec, Experiment, Trial
+from kexp.records import Column, Curve, DatasetSpec, Experiment, Trial
 from kexp.search.budget import CANDIDATES, Budget
 from kexp.search.events import ignore
 from kexp.search.limits import Limits
@@ -66,9 +66,9 @@ class FakeWorkers(AbstractWorkers):
                 self.store.save_weights(trial.id, [np.zeros(1)])
                 self.trained.append(trial.id)
                 metrics = {"accuracy": score, "log_loss": 1 - score, "balanced_accuracy": score}
-                outcomes.append(
-                    Outcome(dataclasses.replace(trial, status="completed", score=score, metrics=metrics, seconds=1.0))
-                )
+                done = dataclasses.replace(trial, status="completed", score=score, metrics=metrics, seconds=1.0)
+                curve = Curve(epochs=(1,), running_loss=(1.0,), validation_loss=(None,), score=(score,))
+                outcomes.append(Outcome(done, curve=curve))
         return outcomes
 
     def close(self) -> None:
@@ -130,16 +130,20 @@ def test_who_trains_with_whom_does_not_depend_on_the_workers(tmp_path, monkeypat
 def test_a_group_is_in_the_journal_whole_or_not_at_all(tmp_path, monkeypatch):
     told = RunStore.record_tell
 
-    def killed(self, trial):
+    def killed(self, trial, curve):
         if trial.id == 3:
             raise Killed
-        told(self, trial)
+        told(self, trial, curve)
 
     monkeypatch.setattr(RunStore, "record_tell", killed)
     trials, _ = search(tmp_path, "t", "random", window=None)
     monkeypatch.undo()
     known = {t.id for t in trials if t.score is not None}
+    with RunStore.open(tmp_path, "t") as run:  # a trial that was told has its curve, another has none
+        assert set(run.curves()) == known and len(known) > 0
     again, now = search(tmp_path, "t", "random", window=None)
+    with RunStore.open(tmp_path, "t") as run:
+        assert set(run.curves()) == {t.id for t in again if t.same_as is None}
     assert 3 in now
     assert not known & set(now)  # what was told is not trained again ...
     assert {t.id for t in again if t.stage == "explore" and t.score is None} == set()  # ... and all else is

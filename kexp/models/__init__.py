@@ -15,7 +15,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +52,9 @@ BRANCHES: dict[str, tuple[dict[str, Value], ...]] = {  # answers besides the def
     "conv1d": ({"block": "residual"},),
     "conv_clip": ({"fusion": "late"},),
 }
+# What keeps a network from learning its rows by heart, and what it is where it is not there. Of weight decay some helps
+# any training (Loshchilov and Hutter 2019): it is held at its default, not at nothing.
+REGULARISERS: dict[str, Value] = {"dropout": 0.0, "augmentation": "none", "erase": 0.0, "weight_decay": 1e-2}
 # The front ends of factories that bring their own, in the place of that of the kind of data.
 FRONTS: dict[str, Callable[[DatasetSpec, HyperParameters], keras.Model]] = {"backbone": front}
 HEADS: dict[str, Usual] = {"dense": DENSE, "backbone": HEAD}  # factories of dense layers alone: see Unbuilt
@@ -266,6 +269,21 @@ def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
     found = declare(ask, experiment.space, thorough=thorough, branches=branches)
     keras.backend.clear_session(free_memory=False)  # its garbage collection takes longer than a build
     return found
+
+
+def unregularised(dimensions: Sequence[Dimension]) -> dict[str, Value]:
+    """REGULARISERS as they are where they are not there, of those that are searched and can be so."""
+    return {
+        one.name: value
+        for one in dimensions
+        if (value := REGULARISERS.get(one.name)) is not None and one.kind != "fixed" and _allowed(one, value)
+    }
+
+
+def _allowed(one: Dimension, value: Value) -> bool:
+    if one.kind == "choice":
+        return value in one.values
+    return one.kind in ("int", "float") and isinstance(value, int | float) and one.minimum <= value <= one.maximum
 
 
 def front_end(spec: DatasetSpec, hp: HyperParameters) -> keras.layers.Layer:

@@ -19,7 +19,7 @@ from kexp import lean
 from kexp.errors import RunError, SearchError
 from kexp.front import aim, cost, front
 from kexp.layouts import Kind
-from kexp.records import EVERY, DatasetSpec, Experiment, Stage, Trial, key, to_json
+from kexp.records import EVERY, Curve, DatasetSpec, Experiment, Stage, Trial, key, to_json
 from kexp.search.budget import CANDIDATES, MARGIN, Budget, Confirmation, confirmation
 from kexp.search.choose import Judge, converted
 from kexp.search.converters import Converters
@@ -43,6 +43,9 @@ TIMED_BLOCK = 32
 GRACE = 0.05  # of a time budget: for so long what is being explored may go on after exploring is over
 SPARE_LEADERS = 3  # beyond the finalists, for those that are too slow to be trained for longer
 POLL_SECONDS = 0.5
+# Of the error on validation rows so much is not there on training rows where candidates overfit; and so many must have
+# been told before that is asked.
+OVERFIT, LEAST_TOLD = 0.25, 6
 # Of the time of a search, at most, for the files of the leading candidates: before these are run again, and after.
 SHARE_BEFORE, SHARE_AFTER = 0.03, 0.05
 USUAL_SECONDS = 2.5  # of one file, until this search knows better
@@ -123,6 +126,9 @@ class Search:
         self._told: list[int] = []  # those of them that the oracle was told of, in the same order
         self._idle = False  # the oracle waits to be told
         self._first: dict[tuple[Any, ...], int] = {}  # what a candidate is -> the first trial of it
+        self._held = bool(self.outline.held) and experiment.regularise == "overfitting"
+        if self._held:
+            self._oracle.hold(self.outline.held)
 
     def run(self) -> None:
         """Explore and confirm within the budget. Raises SearchError when not one trial finished."""
@@ -224,7 +230,29 @@ class Search:
         self._oracle.tell(trial.id, trial.score, costs)
         self._told.append(trial.id)
         self._idle = False
+        if self._held:
+            self._open()
         return True
+
+    def _open(self) -> None:
+        """Once the leading candidates overfit, or there is nothing else to try: dropout, augmentation and the like.
+
+        Decided by what was told in order, so that the same search decides the same.
+        """
+        told = [self._known[id] for id in self._told if self._known[id].score is not None]
+        used_up = self._oracle.exhausted and len(self._order) != self.experiment.trials
+        if len(told) < LEAST_TOLD and not used_up:
+            return
+        gaps = [gap for one in self.judge.leaders(told, CANDIDATES) if (gap := self.judge.gap(one)) is not None]
+        gap = sum(gaps) / len(gaps) if gaps else 0.0
+        if gap < OVERFIT and not used_up:
+            return
+        self._held = False
+        self._oracle.hold({})
+        self.store.set("opened", {"after": len(self._order), "gap": gap, "held": dict(self.outline.held)})
+        why = f"the leading candidates overfit ({gap:.0%} of the error is not there on training rows)"
+        why = "all else was tried" if gap < OVERFIT else why
+        self._say("notice", f"{why}: {', '.join(self.outline.held)} are searched from now on")
 
     def _may_ask(self, asked: int, told: int, journal: int) -> bool:
         """Whether budget, window and workers want one more proposal; `journal` were asked in an earlier call."""
@@ -433,17 +461,20 @@ class Search:
             return
         trials = [self._known[trial.id] for trial in trials]
         missing = [t for t in trials if not t.variant and self.store.weights(t.source).exists()]
-        begun, spent = time.monotonic(), self.experiment.seconds or time.monotonic() - self._begun
+        begun, spent, done = time.monotonic(), self.experiment.seconds or time.monotonic() - self._begun, 0
         until = min(begun + share * spent, self._end)
         for some, end in ((missing[:least], math.inf), (missing[least:], until)):
             for trial in self._converters.convert(some, end):
                 self._keep_file(trial)
+                done += 1
+                self.listener(Event(kind="data", text="making files of the leading", done=done, planned=len(missing)))
         made = [self._known[trial.id] for trial in missing if self._known[trial.id].variant]
         if made:
             self.store.set("seconds a file", (time.monotonic() - begun) * self.workers.size / len(made))
         untimed = [self._known[trial.id] for trial in trials]
         for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
             self._keep_file(trial)
+        self.store.set("file seconds", self.store.get("file seconds", 0.0) + time.monotonic() - begun)
         if made:
             self._say("notice", _files_text([self._known[trial.id] for trial in made]))
 
@@ -527,20 +558,21 @@ class Search:
             self._running.pop(trial.id, None)
         self._jobs = [job for job in self._jobs if any(trial.id in self._running for trial in job.trials)]
         if over:
+            curves = {outcome.trial.id: outcome.curve for outcome in outcomes}
             with self.store.at_once():  # a group is in the journal whole, or trains again
-                over = [self._tell_journal(trial) for trial in over]
+                over = [self._tell_journal(trial, curves[trial.id]) for trial in over]
         for trial in over:
             self._finished(trial)
         for outcome in outcomes:
             if outcome.epoch is not None:
                 self._say("epoch", _epoch_text(outcome), trial=outcome.trial)
 
-    def _tell_journal(self, trial: Trial) -> Trial:
+    def _tell_journal(self, trial: Trial, curve: Curve | None = None) -> Trial:
         if trial.stage == "refit" and trial.score is not None:
             trial = self._as_on_folds(trial)
         if trial.score is not None and not math.isfinite(trial.score):
             trial = dataclasses.replace(trial, status="failed", score=None, message="its score is not a number")
-        self.store.record_tell(trial)
+        self.store.record_tell(trial, curve)
         return trial
 
     def _as_on_folds(self, trial: Trial) -> Trial:

@@ -26,6 +26,7 @@ class Outline(NamedTuple):
     dimensions: tuple[Dimension, ...]
     recipes: Recipes
     alone: bool
+    held: Mapping[str, Value] = {}  # what would keep it from overfitting, each as if it was not there
 
 
 class Sketch(NamedTuple):
@@ -69,7 +70,8 @@ class Sketches(AbstractSketches):
 
         recipes = models.RECIPES.get(self._factory, NO_RECIPES)
         dimensions = models.space(self._spec, self._experiment)
-        return Outline(self._factory, dimensions, recipes, self.look({}).kind is None)
+        held = models.unregularised(dimensions)
+        return Outline(self._factory, dimensions, recipes, self.look({}).kind is None, held)
 
     def look(self, values: Mapping[str, Value]) -> Sketch:
         """See AbstractSketches. A network of dense layers alone is known without building it: 1 ms instead of 20."""
