@@ -160,9 +160,13 @@ def last(x: Tensor) -> Operator | None:
 
 def dense(plan: Plan, x: Tensor, units: int, *, bias: bool, name: int) -> Tensor:
     """A dense layer whose name has `name` letters."""
-    inputs, positions = x.shape[-1], math.prod(x.shape[:-1])
+    inputs, positions, before = x.shape[-1], math.prod(x.shape[:-1]), last(x)
+    shape = (*x.shape[:-1], units)
+    if before is not None and before.kind == "RESHAPE" and before.inputs[0].shape[-1] == inputs:
+        plan.operators.remove(before)  # it takes any shape with as many channels
+        x = before.inputs[0]
     out = plan.trained(
-        "FULLY_CONNECTED", x, (*x.shape[:-1], units), name + len("_1/MatMul"),
+        "FULLY_CONNECTED", x, shape, name + len("_1/MatMul"),
         kernel=inputs * units, channels=units, rank=2, bias=units * bias, products=positions * inputs * units,
     )  # fmt: skip
     if bias:
@@ -244,20 +248,25 @@ def _pointwise(plan: Plan, kind: str, x: Tensor, name: int) -> Tensor:
     """An operator of each number alone; on a series that is still wide, the wide one."""
     if not x.made and x.wide is not None and x.takers == 1 and kind != "ELU":
         wide = x.wide
-        return narrowed(plan.add(kind, [wide], wide.shape, name + wide.name))
+        return narrowed(plan.add(kind, [wide], wide.shape, name + 1 + _series_name(wide)))
     return plan.add(kind, [x], x.shape, name)
+
+
+def _series_name(x: Tensor) -> int:
+    """What is left of the name of a convolution of a series in the names of what takes it."""
+    return x.name - (x.maker.label + 1 if x.maker is not None and x.maker.label else 0)
 
 
 def joined(plan: Plan, kind: str, inputs: Sequence[Tensor], shape: Sequence[int], name: int) -> Tensor:
     """What several layers put out, number by number made one; series stay wide if all of them are."""
-    wides = [x.wide for x in inputs if not x.made and x.takers == 1 and x.wide is not None]
+    wides = [x.wide for x in inputs if not x.made and x.wide is not None]
     fold = len(inputs) > 1 and len(wides) == len(inputs)
     result = list(wides) if fold else list(inputs)
     for i, other in enumerate(result[1:], 1):
         of = result[0].shape if fold else shape
         out = plan.add(kind, [result[0], other], of, name)
         if fold:
-            out.name += sum(x.name for x in (result[0], result[i]))
+            out.name += sum(map(_series_name, (result[0], result[i]))) + 2
         result[0] = out
     return narrowed(result[0]) if fold else result[0]
 

@@ -42,10 +42,11 @@ def walk(network: Network) -> Plan:
     x.shape = _shape(network.frontend.inputs[0], 1)
     x.takers += network.base is not None
     features = frontend(plan, network.frontend, x)
+    base = _based(plan, network.base, x)
     plan.inside += CORE
     (logits,) = _model(plan, network.core, [features])
     plan.inside -= CORE
-    return _answered(plan, network.answer, network.base, x, logits)
+    return _answered(plan, network.answer, logits, base)
 
 
 def walk_known(known: Known) -> Plan:
@@ -53,6 +54,7 @@ def walk_known(known: Known) -> Plan:
     plan = Plan()
     x = Tensor(_shape(known.frontend.inputs[0], 1), INPUT, takers=1 + (known.base is not None))
     out = frontend(plan, known.frontend, x)
+    base = _based(plan, known.base, x)
     plan.inside += CORE
     if len(out.shape) > 2:
         out = plan.reshaped(out, (1, math.prod(out.shape[1:])), len("flatten_1/Reshape"))
@@ -64,14 +66,22 @@ def walk_known(known: Known) -> Plan:
         out = activate(plan, out, layout.activations[i], len(f"dense_{layout.activations[i]}_{i}"))
     out = dense(plan, out, layout.widths[-1], bias=True, name=len("logits"))
     plan.inside -= CORE
-    return _answered(plan, known.answer, known.base, x, out)
+    return _answered(plan, known.answer, out, base)
 
 
-def _answered(plan: Plan, answer: Any, base: Any, x: Tensor, logits: Tensor) -> Plan:
+def _answered(plan: Plan, answer: Any, logits: Tensor, base: Tensor | None) -> Plan:
     out = _layer(plan, answer, [logits], logits.shape)
     if base is not None:
-        based(plan, base, x, out)
+        plan.add("ADD", [out, base], out.shape, 0)
     return plan
+
+
+def _based(plan: Plan, base: Any, x: Tensor) -> Tensor | None:
+    """What answers are added to, of raw samples; the converter has it done before the network."""
+    if base is None:
+        return None
+    out = _layer(plan, base, [x], x.shape)
+    return plan.reshaped(out, out.shape[1:], len("forecast_1/Squeeze")) if out.shape[-1] > 1 else out
 
 
 def frontend(plan: Plan, model: keras.Model, x: Tensor) -> Tensor:
@@ -82,18 +92,11 @@ def frontend(plan: Plan, model: keras.Model, x: Tensor) -> Tensor:
     return out
 
 
-def based(plan: Plan, base: keras.layers.Layer, x: Tensor, answers: Tensor) -> Tensor:
-    """`answers` with what they are added to."""
-    out = _layer(plan, base, [x], answers.shape)
-    if answers.shape[-1] > 1:
-        out = plan.reshaped(out, answers.shape[1:], len("forecast_1/Squeeze"))
-    return plan.add("ADD", [answers, out], answers.shape, 0)
-
-
-def _model(plan: Plan, model: Any, inputs: list[Tensor]) -> list[Tensor]:
-    """What a model puts out of `inputs`; models inside it are walked through."""
+def _model(plan: Plan, model: Any, inputs: list[Tensor], shape: tuple[int, ...] = ()) -> list[Tensor]:
+    """What a model puts out of `inputs`, of `shape` if it is one; models inside it are walked through."""
+    model = getattr(model, "_functional", None) or model  # a Sequential has its graph inside
     if not hasattr(model, "_nodes_by_depth"):  # a subclass of Model with a `call` of its own
-        return [_unknown(plan, model, inputs, (1, *model.output_shape[1:]))]
+        return [_unknown(plan, model, inputs, shape or (1, *model.output_shape[1:]))]
     nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
     takers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
     takers.update(id(tensor) for tensor in model.outputs)
@@ -107,7 +110,7 @@ def _model(plan: Plan, model: Any, inputs: list[Tensor]) -> list[Tensor]:
         batch = given[0].shape[0]
         if isinstance(node.operation, keras.Model):
             plan.inside += len(node.operation.name) + len("_1/")
-            outputs = _model(plan, node.operation, given)
+            outputs = _model(plan, node.operation, given, _shape(node.output_tensors[0], batch))
             plan.inside -= len(node.operation.name) + len("_1/")
         else:
             shape = _shape(node.output_tensors[0], batch)
