@@ -16,7 +16,7 @@ from kexp.data.dataset import Dataset
 from kexp.errors import ExportError
 from kexp.export.card import manifest
 from kexp.metrics import objective
-from kexp.records import Experiment, Trial, from_json
+from kexp.records import Curve, Experiment, Trial, from_json
 from kexp.store import RunStore
 from kexp.verify import digest
 
@@ -39,6 +39,7 @@ class Material:
     name: str
     board: dict[str, Any]
     trials: tuple[Trial, ...]  # best first
+    curves: dict[int, Curve]  # how trainings went, by trial
     told_at: dict[int, float]  # seconds of search, by trial, after which it ended
     seconds: float  # of search altogether
     created: str
@@ -86,6 +87,7 @@ def gather(run: RunStore, board: dict[str, Any], exported: Path) -> Material:
         name=run.name,
         board=board,
         trials=tuple(from_json(Trial, one) for one in board["trials"]),
+        curves=run.curves(),
         told_at=run.told_at(),
         seconds=run.seconds_used,
         created=run.get("created", ""),
