@@ -301,6 +301,7 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
         "kexp search ../photos --time 30m --workers 2",
         "kexp search adult.csv --target income --trials 100 --oracle bayesian",
         "kexp search ../photos --time 30m --max-parameters 100k",
+        "kexp search ../photos --objective accuracy --objective size",
         "kexp search sales.csv --horizon 7",
         "kexp search customers.csv --task clustering --clusters 5",
     )
@@ -344,7 +345,12 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 @steps_option
 @stride_option
 @horizon_option
-@click.option("--objective", help="What ranks the trials: accuracy, balanced_accuracy, f1, auc, log_loss, rmse ...")
+@click.option(
+    "--objective",
+    multiple=True,
+    help="What ranks the trials: accuracy, balanced_accuracy, f1, auc, log_loss, rmse ... May be repeated, with what "
+    "is sought beside it: size, latency, memory, parameters.",
+)
 @click.option(
     "--class-weight",
     type=click.Choice(["none", "balanced"]),
@@ -411,9 +417,10 @@ def show(name: str | None, top: int, home: Path, as_json: bool) -> None:
     with _work():
         document = pipeline.show(home, name)
     phones = [screen.devices(document["devices"])] if document.get("devices") else []
+    front = [screen.front(document)] if len(document.get("front", {}).get("trials", [])) > 1 else []
     taught = [screen.teachers(document)] if document.get("clustering") else []
     simpler = [screen.baselines(document)] if document.get("baselines") else []
-    _answer(as_json, document, screen.leaderboard(document, top), *taught, *simpler, *phones)
+    _answer(as_json, document, screen.leaderboard(document, top), *front, *taught, *simpler, *phones)
 
 
 @commands.command(epilog=examples("kexp compare digits digits_small", "kexp compare a b c --json"))
@@ -537,6 +544,7 @@ def diagnose(name: str | None, variants: bool | None, home: Path, as_json: bool)
         "kexp export digits --format tflite_int8 --format saved_model",
         "kexp export digits --tflite --tolerance tflite_int8=0.02",
         "kexp export digits --all",
+        "kexp export digits --pick smallest --tflite",
         "kexp export my_model.keras --data ../photos --tflite",
     )
 )
@@ -556,6 +564,11 @@ def diagnose(name: str | None, variants: bool | None, home: Path, as_json: bool)
     type=Parsed("format=drop", _tolerance),
     help="Largest drop of the metric that passes the gate; may be repeated.",
 )
+@click.option(
+    "--pick",
+    type=Row("kexp.front", "PICKS"),
+    help="Of the run's front: best, smallest, fastest or knee. It is the run's network from then on.",
+)
 @click.option("--data", help="For MODEL.keras: the data, or the experiment file, that it is for.")
 @target_option
 @task_option
@@ -567,6 +580,7 @@ def export(
     name: str | None,
     formats: tuple[str, ...],
     tolerances: tuple[tuple[str, float], ...],
+    pick: str | None,
     data: str | None,
     target: tuple[str, ...],
     task: Goal | None,
@@ -589,13 +603,15 @@ def export(
         raise click.UsageError(f"{name} needs --data with the data that it is for")
     if model is None and (data or target or task or called or modules):
         raise click.UsageError("--data, --target, --task, --name and --module go with a MODEL.keras")
+    if model is not None and pick:
+        raise click.UsageError("--pick goes with a run: a MODEL.keras has no front")
     wanted = [*(family for family, given in families.items() if given), *formats]
     if wanted and "keras" not in wanted:
         wanted.append("keras")
     notices: list[str] = []
     with _work(), live.Steps() as steps:
         if model is None or data is None:
-            made = pipeline.export(home, name, wanted, dict(tolerances), steps)
+            made = pipeline.export(home, name, wanted, dict(tolerances), steps, pick=pick)
         else:
             question, base = asked(data, name=sanitised(called or model.stem), target=target, task=task)
             made, notices = pipeline.export_model(

@@ -78,9 +78,9 @@ def compare(runs: Sequence[RunStore], exported: Mapping[str, Path]) -> dict[str,
 
 def _one(run: RunStore, exported: Path) -> dict[str, Any]:
     """{"run", "kind", "task", "objective", "rows": by part, "fingerprint", "trials": by status, "seconds", "finished",
-    "best": a trial, "score": on validation rows, "test": {metric: value, "interval", "rows"} or None where the present
-    model was not evaluated, "factory", "values", "parameters", "files": bytes by path of the present model's export,
-    "latency": milliseconds by device and file}."""
+    "best": a trial, "score": on validation rows, "variant", "bytes": of the file that ranked it, where one did, "test":
+    {"metrics", "interval", "rows"}, or None where the present model was not evaluated, "factory", "values",
+    "parameters", "files": bytes by path of the present model's export, "latency": milliseconds by device and file}."""
     task, wanted = run.get("task"), run.experiment.objective
     trials = ranked(run)
     best: Trial | None = next((trial for trial in trials if trial.id == run.get("best_trial")), None)
@@ -110,7 +110,8 @@ def _one(run: RunStore, exported: Path) -> dict[str, Any]:
         "best": run.get("best_trial"), "score": None if best is None else best.score, "test": test,
         "factory": "" if best is None else best.factory, "values": {} if best is None else dict(best.values),
         "parameters": None if best is None else best.parameters,
-        "bytes": None if best is None else best.bytes, "files": sizes, "latency": latency,
+        "variant": "" if best is None else best.variant, "bytes": None if best is None else best.bytes,
+        "files": sizes, "latency": latency,
     }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ DEFAULT_TRIALS = 40
 DEFAULT_SECONDS = 600.0
 
 NO_FILES = ("none", "imagenet")  # weights that a backbone may begin with, besides those in a file
+COSTS = typing.get_args(Cost)
 BUNDLED = ("sklearn:", "generated:")  # data = "sklearn:digits" is a set that comes along, not a path
 
 
@@ -205,7 +206,8 @@ def _made(make: Callable[..., Experiment], document: Mapping[str, Any], where: C
             hint = " Did you mean 'time'?" if key == "seconds" else nearest(key, _READERS)
             raise ExperimentError(f"{where(key)}: unknown key {key!r}.{hint}")
         try:
-            fields["seconds" if key == "time" else key] = _READERS[key](value)
+            read = _READERS[key](value)
+            fields |= read if key == "objective" else {"seconds" if key == "time" else key: read}
         except ValueError as error:
             raise ExperimentError(f"{where(key)}: {key} = {_shown(value)}: {error}.") from error
     try:
@@ -265,9 +267,19 @@ def _one_of(literal: Any) -> Callable[[Any], str]:
     return read
 
 
+def _objective(value: Any) -> dict[str, Any]:
+    """Of "accuracy", or ["accuracy", "size"]: the metric, if one is named, and what is sought beside it."""
+    names = _texts(value)
+    metrics = [name for name in names if name not in COSTS]
+    if len(metrics) > 1:
+        raise ValueError(f"one metric is expected, and any of {', '.join(COSTS)}; not {' and '.join(metrics)}")
+    costs = _costs([name for name in names if name in COSTS])
+    return {"objective": "".join(metrics)} | ({"objectives": costs} if costs else {})
+
+
 def _costs(value: Any) -> tuple[str, ...]:
     read = _one_of(Cost)
-    return tuple(read(one) for one in _texts(value))
+    return tuple(dict.fromkeys(read(one) for one in _texts(value)))
 
 
 def _space(value: Any) -> dict[str, Any]:
@@ -313,6 +325,7 @@ def _shown(value: Any) -> str:
 # A record's field is read as its annotation says; these few say less than a person may write.
 _BY_KEY: dict[str, Callable[[Any], Any]] = {
     "name": _name,
+    "objective": _objective,
     "size": parse_size,
     "max_parameters": parse_count,
     "space": _space,

@@ -57,6 +57,7 @@ FAMILIES: dict[str, str] = {  # -> what its option says
     "phone": "The page of kexp phone, as a folder for any https host.",
     "android": "An Android project in Kotlin, to be built with Gradle.",
 }
+SHIPS = "tflite_int8"  # what a phone gets, unless an experiment asks for other variants alone
 USUAL = ("keras", "saved_model", "tflite")  # families that are meant where none is named: they need nothing more
 
 
@@ -78,3 +79,9 @@ def formats(kind: Kind, wanted: Sequence[str] = ()) -> list[str]:
     for name in sorted(chosen):
         chosen.update(FORMATS[name].parts)
     return [name for name in suitable if name in chosen]
+
+
+def shipping(kind: Kind, wanted: Sequence[str] = ()) -> str:
+    """The TFLite variant that ranks candidates: int8, or the first of those that are `wanted` without it."""
+    variants = [name for name in formats(kind, wanted) if FORMATS[name].family == "tflite"]
+    return SHIPS if SHIPS in variants or not variants else variants[0]

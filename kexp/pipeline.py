@@ -31,7 +31,7 @@ from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
 from kexp.records import Artifact, Check, Experiment, Finding, Goal, Measurement, from_json, to_json
 from kexp.runtime import modules
-from kexp.search import check, keep_best
+from kexp.search import check, keep_best, pick_model
 from kexp.search import search as search_trials
 from kexp.search.budget import budget
 from kexp.search.events import Event, Listener, ignore
@@ -228,13 +228,18 @@ def diagnose(
 
 def export(
     home: Path, name: str | None = None, wanted: Sequence[str] = (), tolerances: dict[str, float] | None = None,
-    progress: Progress = lambda done, total, text: None,
+    progress: Progress = lambda done, total, text: None, *, pick: str | None = None,
 ) -> Release:  # fmt: skip
-    """Convert the best model, hold each file to the gate, and keep what passes in exported/<name>/."""
+    """Convert the best model, hold each file to the gate, and keep what passes in exported/<name>/.
+
+    `pick`, a row of front.PICKS, makes another network of the front the run's model first.
+    """
     from kexp.release import release
 
     with RunStore.open(home, name or store.latest(home)) as run:
         question = run.experiment
+        if pick is not None:
+            pick_model(run, pick)
         return release(
             run.need_model(), Dataset.open(run.data), wanted or question.formats, home / "exported" / run.name,
             tolerances={**question.tolerances, **(tolerances or {})}, trial=run.get("best_trial"),

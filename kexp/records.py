@@ -276,6 +276,16 @@ class Trial:
     seconds: float = 0.0
     message: str = ""
 
+    @property
+    def standing(self) -> dict[str, float]:
+        """The metrics that rank it: those of its file where there is one, otherwise of the network in floats."""
+        return {**self.metrics, **self.shipped}
+
+    @property
+    def source(self) -> int:
+        """The trial whose weights are this one's: itself, or the equal one in its place."""
+        return self.id if self.same_as is None else self.same_as
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:

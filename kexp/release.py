@@ -21,9 +21,9 @@ import numpy as np
 from kexp import export, exported, verify
 from kexp.data.dataset import Dataset
 from kexp.errors import ExportError
-from kexp.export import card, golden
+from kexp.export import card, golden, rows
 from kexp.export.package import Package
-from kexp.export.source import Care
+from kexp.export.source import CARES, Care
 from kexp.formats import FORMATS
 from kexp.formats import formats as formats_of
 from kexp.records import Artifact, Check, DatasetSpec
@@ -31,13 +31,7 @@ from kexp.runtime import import_modules, open_runtime
 from kexp.runtime.protocol import brief
 
 Progress = Callable[[int, int, str], None]
-CALIBRATION_ROWS = 256
-# Tried in turn where int8 loses too much. Ranges that a few rows stretch leave coarse steps to all others (trashnet,
-# mean difference of the outputs .0037, .0030, .0029). The first block sees what no normalisation has tamed: float, it
-# costs bytes and time (a Conv1D network on uci_har: largest difference .78, clipped .71, with a float first block .28).
-CARES = (Care(0.01), Care(0.05), Care(0.01, first_float=True))
 CAREFUL = ("tflite_int8", "tflite_uint8")
-GATE_ROWS = 4000  # validation rows, evenly spaced, where there are more: int16x8 takes milliseconds for each
 
 
 class Release(NamedTuple):
@@ -76,8 +70,7 @@ def release(
     earlier = exported.earlier(folder, identity, spec)
     wanted = formats_of(spec.kind, [*asked, *earlier])
     allowed = _tolerances(spec, wanted, tolerances or {})
-    train = _spaced(dataset.rows("train"), CALIBRATION_ROWS)
-    validation = _spaced(dataset.rows("validation"), GATE_ROWS)
+    train, validation = rows.calibrating(dataset), rows.judging(dataset)
     x, y = np.asarray(dataset.x[validation]), dataset.y[validation]
     import_modules(modules)  # the file names their layers; before the child, which would fail for each format
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -121,9 +114,9 @@ def release(
                 for name in gate.outputs
             }
             kept = [check for check in gate.checks if check.name.split()[0] in gate.outputs]
-            rows = {part: len(dataset.rows(part)) for part in ("train", "validation")}
+            counts = {part: len(dataset.rows(part)) for part in ("train", "validation")}
             card.write(
-                staging, spec, gate.artifacts, kept, limits, rows=rows,
+                staging, spec, gate.artifacts, kept, limits, rows=counts,
                 evaluation=evaluation, trial=trial, modules=modules, model=identity,
                 golden=verify.digest(staging / "golden"), clustering=dataset.clustering,
             )  # fmt: skip
@@ -245,11 +238,6 @@ def _reason(error: Exception) -> str:
 
 def _number(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.4g}"
-
-
-def _spaced(rows: Any, count: int) -> Any:
-    """At most `count` of `rows`, evenly spaced."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
 
 
 def _tolerances(spec: DatasetSpec, wanted: Sequence[str], given: Mapping[str, float]) -> dict[str, float | None]:

@@ -2,6 +2,7 @@
 
     <home>/runs/<name>/journal.sqlite   every ask and every tell, in order; what the run is about
                        weights/7.npz    the weights of trial 7
+                       files/7.tflite   what it ships as, where it was converted
                        data/            the Dataset that every step reads
                        features/        what a frozen network makes of it: a speed-up
                        model.keras, evaluation.npz, evaluation.json, report.html, lock
@@ -272,6 +273,9 @@ class RunStore:
     def trials(self) -> list[Trial]:
         """Each trial as last recorded, in the order of their ids: as told, or else as asked."""
         latest = {event.trial.id: event.trial for event in self.events()}
+        for key, value in self._db.execute("SELECT key, value FROM meta WHERE key LIKE 'file %'").fetchall():
+            id = int(key.removeprefix("file "))
+            latest[id] = dataclasses.replace(latest[id], **json.loads(value))
         return [latest[id] for id in sorted(latest)]
 
     def curves(self) -> dict[int, Curve]:
@@ -293,7 +297,7 @@ class RunStore:
     def in_order(self, trials: Iterable[Trial]) -> list[Trial]:
         """`trials`, best first, by what the run's experiment ranks."""
         task, wanted = self.get("task"), self.experiment.objective
-        return sorted(trials, key=lambda trial: rank(task, wanted, trial.metrics), reverse=True)
+        return sorted(trials, key=lambda trial: rank(task, wanted, trial.standing), reverse=True)
 
     @property
     def seconds_used(self) -> float:
@@ -324,6 +328,15 @@ class RunStore:
     def weights(self, id: int) -> Path:
         """The file of the weights of trial `id`, whether it is there or not."""
         return self.root / "weights" / f"{id}.npz"
+
+    def file(self, id: int) -> Path:
+        """The .tflite of trial `id`, whether it is there or not."""
+        return self.root / "files" / f"{id}.tflite"
+
+    def record_file(self, trial: Trial) -> None:
+        """Keep what is known of the file of `trial`, whose journal says how it was trained: `trials` tells it then."""
+        known = {name: getattr(trial, name) for name in ("variant", "shipped", "bytes", "latency_ms", "message")}
+        self.set(f"file {trial.id}", known)
 
     def save_weights(self, id: int, weights: Sequence[NDArray[Any]]) -> None:
         """Keep the weights of trial `id`, in their order; on the disk before this returns."""
@@ -499,9 +512,10 @@ def clean(home: Path, names: Sequence[str] = (), keep: int = 3) -> int:
     freed = 0
     for name in names or [run["name"] for run in list_runs(home) if run["finished"]]:
         with RunStore.open(home, name) as store, store.lock():
-            kept = {store.weights(trial.id).name for trial in store.best_first()[:keep]}
-            kept |= {store.weights(id).name for id in store.get("keep", [])}
-            freed += sum(_remove(path) for path in (store.root / "weights").iterdir() if path.name not in kept)
+            kept = {str(trial.id) for trial in store.best_first()[:keep]} | {str(id) for id in store.get("keep", [])}
+            for folder in (store.root / "weights", store.root / "files"):
+                there = folder.iterdir() if folder.is_dir() else ()
+                freed += sum(_remove(path) for path in there if path.stem not in kept)
             freed += _remove(store.features) if store.features.is_dir() else 0
     if cache(home).is_dir():
         old = time.time() - CACHE_AGE

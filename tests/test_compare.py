@@ -33,7 +33,8 @@ def made(home, name, right, *, spec=SPEC, ids=None, y=None, evaluated=True, mode
     )  # fmt: skip
     values = {"units_0": 8 * len(name), "activation": "relu"}
     metrics = {"accuracy": right, "log_loss": 1 - right, "balanced_accuracy": right}
-    trial = Trial(id=0, factory="dense", values=values, status="completed", metrics=metrics, score=right, parameters=99)
+    trial = Trial(id=0, factory="dense", values=values, status="completed", metrics=metrics, score=right, parameters=99,
+                  variant="tflite_int8", bytes=8000 + len(name), latency_ms=0.5)  # fmt: skip
     with RunStore.create(home, name, Experiment(name=name, data="d.csv", seed=seed, **asked)) as run:
         dataset.save(run.data)
         run.set("task", spec.task)
@@ -158,5 +159,6 @@ def test_the_command_shows_and_tells_it(home, kexp):
     lines = [line.split() for line in out.splitlines()]
     assert ["≠", "seed", "0", "1"] in lines and ["≠", "units_0", "32", "48"] in lines
     assert ["activation", "relu", "relu"] in lines and ["accuracy,", "test", "rows", "0.8000", "0.9000"] in lines
+    assert "file that was searched for 8.0 KB int8 8.0 KB int8".split() in lines
     document = json.loads(kexp("compare", "weak", "strong", "--json")[1].splitlines()[-1])
     assert document["answer"] == "better" and document["runs"][1]["run"] == "strong"

@@ -15,6 +15,7 @@ from kexp import cli, evaluate, leaderboard, pipeline
 from kexp.data.dataset import Dataset
 from kexp.errors import RunError
 from kexp.export.card import manifest
+from kexp.front import Aim
 from kexp.records import Clustering, Column, Curve, DatasetSpec, Experiment, Teacher, Trial
 from kexp.report import (
     activations,
@@ -121,17 +122,29 @@ def test_the_front_is_what_no_smaller_network_equals():
         trial(1, 0.8, parameters=50),
         trial(2, 0.8, parameters=60),
         trial(3, 0.9, parameters=100),
-        trial(4, 0.95, parameters=40, stage="confirm", parent=0),
+        trial(4, 0.95, parameters=40, stage="confirm", parent=0, fold=1),
         trial(5, None, parameters=10, status="failed"),
     ]
-    found = front.data(trials, "accuracy", upward=True)
+    sought = Aim("accuracy", "max", ("parameters",))
+    found = front.data(trials, sought)
     assert [(one.trial, one.leads) for one in found] == [(1, True), (2, False), (0, True), (3, True)]
-    assert [one.trial for one in front.data(trials, "rmse", upward=False) if one.leads] == [1]
-    drawn = front.draw(found, "accuracy", True, {0, 1}, best=0)
+    drawn = front.draw(found, sought, {0, 1}, best=0)
     assert "filters=8" in drawn and drawn.count('class="point"') == 4 and "chosen" in drawn
     assert re.findall(r'href="#trial-(.)"', drawn) == ["1", "0"]
-    many = front.data([trial(n, n / 2000, parameters=1000 - n // 2) for n in range(1000)], "accuracy", True)
-    assert front.draw(many, "accuracy", True, range(1000)).count('class="point"') <= front.MOST
+    many = front.data([trial(n, n / 2000, parameters=1000 - n // 2) for n in range(1000)], sought)
+    assert front.draw(many, sought, range(1000)).count('class="point"') <= front.MOST
+
+
+def test_what_has_a_file_leads_and_what_has_none_is_foretold():
+    file = {"shipped": {"accuracy": 0.85}, "variant": "tflite_int8", "bytes": 900, "latency_ms": 0.02}
+    trials = [trial(0, 0.9, parameters=100), trial(1, 0.86, parameters=200, **file)]
+    found = front.data(trials, Aim("accuracy", "max", ("size",)))
+    assert [(one.trial, one.score, one.cost, one.leads, one.made) for one in found] == [
+        (0, 0.9, 100.0, False, False),
+        (1, 0.85, 900.0, True, True),
+    ]
+    assert "0.8500 as a file of 900 B, 0.02 ms (0.8600 in floats)" in found[1].told
+    assert "dot again" in front.draw(found, Aim("accuracy", "max", ("size",)), set())
 
 
 def test_what_the_score_hangs_on_is_found_and_what_it_does_not_is_not():

@@ -28,7 +28,7 @@ def run(home):
     trials = [
         Trial(
             id=0, factory="dense", values=values, status="completed", metrics=metrics, score=0.875, epochs=3,
-            bytes=1234, train={"accuracy": 0.9375, "log_loss": 0.1}, parameters=77, seconds=6.0, latency_ms=0.5,
+            bytes=1234, shipped={"accuracy": 0.75}, train={"accuracy": 0.9375, "log_loss": 0.1}, parameters=77, seconds=6.0, latency_ms=0.5,
         ),
         Trial(id=1, factory="dense", values=values, status="failed", message="diverged", epochs=3),
         Trial(id=2, factory="dense", values=values, status="infeasible", message="too large"),
@@ -60,7 +60,13 @@ def test_scalars_by_epoch_and_what_was_reached_are_read_back(run):
     assert scalars(found, "epoch/running_loss") == [(1, pytest.approx(0.9)), (2, 0.5)]
     assert scalars(found, "epoch/validation_loss") == [(2, 0.75), (3, 0.5)]
     assert scalars(found, "epoch/accuracy") == [(2, 0.5), (3, 0.875)]
-    for tag, value in (("accuracy", 0.875), ("train_accuracy", 0.9375), ("bytes", 1234), ("latency_ms", 0.5)):
+    for tag, value in (
+        ("accuracy", 0.875),
+        ("train_accuracy", 0.9375),
+        ("file_accuracy", 0.75),
+        ("bytes", 1234),
+        ("latency_ms", 0.5),
+    ):
         assert scalars(found, f"end/{tag}") == [(3, value)]
     assert found.SummaryMetadata("end/bytes").plugin_data.plugin_name == "scalars"
     first, last = (found.Tensors(tag)[0].wall_time for tag in ("epoch/running_loss", "end/accuracy"))

@@ -19,7 +19,7 @@ import numpy as np
 
 from kexp.curves import curve_of
 from kexp.diagnose import calibration, fit, gradients, journal, layers, variants
-from kexp.diagnose.subject import Subject, counts, first, folds, ready, source, subject
+from kexp.diagnose.subject import Subject, counts, first, folds, ready, subject
 from kexp.records import Finding, to_json
 from kexp.store import RunStore
 
@@ -151,7 +151,7 @@ def _fit(run: RunStore, one: Subject, judged: list[Subject], document: dict[str,
         advice = "Inputs without bounds (kexp doctor), or weights that diverged: lower learning_rate."
         return [Finding(name="not_finite", severity="error", what=what, advice=advice)]
     found = fit.fitted(one.spec, one.question, run.trials(), told)
-    document["fit"] = {**to_json(found), "runs": [source(each.trial) for each in judged]}
+    document["fit"] = {**to_json(found), "runs": [each.trial.source for each in judged]}
     document["calibration"] = calibration.calibration(one.spec.task, told.y, told.outputs)
     return [*fit.fits(one.spec, found, rows), *calibration.miscalibrated(document["calibration"])]
 

@@ -100,17 +100,12 @@ def subject(run: RunStore, batch_size: int, most: int = MOST_ROWS) -> Subject:
     if best is not None:
         weights = _kept(run, whole.spec, trial)
     elif ranked:
-        weights = run.load_weights(source(trial))
+        weights = run.load_weights(trial.source)
     y = whole.y[whole.rows("train")]
     return Subject(
         question=question, dataset=few(whole, most), trial=trial, batch_size=batch_size, weights=weights,
         balance=balanced(whole.spec, y) if question.class_weight == "balanced" else None,
     )  # fmt: skip
-
-
-def source(trial: Trial) -> int:
-    """The id of the trial whose weights are this trial's: its own, or that of the equal one in its place."""
-    return trial.id if trial.same_as is None else trial.same_as
 
 
 def folds(run: RunStore, one: Subject) -> list[Subject]:
@@ -123,8 +118,8 @@ def folds(run: RunStore, one: Subject) -> list[Subject]:
     found = []
     for trial in run.trials():
         same = trial.stage == "confirm" and trial.parent == one.trial.parent and trial.fold > 0
-        if same and trial.status == "completed" and run.weights(source(trial)).exists():
-            found.append(dataclasses.replace(one, trial=trial, weights=run.load_weights(source(trial))))
+        if same and trial.status == "completed" and run.weights(trial.source).exists():
+            found.append(dataclasses.replace(one, trial=trial, weights=run.load_weights(trial.source)))
     return found
 
 

@@ -106,6 +106,12 @@ def _int8(source: Source) -> bytes:
     return recipe.quantise(source)
 
 
+def forget() -> None:
+    """Let go of the files that are kept for other variants of the same source."""
+    _float32.cache_clear()
+    _int8.cache_clear()
+
+
 class _Recipe:
     """What to do with each operator of a float file; input and output of the file stay float."""
 

@@ -15,6 +15,7 @@ from kexp import evaluate
 from kexp.data.dataset import Dataset
 from kexp.errors import ExportError
 from kexp.export.card import manifest
+from kexp.front import Aim, aim
 from kexp.metrics import objective
 from kexp.records import Curve, Experiment, Trial, from_json
 from kexp.store import RunStore
@@ -63,6 +64,11 @@ class Material:
     def upward(self) -> bool:
         """Whether more of it is better."""
         return objective(self.dataset.spec.task, self.experiment.objective)[1] == "max"
+
+    @property
+    def sought(self) -> Aim:
+        """What is sought: the metric, and costs."""
+        return aim(self.experiment, self.dataset.spec.task)
 
     @property
     def best(self) -> Trial | None:

@@ -107,16 +107,16 @@ def _events(name: str, trial: Trial, curve: Curve | None, metric: str, end: floa
 
 
 def reached(trial: Trial, metric: str) -> dict[str, float]:
-    """What a trial came to: metrics on validation rows, the objective first; on training rows; what it costs."""
+    """What a trial came to: metrics on validation rows, the objective first; on training rows; of its file; what it costs."""
     metrics = dict(sorted(trial.metrics.items(), key=lambda one: one[0] != metric))
     costs: dict[str, float | None] = {"bytes": trial.bytes, "latency_ms": trial.latency_ms}
     if trial.costs is not None:  # before it was trained; what was measured says more
         costs |= {"bytes_estimate": trial.costs.bytes, "latency_ms_estimate": trial.costs.latency_ms}
         costs |= {"macs": trial.costs.macs, "memory_estimate": trial.costs.memory}
-    train = {f"train_{metric}": trial.train.get(metric)}
+    sides = {f"train_{metric}": trial.train.get(metric), f"file_{metric}": trial.shipped.get(metric)}
     found: dict[str, float | None] = {
         **metrics,
-        **train,
+        **sides,
         "parameters": trial.parameters,
         "seconds": trial.seconds,
         **costs,

@@ -7,9 +7,13 @@ from dataclasses import replace
 from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
+from kexp.formats import shipping
+from kexp.front import PICKS, aim, front, pick, shippable
 from kexp.metrics import objective
 from kexp.records import EVERY, DatasetSpec, Experiment, Trial
+from kexp.runtime import modules
 from kexp.search.budget import Budget, budget
+from kexp.search.convert import Request
 from kexp.search.events import Event, Listener, ignore
 from kexp.search.loop import NO_FOLDS, Folds, Search
 from kexp.search.oracles import ORACLES
@@ -28,6 +32,12 @@ def check(experiment: Experiment, spec: DatasetSpec, listener: Listener = ignore
     if experiment.oracle not in ORACLES:
         raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
     objective(spec.task, experiment.objective)
+    if experiment.objectives and not ORACLES[experiment.oracle].several:
+        able = ", ".join(name for name, row in ORACLES.items() if row.several)
+        raise ExperimentError(
+            f"oracle = {experiment.oracle!r} seeks one objective, and {len(experiment.objectives) + 1} are asked for "
+            f"({', '.join((objective(spec.task, experiment.objective)[0], *experiment.objectives))}). Use {able}."
+        )
     if experiment.class_weight != "none" and spec.task == "regression":
         raise ExperimentError(
             f"class_weight = {experiment.class_weight!r} is for classes, and the task is regression. Leave it out."
@@ -79,16 +89,21 @@ def search(
         class_weight=experiment.class_weight,
     )
     pool = pool or WORKERS["processes"]()
+    converters = None
     try:
         pool.begin(setup, workers, store.root / "workers.log")
         rows = len(dataset.rows("validation"))
         folds = Folds(dataset.folds, len(dataset.rows("train", EVERY))) if dataset.folds else NO_FOLDS
         sketches = pool.sketches(spec, experiment)
-        found = Search(experiment, spec, sketches, store, pool, plan, rows, listener, folds)
+        variant = shipping(spec.kind, experiment.formats)
+        converters = pool.converters(Request(setup.home, store.name, variant, tuple(modules(experiment))))
+        found = Search(experiment, spec, sketches, store, pool, plan, rows, listener, folds, converters)
         text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(found.outline.dimensions)} hyperparameters"
         listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))
         found.run()
     finally:
+        if converters is not None:
+            converters.close()
         pool.close()
     store.finish()
 
@@ -100,6 +115,25 @@ def _kept(store: RunStore, plan: Budget) -> Budget:
         rungs = {"epochs": plan.epochs, "rungs": plan.rungs}
         store.set("rungs", rungs)
     return replace(plan, **rungs)
+
+
+def pick_model(run: RunStore, how: str) -> Trial:
+    """Make the network that `how`, a row of front.PICKS, means of the front of `run` its model; unless it is already.
+
+    Raises RunError where a search is at work on it, or found nothing yet.
+    """
+    run.need_model()
+    dataset = Dataset.open(run.data)
+    sought = aim(run.experiment, dataset.spec.task)
+    found = front(shippable(run.trials()), sought)
+    chosen = pick(how, found, sought)
+    if chosen.id != run.get("best_trial"):
+        lean.keras()
+        from kexp.search.keep import keep
+
+        with run.lock():
+            keep(run, dataset, chosen, f"{PICKS[how][1]} of the {len(found)} networks of the front, picked by hand")
+    return chosen
 
 
 def keep_best(run: RunStore, dataset: Dataset, experiment: Experiment) -> Trial:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -25,10 +25,18 @@ class Judge:
     objective: str
     rows: int
     folded: int = 0  # rows of all folds, where leading candidates run on them
+    max_size: int | None = None  # bytes of a file that may be chosen
+    max_latency: float | None = None  # milliseconds of it
 
     def rank(self, trial: Trial) -> Rank:
-        """Larger is better: the objective, then the loss."""
-        return rank(self.task, self.objective, trial.metrics)
+        """Larger is better: the objective, then the loss; of its file, where there is one."""
+        return rank(self.task, self.objective, trial.standing)
+
+    def excess(self, trial: Trial) -> float:
+        """How many times larger or slower than allowed the file of `trial` is; at most 1 where it fits, or is not."""
+        size = 0.0 if trial.bytes is None or self.max_size is None else trial.bytes / self.max_size
+        slow = 0.0 if trial.latency_ms is None or self.max_latency is None else trial.latency_ms / self.max_latency
+        return max(size, slow)
 
     def best_first(self, items: Sequence[T], of: Callable[[T], Rank]) -> list[T]:
         """`items` by rank; those whose share of right answers is within a standard error of the best's, by loss.
@@ -67,7 +75,7 @@ class Judge:
 
     def _error(self, trial: Trial) -> float:
         """What is missing to the best score that there can be: 1 of a share, 0 of a loss."""
-        score = math.nan if trial.score is None else trial.score
+        score = trial.standing.get(objective(self.task, self.objective)[0], math.nan)
         return 1.0 - score if objective(self.task, self.objective)[1] == "max" else score
 
     def choose(self, explored: Sequence[Trial], confirmed: Sequence[Trial]) -> tuple[Trial, str]:
@@ -79,6 +87,7 @@ class Judge:
         if self.folded and any(trial.fold for trial in confirmed):
             return replace(self, rows=self.folded, folded=0).choose(explored, confirmed)
         name = objective(self.task, self.objective)[0]
+        explored, confirmed, note = self._fitting(explored, confirmed)
         first = {trial.id: trial for trial in explored}
         runs: dict[int, list[Trial]] = {}
         whole = [trial for trial in confirmed if trial.status == "completed"]  # not cut short by the time limit
@@ -86,8 +95,8 @@ class Judge:
             if trial.score is not None and trial.parent is not None:
                 runs.setdefault(trial.parent, []).append(trial)
         if not runs:
-            best = self.leaders(explored, 1)[0]
-            return best, f"best validation {name} of {len(explored)} candidates, one run each"
+            best = self.leaders(converted(explored), 1)[0]
+            return best, f"{note}best validation {name} of {len(explored)} candidates, one run each"
         for id, repeats in runs.items():
             longest = max(trial.epochs for trial in repeats)  # of a search that went on with more time
             repeats[:] = [trial for trial in repeats if trial.epochs == longest]
@@ -95,29 +104,40 @@ class Judge:
                 (t.epochs, t.status, 0) == (first[id].epochs, first[id].status, t.fold) for t in repeats
             ):
                 repeats.append(first[id])
+        whole_files = {id: repeats for id, repeats in runs.items() if all(t.shipped for t in repeats)}
+        runs = whole_files or runs  # a file's score beside that of a network in floats would not be fair
         means = {id: _mean([self.rank(t) for t in repeats]) for id, repeats in runs.items()}
         winner = self.best_first(list(means), means.__getitem__)[0]
-        leader = self.leaders(explored, 1)[0]
+        leader = self.leaders(converted(explored), 1)[0]
         folds = any(t.fold for t in runs[winner])  # on few rows no exploring run is to be believed
         mine = self.rank(leader)[0]
         if not folds and leader not in runs.get(leader.id, []) and mine > means[winner][0] + self._luck(mine):
             text = "no run under other seeds came near it"
-            return leader, f"best validation {name} of {len(explored)} candidates; {text}"
-        scores, what = _scores(runs, winner), "fold" if folds else "run"
+            return leader, f"{note}best validation {name} of {len(explored)} candidates; {text}"
+        scores, what = [t.standing[name] for t in runs[winner]], "fold" if folds else "run"
+        mean = sum(scores) / len(scores)
         return max(runs[winner], key=self.rank), (
-            f"candidate {winner}: mean validation {name} {sum(scores) / len(scores):.5g} over {len(scores)} {what}(s), "
+            f"{note}candidate {winner}: mean validation {name} {mean:.5g} over {len(scores)} {what}(s), "
             f"{min(scores):.5g} to {max(scores):.5g}; the best of {len(runs)} candidate(s) that were run again"
         )
 
+    def _fitting(
+        self, explored: Sequence[Trial], confirmed: Sequence[Trial]
+    ) -> tuple[Sequence[Trial], Sequence[Trial], str]:
+        """Those whose file is within the limits, as far as files were made; where none is, the one that is nearest."""
+        within = [[trial for trial in some if self.excess(trial) <= 1] for some in (explored, confirmed)]
+        if within[0]:
+            return within[0], within[1], ""
+        scored = [trial for trial in [*explored, *confirmed] if trial.score is not None]
+        nearest = min(scored, key=self.excess)
+        text = f"no file is within the limits; trial {nearest.id} is the nearest, {self.excess(nearest):.2f} times; "
+        return [nearest], [], text
 
-def source(trial: Trial) -> int:
-    """The id of the trial whose weights are this trial's: its own, or that of the equal one in its place."""
-    return trial.id if trial.same_as is None else trial.same_as
+
+def converted(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Those that have a file, where any has one: a file's score beside that of a network in floats is not fair."""
+    return [trial for trial in trials if trial.shipped] or trials
 
 
 def _mean(ranks: Sequence[Rank]) -> Rank:
     return sum(a for a, _ in ranks) / len(ranks), sum(b for _, b in ranks) / len(ranks)
-
-
-def _scores(runs: Mapping[int, Sequence[Trial]], id: int) -> list[float]:
-    return [trial.score for trial in runs[id] if trial.score is not None]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from kexp import models
 from kexp.data.dataset import Dataset
+from kexp.front import aim, front, shippable
+from kexp.metrics import objective
 from kexp.records import EVERY, Experiment, Trial
-from kexp.search.choose import Judge, source
+from kexp.search.choose import Judge
 from kexp.store import RunStore
 
 
@@ -14,23 +16,38 @@ def keep_best(run: RunStore, dataset: Dataset, experiment: Experiment) -> Trial:
 
     Raises ValueError where no trial has a score: then there was nothing to keep.
     """
+    best, reason = _best(run, dataset, experiment)
+    keep(run, dataset, best, reason)
+    return best
+
+
+def keep(run: RunStore, dataset: Dataset, trial: Trial, reason: str) -> None:
+    """Make `trial` the model of `run`: model.keras with its weights; `reason` is why."""
+    network = models.build(dataset.spec, trial.factory, models.replay(trial.values))
+    network.core.set_weights(run.load_weights(trial.source))
+    staging = run.model.with_name("staging.keras")
+    models.inference(network).save(staging)
+    staging.replace(run.model)
+    name, _ = objective(dataset.spec.task, run.experiment.objective)
+    found = front(shippable(run.trials()), aim(run.experiment, dataset.spec.task))
+    spared = [trial.source, *(one.source for one in found)]
+    facts = {"best_trial": trial.id, "best": trial.standing[name], "reason": reason, "keep": spared}
+    for key, value in facts.items():
+        run.set(key, value)
+
+
+def _best(run: RunStore, dataset: Dataset, experiment: Experiment) -> tuple[Trial, str]:
     trials = [trial for trial in run.trials() if trial.score is not None]
     if not trials:
         raise ValueError(f"no trial of run {run.name!r} has a score")
     judge = Judge(
         task=dataset.spec.task, objective=experiment.objective, rows=len(dataset.rows("validation")),
-        folded=len(dataset.rows("train", EVERY)) if dataset.folds else 0,
+        folded=len(dataset.rows("train", EVERY)) if dataset.folds else 0, max_size=experiment.max_size,
+        max_latency=experiment.max_latency,
     )  # fmt: skip
     explored = [trial for trial in trials if trial.stage == "explore"]
     best, reason = judge.choose(explored, [trial for trial in trials if trial.stage == "confirm"])
     whole = [t for t in trials if t.stage == "refit" and t.parent == best.parent and t.status == "completed"]
     if whole:
         best, reason = whole[-1], f"{reason}; trained once more on all rows but the test rows"
-    network = models.build(dataset.spec, best.factory, models.replay(best.values))
-    network.core.set_weights(run.load_weights(source(best)))
-    staging = run.model.with_name("staging.keras")
-    models.inference(network).save(staging)
-    staging.replace(run.model)
-    for name, value in (("best_trial", best.id), ("best", best.score), ("reason", reason), ("keep", [source(best)])):
-        run.set(name, value)
-    return best
+    return best, reason

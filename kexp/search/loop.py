@@ -12,15 +12,17 @@ import dataclasses
 import math
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from kexp import lean
 from kexp.errors import RunError, SearchError
+from kexp.front import aim, cost, front
 from kexp.layouts import Kind
-from kexp.metrics import objective
 from kexp.records import EVERY, Curve, DatasetSpec, Experiment, Stage, Trial, key, to_json
-from kexp.search.budget import CANDIDATES, Budget, Confirmation, confirmation
-from kexp.search.choose import Judge, source
+from kexp.search.budget import CANDIDATES, MARGIN, Budget, Confirmation, confirmation
+from kexp.search.choose import Judge, converted
+from kexp.search.converters import Converters
 from kexp.search.events import Event, Listener
 from kexp.search.limits import IN_A_ROW, Limit, check_refusal
 from kexp.search.oracles import ORACLES, Proposal
@@ -30,6 +32,7 @@ from kexp.search.together import Start, jobs
 from kexp.search.worker import Job
 from kexp.search.workers import AbstractWorkers, Outcome
 from kexp.store import RunStore
+from kexp.wording import size
 
 SLOW = 3.0  # times the first trial's seconds, after which an explored one is stopped in a search with a time limit
 MANY = 12  # of the shortest trainings, one after another, fit exploring: those that are no slower are not stopped
@@ -39,6 +42,10 @@ TIMED_BLOCK = 32
 GRACE = 0.05  # of a time budget: for so long what is being explored may go on after exploring is over
 SPARE_LEADERS = 3  # beyond the finalists, for those that are too slow to be trained for longer
 POLL_SECONDS = 0.5
+# Of the time of a search, at most, for the files of the leading candidates: before these are run again, and after.
+SHARE_BEFORE, SHARE_AFTER = 0.03, 0.05
+USUAL_SECONDS = 2.5  # of one file, until this search knows better
+FRONT = 8  # candidates of a front that are run again, and have files made
 
 
 class Folds(NamedTuple):
@@ -65,27 +72,31 @@ class Search:
         validation_rows: int,
         listener: Listener,
         folds: Folds = NO_FOLDS,
+        converters: Converters | None = None,
     ) -> None:
+        self._converters = converters
         self.experiment, self.spec, self.store, self.workers = experiment, spec, store, workers
         self.budget, self.listener, self.folds = budget, listener, folds
         self.judge = Judge(
             task=spec.task, objective=experiment.objective, rows=validation_rows, folded=folds.rows,
+            max_size=experiment.max_size, max_latency=experiment.max_latency,
         )  # fmt: skip
         self._sketches, self.outline = sketches, sketches.outline()
         self.factory = self.outline.factory
+        self.aim = aim(experiment, spec.task)
         row = ORACLES[experiment.oracle]
         recipes = {"recipes": self.outline.recipes} if row.climbs else {}
         self._oracle = row.make(
             self.outline.dimensions,
             seed=experiment.seed,
-            direction=objective(spec.task, experiment.objective)[1],
+            direction=self.aim.direction,
             trials=experiment.trials,
             epochs=budget.epochs,
             **recipes,
         )
         self._begun = time.monotonic() - store.seconds_used
         seconds = math.inf if experiment.seconds is None else experiment.seconds
-        self._end = self._begun + seconds
+        self._end = self._train_until = self._until = self._begun + seconds
         # One that had come to confirming and goes on with a larger budget explores in its share of what is added.
         plan = store.get("confirmation")
         begun = time.monotonic() if plan is not None and plan["budget"][1] != experiment.seconds else self._begun
@@ -120,9 +131,23 @@ class Search:
         if not finished:
             nothing_fits = self._limit.refused and not self._order
             raise SearchError(self._limit.nothing_fits() if nothing_fits else _nothing_finished(explored))
-        self._say("stage", "confirm")
         lean.beside()  # the best will be built in this process
-        self._confirm(finished, len(explored))
+        leaders = self._leaders(finished)
+        self._files(leaders, SHARE_BEFORE, least=0 if self._timed else len(leaders))
+        self._train_until = self._end - self._reserve()
+        chosen = self._confirmation(finished, len(explored))
+        if chosen is None and self._train_until - time.monotonic() > GRACE * (self.experiment.seconds or math.inf):
+            self._say("notice", "no second training fits into the time that is left, so exploring goes on")
+            self._explore_until = self._rungs.until = self._train_until
+            finished = [trial for trial in self._explore() if trial.score is not None]
+        if chosen is not None:
+            self._say("stage", "confirm")
+            self._confirm(finished, *chosen)
+        self._ship(finished)
+
+    @property
+    def _timed(self) -> bool:
+        return self.experiment.seconds is not None
 
     # explore
 
@@ -147,8 +172,6 @@ class Search:
             if (out_of_time and not self._running) or not self._may_go_on():
                 break
             self._wait()
-        self._pending.clear()
-        self._starts.clear()
         return [self._known[id] for id in self._order if self._known[id].status != "running"]
 
     def _ask_one(self) -> bool:
@@ -194,7 +217,8 @@ class Search:
         trial = self._over(self._order[len(self._told)])
         if trial is None:
             return False
-        self._oracle.tell(trial.id, trial.score)
+        costs = [math.log(max(cost(trial, name), 1e-6)) for name in self.experiment.objectives]
+        self._oracle.tell(trial.id, trial.score, costs)
         self._told.append(trial.id)
         self._idle = False
         return True
@@ -225,7 +249,7 @@ class Search:
         epochs = proposal.epochs or self.budget.epochs
         if proposal.parent is None:
             self._rungs.seen(epochs)
-        parent = None if proposal.parent is None else source(self._known[proposal.parent])
+        parent = None if proposal.parent is None else self._known[proposal.parent].source
         twin = id if excess else self._first.setdefault((key(values), epochs, parent), id)
         trial = Trial(
             id=id, factory=self.factory, values=values, status="infeasible" if excess else "running", parent=parent,
@@ -265,29 +289,49 @@ class Search:
 
     # confirm
 
-    def _confirm(self, explored: list[Trial], asked: int) -> None:
-        """Run the leading candidates again under other seeds, or on folds, and for longer where that fits the budget.
-
-        Of folds, the candidate that is best on average trains once more, on all rows but the test rows.
-        """
+    def _leaders(self, finished: Sequence[Trial]) -> list[Trial]:
+        """Those that may be run again, best first; of several objectives the front, as far as it is not too long."""
         limits = self.experiment
-        leaders = self.judge.leaders(explored, limits.finalists + SPARE_LEADERS)
+        finished = [self._known[trial.id] for trial in finished]
+        if limits.objectives:
+            return _spread(front(finished, self.aim), FRONT)
+        count = limits.finalists + SPARE_LEADERS
+        first = self.judge.leaders(converted(finished), count)
+        rest = [trial for trial in finished if trial not in first]
+        return first + self.judge.leaders(rest, count)[: count - len(first)] if rest else first
+
+    def _confirmation(self, finished: Sequence[Trial], asked: int) -> tuple[Confirmation, list[Trial]] | None:
+        """How the leading candidates are run again, and which these are: decided once for each budget."""
+        limits, known = self.experiment, self.store.get("confirmation")
+        if limits.objectives:
+            limits = dataclasses.replace(limits, finalists=FRONT, seeds=1)
         budget = [asked, limits.seconds, limits.finalists, self.folds.number or limits.seeds]
-        plan = self.store.get("confirmation")
-        if plan is None or plan["budget"] != budget:
-            left = None if limits.seconds is None else self._end - time.monotonic()
+        if known is None or known["budget"] != budget:
+            leaders = self._leaders(finished)
+            left = self._train_until - time.monotonic() if self._timed else None
             chosen = confirmation(
                 limits, self.spec, self.budget, seconds=left, costs=[self._cost(trial) for trial in leaders],
                 explored=[trial.epochs for trial in leaders], workers=self.workers.size, together=self._block > 1,
                 folds=self.folds.number,
             )  # fmt: skip
-            plan = {"budget": budget, "plan": to_json(chosen), "leaders": [t.id for t in leaders]}
-            self.store.set("confirmation", plan)
-        if plan["plan"] is None:
-            return
-        chosen = Confirmation(**plan["plan"])
-        runs = range(1, chosen.seeds + 1)
-        wanted = [(self._known[plan["leaders"][i]], k) for k in runs for i in chosen.candidates]
+            known = {"budget": budget, "plan": to_json(chosen), "leaders": [t.id for t in leaders]}
+            self.store.set("confirmation", known)
+        if known["plan"] is None:
+            return None
+        return Confirmation(**known["plan"]), [self._known[id] for id in known["leaders"]]
+
+    def _confirm(self, explored: list[Trial], chosen: Confirmation, leaders: list[Trial]) -> None:
+        """Run the leading candidates again under other seeds, or on folds, and for longer where that fits the budget.
+
+        Of folds, the candidate that is best on average trains once more, on all rows but the test rows.
+        """
+        limits = self.experiment
+        self._pending.clear()  # what exploring left
+        self._starts.clear()
+        again = [leaders[i] for i in chosen.candidates]
+        refit = max(map(self._cost, again)) * chosen.epochs * MARGIN if self.folds.number else 0.0
+        self._until = self._train_until - refit
+        wanted = [(leader, k) for k in range(1, chosen.seeds + 1) for leader in again]
         self._again = {
             self._confirm_one(leader, limits.seed + k, chosen.epochs, fold=k if self.folds.number else 0)
             for leader, k in wanted
@@ -296,10 +340,11 @@ class Search:
         each = f"on {chosen.seeds} folds" if self.folds.number else f"{chosen.seeds} seed(s) each"
         self._say("notice", f"{len(chosen.candidates)} leading candidate(s) again, {each}, {chosen.epochs} epochs")
         self._run_again()
-        if self.folds.number and (self._may_begin() or self._refits()):
+        if self.folds.number and (time.monotonic() < self._train_until or self._refits()):
             best, _ = self.judge.choose(explored, [self._known[id] for id in self._again])
             if best.parent is not None and best.fold:
                 leader = self._known[best.parent]
+                self._until = self._train_until
                 self._again.add(self._confirm_one(leader, limits.seed + 1, best.epochs, fold=EVERY, stage="refit"))
                 self._run_again()
 
@@ -307,7 +352,7 @@ class Search:
         return [trial for trial in self._known.values() if trial.stage == "refit"]
 
     def _may_begin(self) -> bool:
-        return time.monotonic() < self._end
+        return time.monotonic() < self._until
 
     def _run_again(self) -> None:
         """Run what was started, to its end or that of the time."""
@@ -320,7 +365,7 @@ class Search:
 
     def _cost(self, trial: Trial) -> float:
         """Seconds that an epoch of a candidate took; of one that was stopped, no fewer than of those that were not."""
-        trial = self._known[source(trial)]
+        trial = self._known[trial.source]
         begun = self._known[trial.parent].epochs if trial.parent is not None and trial.stage == "explore" else 0
         least = self._pace or 0.0 if trial.status == "stopped" else 0.0
         return max(least, trial.seconds / max(1, trial.epochs - begun))
@@ -344,7 +389,7 @@ class Search:
         if trial is None:
             trial = Trial(
                 id=max(self._known) + 1, factory=leader.factory, values=leader.values, status="running",
-                stage=stage, parent=leader.id, seed=seed, epochs=epochs, fold=fold,
+                stage=stage, parent=leader.id, seed=seed, epochs=epochs, fold=fold, costs=leader.costs,
             )  # fmt: skip
             self.store.record_ask(trial)
             self._known[trial.id] = trial
@@ -352,6 +397,60 @@ class Search:
             self._kinds[trial.id] = self._kinds[leader.id]
             self._start(trial)
         return trial.id
+
+    # files
+
+    def _reserve(self) -> float:
+        """Seconds that are kept for the files of those that are run again."""
+        if not self._timed or self._converters is None:
+            return 0.0
+        limits = self.experiment
+        runs = FRONT if limits.objectives else limits.finalists * (self.folds.number or limits.seeds) + 1
+        each = float(self.store.get("seconds a file", USUAL_SECONDS))
+        return min(SHARE_AFTER * (limits.seconds or 0.0), 1.0 + runs * each / self.workers.size)
+
+    def _ship(self, finished: Sequence[Trial]) -> None:
+        """Make the files of those that were run again, best first, then of the front."""
+        runs: dict[int | None, list[Trial]] = {}
+        for id in self._again or ():
+            if (trial := self._known[id]).score is not None:
+                runs.setdefault(trial.parent, []).append(trial)
+        best_first = sorted(runs.values(), key=lambda some: max(map(self.judge.rank, some)), reverse=True)
+        again = [trial for some in best_first for trial in some]
+        leader = self._leaders(finished)[:1]  # it is chosen where no run under another seed comes near it
+        least = len(best_first[0]) if best_first and self._timed else len(again)
+        self._files([*again, *leader], SHARE_AFTER, least=max(1, least))
+        everything = [t for t in self._known.values() if t.score is not None and t.fold <= 0 and t.same_as is None]
+        self._files(_spread(front(everything, self.aim), FRONT), SHARE_AFTER / 2, least=0)
+
+    def _files(self, trials: Sequence[Trial], share: float, *, least: int) -> None:
+        """Make the files of `trials` that have none, in `share` of the time; of the first `least` in any case."""
+        if self._converters is None:
+            return
+        trials = [self._known[trial.id] for trial in trials]
+        missing = [t for t in trials if not t.variant and self.store.weights(t.source).exists()]
+        begun, spent, done = time.monotonic(), self.experiment.seconds or time.monotonic() - self._begun, 0
+        until = min(begun + share * spent, self._end)
+        for some, end in ((missing[:least], math.inf), (missing[least:], until)):
+            for trial in self._converters.convert(some, end):
+                self._keep_file(trial)
+                done += 1
+                self.listener(Event(kind="data", text="making files of the leading", done=done, planned=len(missing)))
+        made = [self._known[trial.id] for trial in missing if self._known[trial.id].variant]
+        if made:
+            self.store.set("seconds a file", (time.monotonic() - begun) * self.workers.size / len(made))
+        untimed = [self._known[trial.id] for trial in trials]
+        for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
+            self._keep_file(trial)
+        self.store.set("file seconds", self.store.get("file seconds", 0.0) + time.monotonic() - begun)
+        if made:
+            self._say("notice", _files_text([self._known[trial.id] for trial in made]))
+
+    def _keep_file(self, trial: Trial) -> None:
+        if trial.stage == "refit" and trial.shipped:
+            trial = dataclasses.replace(trial, shipped=self._mean_on_folds(trial, lambda one: one.shipped))
+        self._known[trial.id] = trial
+        self.store.record_file(trial)
 
     # workers
 
@@ -404,8 +503,8 @@ class Search:
     def _latest(self, job: Job) -> float:
         """When a trial ends at the latest. Before anything has finished, whatever it is has the whole time."""
         if self.experiment.seconds is None or _stage(job) != "explore" or not self._anything_finished():
-            return self._end
-        return min(self._end, self._explore_until + GRACE * self.experiment.seconds)
+            return self._until
+        return min(self._until, self._explore_until + GRACE * self.experiment.seconds)
 
     def _most_seconds(self, job: Job) -> float:
         """How long a trial may take: no explored one far longer than the first, by the epoch.
@@ -446,10 +545,13 @@ class Search:
 
     def _as_on_folds(self, trial: Trial) -> Trial:
         """A trial that learnt every row, with the mean metrics of its candidate on folds: its own tell nothing."""
+        means = self._mean_on_folds(trial, lambda one: one.metrics)
+        return dataclasses.replace(trial, metrics=means, score=means[self.aim.metric])
+
+    def _mean_on_folds(self, trial: Trial, of: Callable[[Trial], dict[str, float]]) -> dict[str, float]:
         folds = [t for t in self._known.values() if t.parent == trial.parent and t.fold > 0 and t.score is not None]
-        name, _ = objective(self.spec.task, self.experiment.objective)
-        means = {key: sum(t.metrics[key] for t in folds) / len(folds) for key in trial.metrics}
-        return dataclasses.replace(trial, metrics=means, score=means[name])
+        told = [found for one in folds if (found := of(one))]
+        return {name: sum(one[name] for one in told) / len(told) for name in trial.metrics} if told else {}
 
     def _finished(self, trial: Trial) -> Trial:
         self._known[trial.id] = trial
@@ -486,6 +588,21 @@ class Search:
                 seconds_left=left,
             )
         )
+
+
+def _spread(trials: Sequence[Trial], count: int) -> list[Trial]:
+    """At most `count` of `trials`, evenly spaced, the first and the last among them."""
+    step = max(1.0, (len(trials) - 1) / max(1, count - 1))
+    return [trials[round(i * step)] for i in range(min(count, len(trials)))]
+
+
+def _files_text(made: Sequence[Trial]) -> str:
+    sizes = sorted(trial.bytes for trial in made if trial.bytes is not None)
+    failed = len(made) - len(sizes)
+    text = f"{len(sizes)} file(s) made ({made[0].variant})"
+    if sizes:
+        text += f": {size(sizes[0])}" + (f" to {size(sizes[-1])}" if len(sizes) > 1 else "")
+    return text + (f"; {failed} cannot be made, the first: {made[0].message}" if failed else "")
 
 
 def _stage(job: Job) -> str:

@@ -30,7 +30,7 @@ class Rungs:
         self.epochs = budget.epochs  # of a new candidate
         self._budget, self._block, self._workers = budget, block, workers
         self._trials, self._timed = experiment.trials, experiment.seconds is not None
-        self._begun, self._until = begun, until
+        self._begun, self.until = begun, until
 
     def seen(self, epochs: int) -> None:
         """A new candidate trains for `epochs`, as a killed search had decided."""
@@ -50,11 +50,11 @@ class Rungs:
         if not self._timed or not self.another(cost):
             return False
         share = share_until(self._rung, self._count(cost))
-        return time.monotonic() >= self._begun + (self._until - self._begun) * share
+        return time.monotonic() >= self._begun + (self.until - self._begun) * share
 
     def another(self, cost: float | None) -> bool:
         """Whether there is time for a rung above this one."""
-        return self._rung + 1 < self._count(cost) and time.monotonic() < self._until
+        return self._rung + 1 < self._count(cost) and time.monotonic() < self.until
 
     def most(self, cost: float | None) -> int:
         """For how many epochs the best may train while new ones do not: to wait for all these would be time lost.
@@ -66,7 +66,7 @@ class Rungs:
         if not self._timed:
             return self.epochs * FACTOR if self.another(cost) else self.epochs
         most = self.epochs
-        longest = min(PROMOTION * (self._until - self._begun), self._until - time.monotonic())
+        longest = min(PROMOTION * (self.until - self._begun), self.until - time.monotonic())
         for _ in range(self._rung + 1, self._budget.rungs):
             if cost is None or (FACTOR - 1) * most * cost > longest:
                 break
@@ -82,7 +82,7 @@ class Rungs:
         """How many rungs there are: two at most where nothing depends on time."""
         if not self._timed:
             return min(2, self._budget.rungs)
-        return 1 if cost is None else affordable(self._budget, self._until - self._begun, cost, self._workers)
+        return 1 if cost is None else affordable(self._budget, self.until - self._begun, cost, self._workers)
 
     def _first(self, trials: int) -> int:
         """How many of `trials` are explored on the first rung: whole blocks, one at least."""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from kexp.errors import KexpError
 from kexp.records import EVERY, ClassWeight, Trial
-from kexp.search import sketches
+from kexp.search import convert, sketches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +108,8 @@ def main(connection: int) -> None:
         first = driver.recv()  # it says what the process is for
         if isinstance(first, sketches.Request):
             sketches.serve(driver, first)
+        elif isinstance(first, convert.Request):
+            convert.serve(driver, first)
         else:
             serve(driver, first)
     except (EOFError, ConnectionResetError, BrokenPipeError):

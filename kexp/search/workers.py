@@ -14,12 +14,14 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
 
 from kexp.errors import SearchError
 from kexp.records import Curve, DatasetSpec, Experiment, Trial
+from kexp.search.convert import Request
+from kexp.search.converters import Converters
 from kexp.search.forks import Forks
 from kexp.search.sketches import AbstractSketches, RemoteSketches, Sketches
 from kexp.search.worker import Job, Report, Setup
@@ -68,6 +70,10 @@ class AbstractWorkers(ABC):
         To be asked for after `begin`.
         """
         return Sketches(spec, experiment)
+
+    def converters(self, request: Request) -> Converters | None:
+        """What makes files of trials; None where nothing can. To be asked for after `begin`, and closed before this."""
+        return None
 
     @abstractmethod
     def submit(self, job: Job) -> None:
@@ -124,10 +130,13 @@ class Processes(AbstractWorkers):
         self._starts = 0  # of workers that died before they were ready, in a row
 
     def _new(self) -> _Process:
+        return _Process(self._living(), self._setup, self._log)
+
+    def _living(self) -> Forks:
         if not self._forks.alive:
             self._forks.close()
             self._forks = self._new_forks()
-        return _Process(self._forks, self._setup, self._log)
+        return self._forks
 
     @staticmethod
     def _new_forks() -> Forks:
@@ -137,6 +146,16 @@ class Processes(AbstractWorkers):
         """See AbstractWorkers."""
         _, connection = self._forks.fork(self._log)
         return RemoteSketches(connection, spec, experiment)
+
+    def converters(self, request: Request) -> Converters:
+        """See AbstractWorkers."""
+
+        def start() -> tuple[Connection, Callable[[], object]]:
+            forks = self._living()
+            number, connection = forks.fork(self._log)
+            return connection, lambda: forks.end(number, self._log)
+
+        return Converters(start, request, self.size)
 
     def submit(self, job: Job) -> None:
         """See AbstractWorkers."""

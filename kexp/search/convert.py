@@ -1,0 +1,157 @@
+"""A process that makes the file of a trial that would ship, and measures it: the converter, warm.
+
+It holds no state that a search needs. TensorFlow's converter leaks, and on some networks kills the process it runs in:
+the driver (`kexp.search.converters`) then starts another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kexp.data.dataset import Dataset
+from kexp.export.source import CARES, NO_CARE, Care, Source
+from kexp.formats import FORMATS
+from kexp.metrics import metrics
+from kexp.records import Trial, Value
+from kexp.store import RunStore, atomic_write
+
+WARM_UP = 10  # runs of a file before those that count
+RUNS = 200  # of one sample, for its median time; fewer where they would take longer than
+SECONDS = 0.3
+
+
+class Request(NamedTuple):
+    """The first message to a process that is to convert: of which run, and to which row of FORMATS."""
+
+    home: str
+    run: str
+    variant: str
+    modules: tuple[str, ...]  # that register the layers of the networks
+
+
+class Task(NamedTuple):
+    """One thing to do: a method of `Converter`, and what it is told."""
+
+    verb: str  # "convert", "time" or "probe"
+    argument: Any
+
+
+class Converter:
+    """Makes files of trials of one run, in this process."""
+
+    def __init__(self, request: Request) -> None:
+        self._store = RunStore.open(Path(request.home), request.run)
+        self._dataset = Dataset.open(self._store.data)
+        self._variant, self._modules = request.variant, request.modules
+
+    def convert(self, trial: Trial) -> Trial:
+        """`trial` with its file: kept in the run, its bytes and its metrics on the validation rows of the trial's fold.
+
+        Converted as `kexp export` does it: with more care where the gate would refuse it. One that cannot be made has
+        no `shipped`, and its message says why.
+        """
+        from kexp import verify
+        from kexp.export import rows
+        from kexp.runtime import open_runtime
+
+        dataset, spec = self._dataset, self._dataset.spec
+        judging = rows.judging(dataset, trial.fold)
+        x, y = np.asarray(dataset.x[judging]), dataset.y[judging]
+        weights = self._store.load_weights(trial.source)
+        done = dataclasses.replace(trial, variant=self._variant)
+        file = self._store.file(trial.id)
+        file.parent.mkdir(exist_ok=True)
+        with self._made(trial.factory, trial.values, weights, trial.fold) as make:
+            try:
+                with contextlib.closing(open_runtime(make("tflite_float32", NO_CARE))) as runtime:
+                    reference = runtime.predict(x)
+                for care in (NO_CARE, *(CARES if self._variant == "tflite_int8" else ())):
+                    path = make(self._variant, care)
+                    with contextlib.closing(open_runtime(path)) as runtime:
+                        outputs = runtime.predict(x)
+                    if all(check.ok for check in verify.gate(self._variant, reference, outputs, y, spec, path)):
+                        break
+            except Exception as error:  # noqa: BLE001 - a converter may raise anything; the search goes on without it
+                why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                return dataclasses.replace(done, message=f"{self._variant} cannot be made: {why}")
+            content = path.read_bytes()
+            atomic_write(file, content)
+        return dataclasses.replace(done, shipped=metrics(spec.task, y, outputs), bytes=len(content))
+
+    def time(self, trial: Trial) -> Trial:
+        """`trial` with the median milliseconds of its file for one sample, with one thread."""
+        path = self._store.file(trial.id)
+        return dataclasses.replace(trial, latency_ms=self._p50(path)) if path.exists() else trial
+
+    def probe(self, asked: tuple[str, dict[str, Value]]) -> tuple[int, float] | None:
+        """Bytes and median milliseconds of an untrained candidate of (factory, values); None where none can be made."""
+        with self._made(*asked) as make:
+            try:
+                path = make(self._variant, NO_CARE)
+                return path.stat().st_size, self._p50(path)
+            except Exception:  # noqa: BLE001 - what cannot be converted foretells nothing
+                return None
+
+    def _p50(self, path: Path) -> float:
+        from kexp.runtime import open_runtime
+
+        rows = self._dataset.rows("train")[:WARM_UP]
+        x = np.asarray(self._dataset.x[rows])
+        with contextlib.closing(open_runtime(path)) as runtime:
+            once = float(np.median(runtime.latency(x, WARM_UP)))
+            runs = int(np.clip(SECONDS * 1000 / max(once, 1e-3), WARM_UP, RUNS))
+            return float(np.median(runtime.latency(x, runs)))
+
+    @contextlib.contextmanager
+    def _made(
+        self, factory: str, values: dict[str, Value], weights: list[Any] | None = None, fold: int = 0
+    ) -> Iterator[Callable[[str, Care], Path]]:
+        """Within it, the candidate's file in any format: as an export from its .keras file makes it."""
+        from kexp import export, models
+        from kexp.export import rows, tflite
+
+        spec = self._dataset.spec
+        network = models.build(spec, factory, models.replay(values))
+        if weights is not None:
+            network.core.set_weights(weights)
+        calibration = np.asarray(self._dataset.x[rows.calibrating(self._dataset, fold)])
+        with tempfile.TemporaryDirectory(prefix="kexp-convert-") as name:
+            folder = Path(name)
+            models.inference(network).save(folder / "model.keras")
+            sources: dict[Care, Source] = {}  # those of one care share a float file
+
+            def make(format: str, care: Care) -> Path:
+                if care not in sources:
+                    scratch = folder / str(len(sources))
+                    scratch.mkdir()
+                    sources[care] = Source(
+                        path=folder / "model.keras", spec=spec, calibration=calibration, scratch=scratch,
+                        modules=self._modules, care=care,
+                    )  # fmt: skip
+                path = folder / FORMATS[format].file
+                export.write(format, sources[care], path)
+                return path
+
+            try:
+                yield make
+            finally:
+                tflite.forget()
+                models.forget()
+
+
+def serve(connection: Connection, request: Request) -> None:
+    """Do what arrives until None does, or the driver is gone."""
+    converter = Converter(request)
+    verbs: dict[str, Callable[[Any], Any]] = {
+        "convert": converter.convert, "time": converter.time, "probe": converter.probe,
+    }  # fmt: skip
+    while (task := connection.recv()) is not None:
+        connection.send(verbs[task.verb](task.argument))
