@@ -28,7 +28,8 @@ def run(home):
     trials = [
         Trial(
             id=0, factory="dense", values=values, status="completed", metrics=metrics, score=0.875, epochs=3,
-            bytes=1234, shipped={"accuracy": 0.75}, train={"accuracy": 0.9375, "log_loss": 0.1}, parameters=77, seconds=6.0, latency_ms=0.5,
+            bytes=1234, shipped={"accuracy": 0.75},
+            train={"accuracy": 0.9375, "log_loss": 0.1}, parameters=77, seconds=6.0, latency_ms=0.5,
         ),
         Trial(id=1, factory="dense", values=values, status="failed", message="diverged", epochs=3),
         Trial(id=2, factory="dense", values=values, status="infeasible", message="too large"),

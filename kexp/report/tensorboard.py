@@ -107,7 +107,7 @@ def _events(name: str, trial: Trial, curve: Curve | None, metric: str, end: floa
 
 
 def reached(trial: Trial, metric: str) -> dict[str, float]:
-    """What a trial came to: metrics on validation rows, the objective first; on training rows; of its file; what it costs."""
+    """What a trial came to: metrics on validation rows; the objective on training rows, and of its file; costs."""
     metrics = dict(sorted(trial.metrics.items(), key=lambda one: one[0] != metric))
     costs: dict[str, float | None] = {"bytes": trial.bytes, "latency_ms": trial.latency_ms}
     if trial.costs is not None:  # before it was trained; what was measured says more
