@@ -21,7 +21,7 @@ import click
 
 from kexp import lean
 from kexp.errors import KexpError, nearest
-from kexp.experiment import asked, parse_count, parse_duration, parse_size, sanitised
+from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, parse_milliseconds, parse_size, sanitised
 from kexp.records import Goal, Kind, to_json
 
 if TYPE_CHECKING:
@@ -361,6 +361,24 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
     type=Parsed("count", parse_count),
     metavar="N",
     help="Train no network with more: 100000, 100k, 1.5M.",
+)
+@click.option(
+    "--max-size",
+    type=Parsed("size", parse_bytes),
+    metavar="SIZE",
+    help="Train none whose int8 file would be larger: 150kB, 1.5MB. 1 kB is 1,000 bytes.",
+)
+@click.option(
+    "--max-latency",
+    type=Parsed("time", parse_milliseconds),
+    metavar="TIME",
+    help="Train none that would take longer for one sample, on this machine with one thread: 5ms.",
+)
+@click.option(
+    "--max-memory",
+    type=Parsed("size", parse_bytes),
+    metavar="SIZE",
+    help="Train none that would need more beside its weights, an estimate: 256kB.",
 )
 @split_option
 @group_option

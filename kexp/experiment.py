@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExperimentError, nearest
-from kexp.records import ClassWeight, Cost, Experiment, Goal, Kind
+from kexp.records import ClassWeight, Cost, Experiment, Goal, Kind, Regularise
 
 # What a search may spend where nobody says: whichever is reached first.
 DEFAULT_TRIALS = 40
@@ -195,6 +195,30 @@ def parse_count(value: Any) -> int:
     return int(count)
 
 
+def parse_bytes(value: Any) -> int:
+    """Bytes: 150000, "150kB", "1.5MB", "64KiB"; 1 kB is 1,000 bytes, 1 KiB 1,024. Raises ValueError for anything else.
+
+    As in "150k", the B may be missing.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([kmg])?(i)?b?)", value.lower() if isinstance(value, str) else "")
+    size = value
+    if match and (match[2] or not match[3]):
+        size = Decimal(match[1]) * (1024 if match[3] else 1000) ** (" kmg".index(match[2] or " "))
+    if isinstance(size, bool) or not isinstance(size, int | Decimal) or size < 1 or size != int(size):
+        raise ValueError('a size such as "150kB", "1.5MB" or 150000 (bytes) is expected')
+    return int(size)
+
+
+def parse_milliseconds(value: Any) -> float:
+    """Milliseconds: 5, "5ms", "0.5 ms", "800us", "2s". Raises ValueError for anything else, zero included."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(us|µs|ms|s)?", value if isinstance(value, str) else "")
+    if match:
+        value = float(match[1]) * {"us": 1e-3, "µs": 1e-3, "s": 1e3}.get(match[2], 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError('a time such as "5ms", "0.5ms" or 5 (milliseconds) is expected')
+    return float(value)
+
+
 # -- reading --------------------------------------------------------------------------------
 
 
@@ -328,6 +352,9 @@ _BY_KEY: dict[str, Callable[[Any], Any]] = {
     "objective": _objective,
     "size": parse_size,
     "max_parameters": parse_count,
+    "max_size": parse_bytes,
+    "max_latency": parse_milliseconds,
+    "max_memory": parse_bytes,
     "space": _space,
     "tolerances": _drops,
 }
@@ -341,6 +368,7 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "Goal | None": _one_of(Goal),
     "Kind | None": _one_of(Kind),
     "ClassWeight": _one_of(ClassWeight),
+    "Regularise": _one_of(Regularise),
     "tuple[Cost, ...]": _costs,
 }
 _READERS: dict[str, Callable[[Any], Any]] = {

@@ -23,6 +23,7 @@ Status = Literal["completed", "failed", "infeasible", "stopped", "running"]
 Stage = Literal["explore", "confirm", "refit"]
 Severity = Literal["error", "warning", "note"]
 ClassWeight = Literal["none", "balanced"]
+Regularise = Literal["always", "overfitting"]
 Cost = Literal["size", "latency", "memory", "parameters"]  # of an answer: the less the better
 Value = int | float | str | bool
 
@@ -149,6 +150,7 @@ class Experiment:
     max_size: int | None = None  # bytes of the file that ships
     max_latency: float | None = None  # milliseconds for one sample, on this machine with one thread
     max_memory: int | None = None  # bytes that one answer needs beside the weights: an estimate
+    regularise: Regularise = "always"  # overfitting: dropout, augmentation and the like only once candidates overfit
     oracle: str = "evolution"
     trials: int | None = None  # candidates to explore
     seconds: float | None = None  # wall clock of the whole search

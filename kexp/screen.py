@@ -6,7 +6,7 @@ never read as markup. Everything fits 80 columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, Group, RenderableType
@@ -212,7 +212,7 @@ def comparison(document: Mapping[str, Any]) -> Group:
         told = [
             f"{size(one['bytes'])} {short_name(one['variant'])}" if one["bytes"] is not None else "-" for one in runs
         ]
-        add("file that was searched for", told)
+        add("file that ranked it", told)
     for file in (name for name in FILES if any(name in one["files"] for one in runs)):
         add(file, [size(one["files"][file]) if file in one["files"] else "-" for one in runs])
     for where in dict.fromkeys(where for one in runs for where in one["latency"]):
@@ -353,8 +353,13 @@ def _refused(document: Mapping[str, Any]) -> list[str]:
     """How many proposals were too large to be trained: a line, or none."""
     proposed = [trial["status"] for trial in document["trials"] if trial["stage"] == "explore"]
     count = proposed.count("infeasible")
-    limit = document.get("experiment", {}).get("max_parameters")
-    return [f"{count:,} of {len(proposed):,} proposals had more than {limit:,} parameters"] if count else []
+    asked = document.get("experiment", {})
+    shown: dict[str, Callable[[Any], str]] = {
+        "max_parameters": lambda count: f"{count:,} parameters", "max_size": size,
+        "max_latency": lambda ms: f"{ms:g} ms", "max_memory": lambda count: f"{size(count)} of memory",
+    }  # fmt: skip
+    limits = [show(asked[name]) for name, show in shown.items() if asked.get(name) is not None]
+    return [f"{count:,} of {len(proposed):,} proposals had more than {' or '.join(limits)}"] if count else []
 
 
 def evaluation(document: Mapping[str, Any]) -> Group:

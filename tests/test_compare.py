@@ -159,6 +159,6 @@ def test_the_command_shows_and_tells_it(home, kexp):
     lines = [line.split() for line in out.splitlines()]
     assert ["≠", "seed", "0", "1"] in lines and ["≠", "units_0", "32", "48"] in lines
     assert ["activation", "relu", "relu"] in lines and ["accuracy,", "test", "rows", "0.8000", "0.9000"] in lines
-    assert any("file that was searched for  8.0 KB int8" in line for line in out.splitlines())
+    assert ["file", "that", "ranked", "it", "8.0", "KB", "int8", "8.0", "KB", "int8"] in lines
     document = json.loads(kexp("compare", "weak", "strong", "--json")[1].splitlines()[-1])
     assert document["answer"] == "better" and document["runs"][1]["run"] == "strong"

@@ -32,6 +32,11 @@ def check(experiment: Experiment, spec: DatasetSpec, listener: Listener = ignore
     if experiment.oracle not in ORACLES:
         raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
     objective(spec.task, experiment.objective)
+    if experiment.regularise == "overfitting" and not ORACLES[experiment.oracle].climbs:
+        raise ExperimentError(
+            f"regularise = 'overfitting' takes oracle = 'evolution', which can leave the wider space for later; "
+            f"{experiment.oracle!r} draws from all of it from the beginning."
+        )
     if experiment.objectives and not ORACLES[experiment.oracle].several:
         able = ", ".join(name for name, row in ORACLES.items() if row.several)
         raise ExperimentError(
