@@ -441,6 +441,26 @@ def show(name: str | None, top: int, home: Path, as_json: bool) -> None:
     _answer(as_json, document, screen.leaderboard(document, top), *front, *taught, *simpler, *phones)
 
 
+@commands.command(epilog=examples("kexp compare digits digits_small", "kexp compare a b c --json"))
+@click.argument("names", nargs=-1, required=True, metavar="RUN RUN...")
+@home_option
+@json_option
+def compare(names: tuple[str, ...], home: Path, as_json: bool) -> None:
+    """Say what differs between runs.
+
+    Of two RUNs or more: the question, what was spent, the best networks with their values, sizes and times; and
+    whether one is better, where kexp evaluate measured them on the same test rows.
+    """
+    if len(names) < 2:
+        raise click.UsageError("two runs or more are expected; kexp list names them")
+
+    from kexp import pipeline, screen
+
+    with _work():
+        document = pipeline.compare(home, names)
+    _answer(as_json, document, screen.comparison(document))
+
+
 @commands.command(epilog=examples("kexp baselines", "kexp baselines digits --only forest --again"))
 @click.argument("name", required=False)
 @click.option("--only", multiple=True, type=Row("kexp.baselines", "BASELINES"), help="This one alone; may be repeated.")
@@ -764,18 +784,37 @@ def phone(
     return int(failed and (once or seconds is not None))
 
 
-@commands.command(epilog=examples("kexp report", "kexp report digits --out digits.html"))
+@commands.command(
+    epilog=examples("kexp report", "kexp report digits --out digits.html", "kexp report digits --tensorboard logs")
+)
 @click.argument("name", required=False)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Otherwise runs/NAME/report.html.")
+@click.option(
+    "--tensorboard",
+    "logs",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Instead, event files in DIR/NAME: what trials reached, epoch by epoch, and their hyperparameters.",
+)
 @home_option
 @json_option
-def report(name: str | None, out: Path | None, home: Path, as_json: bool) -> None:
+def report(name: str | None, out: Path | None, logs: Path | None, home: Path, as_json: bool) -> None:
     """Write all about a run as one HTML file.
 
     The run is NAME, or the latest finished one. The file opens in any browser, offline. What was evaluated, exported
     or measured on phones before stands in it.
     """
+    if out is not None and logs is not None:
+        raise click.UsageError("--out is of the HTML file, which --tensorboard does not write: one of the two.")
+
     from kexp import live, pipeline, screen
+
+    if logs is not None:
+        with _work():
+            folder, trials = pipeline.tensorboard(home, logs, name)
+        told = f"{folder}  {trials} trial{'' if trials == 1 else 's'}"
+        _answer(as_json, {"folder": folder, "trials": trials}, told, screen.following(f"tensorboard --logdir {logs}"))
+        return
 
     with _work(), live.Steps() as steps:
         path, found = pipeline.report(home, name, out=out, progress=steps)

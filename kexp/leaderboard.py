@@ -15,8 +15,9 @@ from kexp.store import RunStore
 
 def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[str, Any]:
     """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials",
-    "baselines": the simpler models that were fitted, best first, "front": see `_front`, "devices": what phones measured, "clustering": a
-    records.Clustering or None}; of devices those that measured files in `exported` (SHA-256 by path) alone, if given.
+    "baselines": the simpler models that were fitted, best first, "front": see `_front`, "devices": what phones
+    measured, "clustering": a records.Clustering or None}; of devices those that measured files in `exported` (SHA-256
+    by path) alone, if given.
     """
     task, wanted = run.get("task"), run.experiment.objective
     return {
@@ -35,7 +36,7 @@ def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[s
 
 
 def _front(run: RunStore) -> dict[str, Any]:
-    """{"metric", "costs", "trials": ids of the front, best metric first, "picks": which of them each row of PICKS means,
+    """{"metric", "costs", "trials": ids of the front, best metric first, "picks": which of them a row of PICKS means,
     "hypervolume": see `front.hypervolume`}.
     """
     sought = aim(run.experiment, run.get("task"))

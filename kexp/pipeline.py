@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kexp import benchmark, data, experiment, leaderboard, lean, store, verify
+from kexp import compare as comparison
 from kexp import evaluate as evaluation
 from kexp import study as studies
 from kexp.baselines import SECONDS
@@ -347,6 +348,21 @@ def report(
             raise RunError(f"{path} cannot be written: a file in a folder that is there is expected. Change --out.")
         store.atomic_write(path, found.html.encode())
     return path, found
+
+
+def tensorboard(home: Path, folder: Path, name: str | None = None) -> tuple[Path, int]:
+    """Write the trials of a run as event files for TensorBoard, into `folder`/NAME; where, and how many trials."""
+    from kexp.report.tensorboard import write
+
+    with RunStore.open(home, name or store.latest(home)) as run:
+        return write(run, folder)
+
+
+def compare(home: Path, names: Sequence[str]) -> dict[str, Any]:
+    """What differs between runs, and whether one is shown to be better: see `compare.compare`."""
+    with contextlib.ExitStack() as stack:
+        runs = [stack.enter_context(RunStore.open(home, name)) for name in names]
+        return comparison.compare(runs, {name: home / "exported" / name for name in names})
 
 
 def clean(home: Path, names: Sequence[str] = ()) -> int:

@@ -178,6 +178,67 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     return Group(Text(document["run"], style="bold"), table, *map(dim, lines), *winner)
 
 
+FILES = ("model_float32.tflite", "model_int8.tflite")  # whose sizes tell enough
+
+
+def comparison(document: Mapping[str, Any]) -> Group:
+    """Runs side by side: what came of each, where the questions and the winners differ, and which is better."""
+    runs, metric = document["runs"], document["metric"]
+    table = _table("", "", *(one["run"] for one in runs), fold=[one["run"] for one in runs])
+
+    def add(label: str, cells: Sequence[object], *, differs: bool = False) -> None:
+        table.add_row(Text("≠" if differs else "", "yellow"), label, *(str(cell) for cell in cells))
+
+    def part(title: str) -> None:
+        table.add_row("", Text(title, "bold"))
+
+    tests = [one["test"] or {} for one in runs]
+    add(f"{metric}, test rows", [number((one.get("metrics") or {}).get(metric)) for one in tests])
+    spans = [one.get("interval") or {} for one in tests]
+    if any(span.get("metric") == metric for span in spans):
+        told = [
+            f"{number(s['low'])} to {number(s['high'])}" if s.get("metric") == metric else "-" for s in spans
+        ]  # fmt: skip
+        add("95% interval", told)
+    names = {one["objective"] for one in runs}
+    for name in sorted(names, key=lambda one: one != metric):
+        add(f"{name}, validation", [number(one["score"]) if one["objective"] == name else "-" for one in runs])
+    add("trials", [", ".join(f"{count} {status}" for status, count in one["trials"].items()) or "-" for one in runs])
+    add("time", [clock(one["seconds"]) for one in runs])
+    rows = [f"{one['rows']['train']:,} + {one['rows']['validation']:,}" if one["rows"] else "-" for one in runs]
+    add("rows that train + validate", rows, differs=len({one["fingerprint"] for one in runs}) > 1)
+    add("weights", [number(one["parameters"]) for one in runs])
+    if any(one["bytes"] is not None for one in runs):
+        told = [
+            f"{size(one['bytes'])} {short_name(one['variant'])}" if one["bytes"] is not None else "-" for one in runs
+        ]
+        add("file that ranked it", told)
+    for file in (name for name in FILES if any(name in one["files"] for one in runs)):
+        add(file, [size(one["files"][file]) if file in one["files"] else "-" for one in runs])
+    for where in dict.fromkeys(where for one in runs for where in one["latency"]):
+        add(f"ms, {where}", [f"{one['latency'][where]:.3g}" if where in one["latency"] else "-" for one in runs])
+    if document["question"]:
+        part("what was asked")
+    for row in document["question"]:
+        add(row["field"], [_told(value) for value in row["values"]], differs=True)
+    part("the winner")
+    factories = [one["factory"] or "-" for one in runs]
+    add("factory", factories, differs=len(set(factories)) > 1)
+    for row in sorted(document["values"], key=lambda row: not row["differs"]):
+        add(row["name"], ["-" if value is None else short(value) for value in row["values"]], differs=row["differs"])
+    style = "bold" if document["answer"] in ("better", "not shown") else "yellow"
+    return Group(table, Text(), Text(document["sentence"], style))
+
+
+def _told(value: Any) -> str:
+    """A value of an experiment: a dash for what was left to kexp."""
+    if value in (None, "", [], {}):
+        return "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_told(one)}" for name, one in value.items())
+    return ", ".join(map(_told, value)) if isinstance(value, list) else short(value)
+
+
 def short_name(variant: str) -> str:
     """What a row of FORMATS is called at the head of a column: "int8" of tflite_int8."""
     return variant.rpartition("_")[2]

@@ -108,6 +108,8 @@ def test_a_curve_leaves_out_what_was_not_validated():
     assert (
         [one is None for one in curve.score] == [one is None for one in curve.validation_loss] == [True, False, False]
     )
+    blind = fitted.curve("accuracy", validated=False)  # all rows trained
+    assert blind.score == blind.validation_loss == (None, None, None) and blind.running_loss == curve.running_loss
     assert None not in curve.running_loss and set(done.train) == set(done.metrics)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from kexp.curves import turned
 from kexp.export import scatter
+from kexp.metrics import gap
 from kexp.records import PLURALS, Trial
-from kexp.report import front, history, importance, markup
+from kexp.report import front, history, importance, learning, markup
 from kexp.report.markup import Cell, Html, code, figure, heading, join, note, paragraph, plural
 from kexp.report.material import Material
 from kexp.wording import clock, number, short, size, telling, values
@@ -166,6 +168,53 @@ def search_history(material: Material) -> Html | None:
         parts += [heading("What more training brought")]
         parts += [figure(history.draw_growth(grown, material.metric, listed), told, told=True)]
     return join(*parts)
+
+
+def learning_curves(material: Material) -> Html | None:
+    """Losses by epoch of the leading candidates, and how far training rows are ahead at the end."""
+    found = learning.data(material.trials, material.curves, material.best, "max" if material.upward else "min")
+    if not found:
+        return None
+    listed, every = {trial.id for trial in _listed(material)}, learning.losses(found)
+    parts = []
+    turn = turned(found[0].curve)
+    if turn is not None:
+        parts.append(
+            paragraph(
+                f"Validation loss of the first was lowest after epoch {turn.epoch} ({number(turn.lowest)}) and ends at "
+                f"{number(turn.end)}, while the loss of training rows went on falling: it learnt them by heart. More "
+                "dropout, weight decay or augmentation, fewer units, or more rows help against that.", kind="warn",
+            )
+        )  # fmt: skip
+    charts = [
+        figure(learning.draw(one, every, material.metric, listed), _course(one, material.board["best"]), told=True)
+        for one in found
+    ]
+    parts.append(Html(f'<div class="row two">{"".join(charts)}</div>'))
+    told = "Loss of training rows is the mean over an epoch in which the weights change, with dropout and augmentation "
+    told += "in it: at first it lies above that of validation rows. The point is the epoch whose weights were kept."
+    told += " Thin: the same candidate under other seeds, or on folds." * any(one.again for one in found)
+    told += " Pictures are not validated in the first half." * material.dataset.spec.pixels
+    parts.append(note(told))
+    rows = [
+        (one.trial.id, one.curve.epochs[-1], one.trial.train.get(material.metric), one.trial.score,
+         gap(material.metric, one.trial.train, one.trial.metrics))
+        for one in found if one.trial.train
+    ]  # fmt: skip
+    if rows:
+        metric = material.metric.replace("_", " ")
+        heads = ("trial", "epochs", f"{metric}, training rows", "validation rows", "ahead by")
+        parts += [heading("How far training rows are ahead"), markup.table(heads, rows, right=heads)]
+        parts.append(note("Of the kept weights, nothing dropped or changed, on some of the training rows."))
+    return join(*parts)
+
+
+def _course(one: learning.Course, best: int | None) -> str:
+    what = "what became the model" if one.trial.id == best else "a leading candidate"
+    turn = turned(one.curve)
+    rose = f" Validation loss rose again after epoch {turn.epoch}." if turn else ""
+    beside = f", and {plural(len(one.again), 'run')} that confirmed it" if one.again else ""
+    return f"Trial {one.trial.id}, {what}{beside}.{rose}"
 
 
 def trade(material: Material) -> Html | None:

@@ -89,14 +89,16 @@ class Search:
         self.factory = self.outline.factory
         self.aim = aim(experiment, spec.task)
         row = ORACLES[experiment.oracle]
-        recipes = {"recipes": self.outline.recipes} if row.climbs else {}
+        own: dict[str, Any] = {"recipes": self.outline.recipes} if row.climbs else {}
+        if row.several and row.learns:
+            own["costs"] = len(experiment.objectives)
         self._oracle = row.make(
             self.outline.dimensions,
             seed=experiment.seed,
             direction=self.aim.direction,
             trials=experiment.trials,
             epochs=budget.epochs,
-            **recipes,
+            **own,
         )
         self._begun = time.monotonic() - store.seconds_used
         seconds = math.inf if experiment.seconds is None else experiment.seconds
@@ -438,7 +440,7 @@ class Search:
             return 0.0
         limits = self.experiment
         runs = FRONT if limits.objectives else limits.finalists * (self.folds.number or limits.seeds) + 1
-        each = float(self.store.get("seconds a file", USUAL_SECONDS))
+        each = float(self.store.get("seconds each conversion", USUAL_SECONDS))
         return min(SHARE_AFTER * (limits.seconds or 0.0), 1.0 + runs * each / self.workers.size)
 
     def _ship(self, finished: Sequence[Trial]) -> None:
@@ -470,11 +472,11 @@ class Search:
                 self.listener(Event(kind="data", text="making files of the leading", done=done, planned=len(missing)))
         made = [self._known[trial.id] for trial in missing if self._known[trial.id].variant]
         if made:
-            self.store.set("seconds a file", (time.monotonic() - begun) * self.workers.size / len(made))
+            self.store.set("seconds each conversion", (time.monotonic() - begun) * self.workers.size / len(made))
         untimed = [self._known[trial.id] for trial in trials]
         for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
             self._keep_file(trial)
-        self.store.set("file seconds", self.store.get("file seconds", 0.0) + time.monotonic() - begun)
+        self.store.set("conversion seconds", self.store.get("conversion seconds", 0.0) + time.monotonic() - begun)
         if made:
             self._say("notice", _files_text([self._known[trial.id] for trial in made]))
 

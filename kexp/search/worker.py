@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kexp.errors import KexpError
-from kexp.records import ClassWeight, Trial
+from kexp.records import EVERY, ClassWeight, Trial
 from kexp.search import convert, sketches
 
 
@@ -82,7 +82,7 @@ def serve(connection: Connection, setup: Setup) -> None:
             for trial, fitted in finished:
                 if fitted is not None:
                     store.save_weights(trial.id, fitted.weights)
-            told = [(trial, None if fitted is None else fitted.curve(name)) for trial, fitted in finished]
+            told = [(t, fit.curve(name, t.fold != EVERY) if fit is not None else None) for t, fit in finished]
             connection.send(Report("done", told))
         except KexpError as error:
             connection.send(Report("error", error))

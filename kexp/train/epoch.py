@@ -47,11 +47,12 @@ class Fit:
     history: list[dict[str, float]] = field(default_factory=list)
     train: dict[str, float] = field(default_factory=dict)
 
-    def curve(self, objective: str) -> Curve:
-        """Its history as it is kept, to six digits, with the metric `objective`."""
+    def curve(self, objective: str, validated: bool = True) -> Curve:
+        """Its history as it is kept, to six digits, with the metric `objective`; the loss alone unless `validated`."""
 
         def column(key: str) -> tuple[float | None, ...]:
-            return tuple(float(f"{one[key]:.6g}") if key in one else None for one in self.history)
+            known = validated or key == "loss"
+            return tuple(float(f"{one[key]:.6g}") if known and key in one else None for one in self.history)
 
         return Curve(
             epochs=tuple(int(one["epoch"]) for one in self.history), running_loss=column("loss"),
