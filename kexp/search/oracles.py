@@ -132,7 +132,10 @@ def _hyperband(
 
 ORACLES: dict[str, OracleRow] = {
     "random": OracleRow(
-        functools.partial(_sampling, model=False), learns=False, doc="candidates drawn evenly from the space"
+        functools.partial(_sampling, model=False),
+        learns=False,
+        doc="candidates drawn evenly from the space",
+        several=True,
     ),
     "bayesian": OracleRow(
         functools.partial(_sampling, model=True),
@@ -167,5 +170,5 @@ ORACLES: dict[str, OracleRow] = {
         block=16,
         several=True,
     ),
-    "grid": OracleRow(_grid, learns=False, doc="every combination, for small spaces"),
+    "grid": OracleRow(_grid, learns=False, doc="every combination, for small spaces", several=True),
 }

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kexp.errors import KexpError
-from kexp.records import ClassWeight, Trial
+from kexp.records import EVERY, ClassWeight, Trial
 from kexp.search import convert, sketches
 
 
@@ -47,7 +47,7 @@ class Job(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a worker says of its job. epoch: still at work; done: its trials; bug, error: the search must stop."""
+    """What a worker says of its job. epoch: still at work; done: trials with their curves; bug, error: the end."""
 
     kind: str
     payload: Any = None
@@ -56,6 +56,7 @@ class Report(NamedTuple):
 def serve(connection: Connection, setup: Setup) -> None:
     """Train what arrives until None does."""
     from kexp.data.dataset import Dataset
+    from kexp.metrics import objective
     from kexp.store import RunStore
     from kexp.train import Trainer
 
@@ -67,6 +68,7 @@ def serve(connection: Connection, setup: Setup) -> None:
         class_weight=setup.class_weight,
         keep=store.features,
     )
+    name, _ = objective(trainer.spec.task, setup.objective)
     connection.send(Report("ready"))
     while (job := connection.recv()) is not None:
         try:
@@ -80,7 +82,8 @@ def serve(connection: Connection, setup: Setup) -> None:
             for trial, fitted in finished:
                 if fitted is not None:
                     store.save_weights(trial.id, fitted.weights)
-            connection.send(Report("done", [trial for trial, _ in finished]))
+            told = [(t, fit.curve(name, t.fold != EVERY) if fit is not None else None) for t, fit in finished]
+            connection.send(Report("done", told))
         except KexpError as error:
             connection.send(Report("error", error))
         except BrokenPipeError:

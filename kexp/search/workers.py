@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kexp.errors import SearchError
-from kexp.records import DatasetSpec, Experiment, Trial
+from kexp.records import Curve, DatasetSpec, Experiment, Trial
 from kexp.search.convert import Request
 from kexp.search.converters import Converters
 from kexp.search.forks import Forks
@@ -48,10 +48,11 @@ YIELDING = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")  # to what the user has set
 
 
 class Outcome(NamedTuple):
-    """What became of a job: a trial that is over, or (with `epoch`) one that is still at work."""
+    """What became of a job: a trial that is over, with its curve, or (with `epoch`) one that is still at work."""
 
     trial: Trial
     epoch: int | None = None
+    curve: Curve | None = None
 
 
 class AbstractWorkers(ABC):
@@ -217,7 +218,7 @@ class Processes(AbstractWorkers):
         if worker.worn >= RECYCLE:
             worker.end()
             self._replace(worker, "")
-        return [Outcome(trial) for trial in report.payload]
+        return [Outcome(trial, curve=curve) for trial, curve in report.payload]
 
     def _how_it_ended(self, worker: _Process) -> str:
         code = worker.end(5.0)
