@@ -43,7 +43,10 @@ from kexp.store import RunStore
 Array = NDArray[Any]
 
 # Checks of scikit-learn that these do not pass, each with its reason.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "check_array_api_input": "asked where SCIPY_ARRAY_API is set alone; arrays are NumPy's",
+    "check_classifiers_multilabel_output_format_decision_function": "there is predict_proba, and no decision_function",
+}
 
 
 class _Folder:
@@ -52,6 +55,27 @@ class _Folder:
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="kexp-"))
         self._end = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+class _Network:
+    """A network as bytes, which go into a pickle, and opened when it is first asked."""
+
+    def __init__(self, content: bytes, spec: DatasetSpec, needed: list[str]) -> None:
+        self.content, self.spec, self.needed = content, spec, needed
+        self._runtime: AbstractRuntime | None = None
+
+    def answer(self, samples: Array) -> NDArray[np.float32]:
+        """Outputs (n, outputs) of encoded samples (n, *spec.shape)."""
+        if self._runtime is None:
+            import_modules(self.needed)
+            with tempfile.TemporaryDirectory(prefix="kexp-") as folder:
+                path = Path(folder) / "model.keras"
+                path.write_bytes(self.content)
+                self._runtime = open_runtime(path)
+        return self._runtime.predict(samples)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_runtime": None}
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
@@ -172,11 +196,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.run_ = Run(home=home, name=name)
         with RunStore.open(home, name) as run:
             self.model_ = run.need_model()
-            self._content = self.model_.read_bytes()
-            self._modules = modules(run.experiment)
-            self._spec = Dataset.open(run.data).spec
             self.best_score_ = float(run.get("best"))
-        self._runtime: AbstractRuntime | None = None
+            spec = Dataset.open(run.data).spec
+            self._network = _Network(self.model_.read_bytes(), spec, modules(run.experiment))
 
     def _heard(self, event: Event) -> None:
         if event.kind == "notice" and event.text:
@@ -194,15 +216,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         else:
             X = validate_data(self, X, reset=False, allow_nd=True, ensure_all_finite="allow-nan")
         try:
-            samples = memory.encode(X, self._spec)
+            samples = memory.encode(X, self._network.spec)
         except DataError as error:
             raise SamplesError(str(error)) from error
-        if self._runtime is None:
-            self._runtime = _opened(self._content, self._modules)
-        return self._runtime.predict(samples)
+        return self._network.answer(samples)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_content")
+        return hasattr(self, "_network")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -212,11 +232,11 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """The network as bytes, and what it takes; the run as far as it outlives the estimator."""
+        """All but a run that is removed with the estimator."""
         state = dict(super().__getstate__())
-        left_out = ["_folder", "_runtime"] + (["run_", "model_"] if state.get("_folder") is not None else [])
-        state |= {"_runtime": None, "_folder": None} if "_content" in state else {}
-        return {key: value for key, value in state.items() if key not in left_out or value is None}
+        if state.pop("_folder", None) is not None:
+            del state["run_"], state["model_"]
+        return state
 
 
 class KexpClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
@@ -247,12 +267,12 @@ class KexpClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
         """Probabilities, (n, classes) in the order of `classes_`; of several labels each, (n, labels)."""
         outputs = self._outputs(X)
-        return np.hstack([1 - outputs, outputs]) if self._spec.task == "binary" else outputs
+        return np.hstack([1 - outputs, outputs]) if self._network.spec.task == "binary" else outputs
 
     def _raw(self, X: Any, y: Array, groups: ArrayLike | None) -> Raw:  # noqa: N803
         check_classification_targets(y)
         if y.ndim == 2:
-            if type_of_target(y) != "multilabel-indicator":
+            if type_of_target(y) != "multilabel-indicator" or not np.isin(y, (0, 1)).all():
                 raise SamplesError(f"y has shape {y.shape}: of several labels each, 0 and 1 are expected.")
             self.classes_ = np.arange(y.shape[1])
             names = tuple(f"y{index}" for index in range(y.shape[1]))
@@ -262,8 +282,9 @@ class KexpClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         return memory.raw(X, positions, kind=self.kind, targets=("class",), labels=labels, groups=groups)
 
     def _answers(self, outputs: Array) -> Array:
-        found = metrics.classes(self._spec.task, outputs)
-        return found if self._spec.task == "multilabel" else self.classes_[found]
+        task = self._network.spec.task
+        found = metrics.classes(task, outputs)
+        return found if task == "multilabel" else self.classes_[found]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -290,7 +311,8 @@ class KexpRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         return memory.raw(X, numbers, kind=self.kind, targets=names, groups=groups)
 
     def _answers(self, outputs: Array) -> Array:
-        return outputs[:, 0] if self._flat else outputs
+        numbers = outputs.astype(np.float64)
+        return numbers[:, 0] if self._flat else numbers
 
 
 def _is_frame(x: Any) -> bool:
@@ -311,11 +333,3 @@ def _free(home: Path, name: str) -> str:
         number += 1
     return found
 
-
-def _opened(content: bytes, needed: list[str]) -> AbstractRuntime:
-    """The runtime of a .keras file."""
-    import_modules(needed)
-    with tempfile.TemporaryDirectory(prefix="kexp-") as folder:
-        path = Path(folder) / "model.keras"
-        path.write_bytes(content)
-        return open_runtime(path)

@@ -29,7 +29,7 @@ def name(build: Any, folder: Path) -> str:
     module, path = getattr(made, "__module__", None) or "", getattr(made, "__qualname__", "")
     if made is build and module != "__main__" and path.isidentifier() and _has(module, path, build):
         return f"{module}:{path}"
-    from joblib.externals import cloudpickle  # scikit-learn brings it: what __main__ has goes by value
+    import cloudpickle  # what __main__ has goes by value
 
     try:
         content: bytes = cloudpickle.dumps(made)

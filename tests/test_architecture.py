@@ -17,7 +17,7 @@ PACKAGE = ROOT / "kexp"
 LAYERS = [
     {"errors", "lean", "wording"},
     {"records"},
-    {"store", "experiment", "data", "models", "layouts", "metrics", "consistency", "forecasts", "formats", "npm"},
+    {"store", "experiment", "data", "models", "handed", "layouts", "metrics", "consistency", "forecasts", "formats", "npm"},
     {"train", "runtime", "export"},
     {
         "evaluate",
@@ -35,7 +35,7 @@ LAYERS = [
     {"search", "baselines", "knobs", "study"},
     {"report", "phone"},
     {"pipeline"},
-    {"api"},
+    {"api", "estimators"},
     {"screen", "live", "cli", "__main__", "__init__"},
 ]
 # Dependency -> the modules that may import it: a package by its name and a dot, a module by its full name.
@@ -45,7 +45,8 @@ OWNERS = {
     "ray": ("search.",),
     "click": ("cli",),
     "rich": ("screen", "live"),
-    "sklearn": ("data.", "baselines.", "report.importance"),
+    "sklearn": ("data.", "baselines.", "report.importance", "estimators"),
+    "cloudpickle": ("handed",),
     "ai_edge_litert": ("runtime.litert",),
     "ai_edge_quantizer": ("export.",),
     "onnx": ("export.onnx", "runtime.onnx"),
