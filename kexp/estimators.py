@@ -107,13 +107,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.home = home
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, groups: ArrayLike | None = None) -> Self:  # noqa: N803 - scikit-learn's name
+    def fit(self, X: Any, y: Any, groups: ArrayLike | None = None) -> Self:
         """Search on samples `X` (n, ...) and their targets `y` (n,) or (n, k), and keep the best network.
 
         All rows train or validate: there is no test part. Rows of equal `groups` (n,) are on one side. Raises
         SamplesError, which is a ValueError, for samples that cannot be used, ExperimentError for parameters that
         cannot be, SearchError where nothing finished.
         """
+        vars(self).pop("_network", None)  # of an earlier fit, whose classes may be others: this one may fail
         X, y = self._checked(X, y)
         if groups is not None:
             check_consistent_length(X, groups)
@@ -123,7 +124,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             raise SamplesError(str(error)) from error
         return self
 
-    def predict(self, X: Any) -> Array:  # noqa: N803
+    def predict(self, X: Any) -> Array:
         """The answer to each sample of `X` (n, ...), (n,) or (n, k) as `y` was."""
         return self._answers(self._outputs(X))
 
@@ -146,7 +147,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     # what differs
 
-    def _raw(self, X: Any, y: Array, groups: ArrayLike | None) -> Raw:  # noqa: N803
+    def _raw(self, X: Any, y: Array, groups: ArrayLike | None) -> Raw:
         raise NotImplementedError
 
     def _task(self) -> str | None:
@@ -157,7 +158,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     # how
 
-    def _checked(self, X: Any, y: Any) -> tuple[Any, Array]:  # noqa: N803
+    def _checked(self, X: Any, y: Any) -> tuple[Any, Array]:
         if _is_frame(X):
             X, y = validate_data(self, X, y, skip_check_array=True)
         else:
@@ -208,7 +209,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             score = "" if trial is None or trial.score is None else f"trial {trial.id}: {trial.score:.4g}"
             print(" ".join(part for part in (score, event.text) if part))
 
-    def _outputs(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
+    def _outputs(self, X: Any) -> NDArray[np.float32]:
         """What the network answers to samples, (n, outputs)."""
         check_is_fitted(self)
         if _is_frame(X):
@@ -264,12 +265,12 @@ class KexpClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     _name = "classifier"
 
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Probabilities, (n, classes) in the order of `classes_`; of several labels each, (n, labels)."""
         outputs = self._outputs(X)
         return np.hstack([1 - outputs, outputs]) if self._network.spec.task == "binary" else outputs
 
-    def _raw(self, X: Any, y: Array, groups: ArrayLike | None) -> Raw:  # noqa: N803
+    def _raw(self, X: Any, y: Array, groups: ArrayLike | None) -> Raw:
         check_classification_targets(y)
         if y.ndim == 2:
             if type_of_target(y) != "multilabel-indicator" or not np.isin(y, (0, 1)).all():
@@ -300,7 +301,7 @@ class KexpRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     def _task(self) -> str:
         return "regression"
 
-    def _raw(self, X: Any, y: Array, groups: ArrayLike | None) -> Raw:  # noqa: N803
+    def _raw(self, X: Any, y: Array, groups: ArrayLike | None) -> Raw:
         try:
             numbers = np.asarray(y, np.float64)
         except ValueError as error:
@@ -332,4 +333,3 @@ def _free(home: Path, name: str) -> str:
     while store.exists(home, found := name if number == 1 else f"{name}-{number}"):
         number += 1
     return found
-

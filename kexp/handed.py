@@ -59,4 +59,4 @@ def __getattr__(path: str) -> Any:
 
 @functools.lru_cache(maxsize=8)
 def _load(path: str) -> Any:
-    return pickle.loads(Path(path).read_bytes())  # noqa: S301 - it is the user's own program, in the user's own folder
+    return pickle.loads(Path(path).read_bytes())  # the user's own program, in the user's own folder

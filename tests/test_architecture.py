@@ -17,7 +17,19 @@ PACKAGE = ROOT / "kexp"
 LAYERS = [
     {"errors", "lean", "wording"},
     {"records"},
-    {"store", "experiment", "data", "models", "handed", "layouts", "metrics", "consistency", "forecasts", "formats", "npm"},
+    {
+        "store",
+        "experiment",
+        "data",
+        "models",
+        "handed",
+        "layouts",
+        "metrics",
+        "consistency",
+        "forecasts",
+        "formats",
+        "npm",
+    },
     {"train", "runtime", "export"},
     {
         "evaluate",
@@ -35,7 +47,7 @@ LAYERS = [
     {"search", "baselines", "knobs", "study"},
     {"report", "phone"},
     {"pipeline"},
-    {"api", "estimators"},
+    {"api", "estimators", "notebook"},
     {"screen", "live", "cli", "__main__", "__init__"},
 ]
 # Dependency -> the modules that may import it: a package by its name and a dot, a module by its full name.

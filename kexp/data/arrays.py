@@ -277,6 +277,7 @@ def _bytes(path: Path, x: NDArray[Any], notices: list[str]) -> NDArray[np.uint8]
 
 
 def resized(x: NDArray[np.uint8], size: tuple[int, ...], notices: list[str]) -> NDArray[np.uint8]:
+    """Pictures (n, height, width, channels) brought to `size`, or to the size that suits theirs. Adds to `notices`."""
     from PIL import Image
 
     from kexp.data.pictures import as_array, choose_size, fit

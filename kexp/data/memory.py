@@ -17,8 +17,8 @@ from kexp.errors import DataError
 from kexp.records import AXES, Column, ColumnKind, DatasetSpec, Kind
 
 EXPECTED = (
-    "Expected are the columns of a table (n, columns), or a DataFrame; pictures (n, height, width) or (n, height, width, "
-    "1 or 3) of whole numbers 0..255 (uint8); or series (n, steps, channels) of other numbers"
+    "Expected are the columns of a table (n, columns), or a DataFrame; pictures (n, height, width) or (n, height, "
+    "width, 1 or 3) of whole numbers 0..255 (uint8); or series (n, steps, channels) of other numbers"
 )
 AXES_OF: dict[Kind, tuple[int, ...]] = {"table": (2,), "image": (3, 4), "series": (2, 3)}
 
