@@ -5,8 +5,8 @@
     run.leaderboard()  # a pandas DataFrame
     run.export("tflite_int8")
 
-Public names are found when they are first used, so that importing kexp loads nothing heavy. Two steps have
-the name of the module that does them (kexp.search, kexp.verify): those are the modules, and can be called.
+Public names are found when they are first used, so that importing kexp loads nothing heavy. Some steps have
+the name of the module that does them (kexp.search, kexp.compare): those are the modules, and can be called.
 """
 
 from __future__ import annotations
@@ -25,9 +25,20 @@ _NAMES = {  # public name -> the module that has it
     "load": "kexp.api",
     "runs": "kexp.api",
 }
-_STEPS = ("search", "verify")  # modules that are called as the functions of kexp.api that have their names
+_STEPS = ("compare", "search", "verify")  # modules that are called as the functions of kexp.api that have their names
 
-__all__ = ["Experiment", "KexpClassifier", "KexpError", "KexpRegressor", "init", "load", "runs", "search", "verify"]
+__all__ = [
+    "Experiment",
+    "KexpClassifier",
+    "KexpError",
+    "KexpRegressor",
+    "compare",
+    "init",
+    "load",
+    "runs",
+    "search",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

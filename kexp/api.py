@@ -88,6 +88,10 @@ class Run:
         """Write all about the run as one HTML file, to `out` or into the run; where it is."""
         return pipeline.report(self.home, self.name, out=None if out is None else Path(out))[0]
 
+    def tensorboard(self, folder: str | Path) -> Path:
+        """Write the trials as event files for TensorBoard, into `folder`; where they are."""
+        return pipeline.tensorboard(self.home, Path(folder), self.name)[0]
+
 
 def init(path: str | Path, *, home: str | Path | None = None, **options: Any) -> pipeline.Initial:
     """Look at data and write an experiment file; options as of `pipeline.init`."""
@@ -115,6 +119,11 @@ def load(name: str | None = None, home: str | Path | None = None) -> Run:
 def runs(home: str | Path | None = None) -> list[dict[str, Any]]:
     """See `pipeline.runs`."""
     return pipeline.runs(store.home(home))
+
+
+def compare(*names: str, home: str | Path | None = None) -> dict[str, Any]:
+    """What differs between runs, and whether one is shown to be better. See `compare.compare`."""
+    return pipeline.compare(store.home(home), names)
 
 
 def verify(folder: str | Path) -> tuple[list[Artifact], list[Check]]:

@@ -21,7 +21,7 @@ import click
 
 from kexp import lean
 from kexp.errors import KexpError, nearest
-from kexp.experiment import asked, parse_count, parse_duration, parse_size, sanitised
+from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, parse_milliseconds, parse_size, sanitised
 from kexp.records import Goal, Kind, to_json
 
 if TYPE_CHECKING:
@@ -301,6 +301,7 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
         "kexp search ../photos --time 30m --workers 2",
         "kexp search adult.csv --target income --trials 100 --oracle bayesian",
         "kexp search ../photos --time 30m --max-parameters 100k",
+        "kexp search ../photos --objective accuracy --objective size",
         "kexp search sales.csv --horizon 7",
         "kexp search customers.csv --task clustering --clusters 5",
     )
@@ -344,7 +345,12 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 @steps_option
 @stride_option
 @horizon_option
-@click.option("--objective", help="What ranks the trials: accuracy, balanced_accuracy, f1, auc, log_loss, rmse ...")
+@click.option(
+    "--objective",
+    multiple=True,
+    help="What ranks the trials: accuracy, balanced_accuracy, f1, auc, log_loss, rmse ... May be repeated, with what "
+    "is sought beside it: size, latency, memory, parameters.",
+)
 @click.option(
     "--class-weight",
     type=click.Choice(["none", "balanced"]),
@@ -355,6 +361,24 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
     type=Parsed("count", parse_count),
     metavar="N",
     help="Train no network with more: 100000, 100k, 1.5M.",
+)
+@click.option(
+    "--max-size",
+    type=Parsed("size", parse_bytes),
+    metavar="SIZE",
+    help="Train none whose int8 file would be larger: 150kB, 1.5MB. 1 kB is 1,000 bytes.",
+)
+@click.option(
+    "--max-latency",
+    type=Parsed("time", parse_milliseconds),
+    metavar="TIME",
+    help="Train none that would take longer for one sample, on this machine with one thread: 5ms.",
+)
+@click.option(
+    "--max-memory",
+    type=Parsed("size", parse_bytes),
+    metavar="SIZE",
+    help="Train none that would need more beside its weights, an estimate: 256kB.",
 )
 @split_option
 @group_option
@@ -411,9 +435,30 @@ def show(name: str | None, top: int, home: Path, as_json: bool) -> None:
     with _work():
         document = pipeline.show(home, name)
     phones = [screen.devices(document["devices"])] if document.get("devices") else []
+    front = [screen.front(document)] if len(document.get("front", {}).get("trials", [])) > 1 else []
     taught = [screen.teachers(document)] if document.get("clustering") else []
     simpler = [screen.baselines(document)] if document.get("baselines") else []
-    _answer(as_json, document, screen.leaderboard(document, top), *taught, *simpler, *phones)
+    _answer(as_json, document, screen.leaderboard(document, top), *front, *taught, *simpler, *phones)
+
+
+@commands.command(epilog=examples("kexp compare digits digits_small", "kexp compare a b c --json"))
+@click.argument("names", nargs=-1, required=True, metavar="RUN RUN...")
+@home_option
+@json_option
+def compare(names: tuple[str, ...], home: Path, as_json: bool) -> None:
+    """Say what differs between runs.
+
+    Of two RUNs or more: the question, what was spent, the best networks with their values, sizes and times; and
+    whether one is better, where kexp evaluate measured them on the same test rows.
+    """
+    if len(names) < 2:
+        raise click.UsageError("two runs or more are expected; kexp list names them")
+
+    from kexp import pipeline, screen
+
+    with _work():
+        document = pipeline.compare(home, names)
+    _answer(as_json, document, screen.comparison(document))
 
 
 @commands.command(epilog=examples("kexp baselines", "kexp baselines digits --only forest --again"))
@@ -517,6 +562,7 @@ def diagnose(name: str | None, variants: bool | None, home: Path, as_json: bool)
         "kexp export digits --format tflite_int8 --format saved_model",
         "kexp export digits --tflite --tolerance tflite_int8=0.02",
         "kexp export digits --all",
+        "kexp export digits --pick smallest --tflite",
         "kexp export my_model.keras --data ../photos --tflite",
     )
 )
@@ -536,6 +582,11 @@ def diagnose(name: str | None, variants: bool | None, home: Path, as_json: bool)
     type=Parsed("format=drop", _tolerance),
     help="Largest drop of the metric that passes the gate; may be repeated.",
 )
+@click.option(
+    "--pick",
+    type=Row("kexp.front", "PICKS"),
+    help="Of the run's front: best, smallest, fastest or knee. It is the run's network from then on.",
+)
 @click.option("--data", help="For MODEL.keras: the data, or the experiment file, that it is for.")
 @target_option
 @task_option
@@ -547,6 +598,7 @@ def export(
     name: str | None,
     formats: tuple[str, ...],
     tolerances: tuple[tuple[str, float], ...],
+    pick: str | None,
     data: str | None,
     target: tuple[str, ...],
     task: Goal | None,
@@ -569,13 +621,15 @@ def export(
         raise click.UsageError(f"{name} needs --data with the data that it is for")
     if model is None and (data or target or task or called or modules):
         raise click.UsageError("--data, --target, --task, --name and --module go with a MODEL.keras")
+    if model is not None and pick:
+        raise click.UsageError("--pick goes with a run: a MODEL.keras has no front")
     wanted = [*(family for family, given in families.items() if given), *formats]
     if wanted and "keras" not in wanted:
         wanted.append("keras")
     notices: list[str] = []
     with _work(), live.Steps() as steps:
         if model is None or data is None:
-            made = pipeline.export(home, name, wanted, dict(tolerances), steps)
+            made = pipeline.export(home, name, wanted, dict(tolerances), steps, pick=pick)
         else:
             question, base = asked(data, name=sanitised(called or model.stem), target=target, task=task)
             made, notices = pipeline.export_model(
@@ -730,18 +784,37 @@ def phone(
     return int(failed and (once or seconds is not None))
 
 
-@commands.command(epilog=examples("kexp report", "kexp report digits --out digits.html"))
+@commands.command(
+    epilog=examples("kexp report", "kexp report digits --out digits.html", "kexp report digits --tensorboard logs")
+)
 @click.argument("name", required=False)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Otherwise runs/NAME/report.html.")
+@click.option(
+    "--tensorboard",
+    "logs",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Instead, event files in DIR/NAME: what trials reached, epoch by epoch, and their hyperparameters.",
+)
 @home_option
 @json_option
-def report(name: str | None, out: Path | None, home: Path, as_json: bool) -> None:
+def report(name: str | None, out: Path | None, logs: Path | None, home: Path, as_json: bool) -> None:
     """Write all about a run as one HTML file.
 
     The run is NAME, or the latest finished one. The file opens in any browser, offline. What was evaluated, exported
     or measured on phones before stands in it.
     """
+    if out is not None and logs is not None:
+        raise click.UsageError("--out is of the HTML file, which --tensorboard does not write: one of the two.")
+
     from kexp import live, pipeline, screen
+
+    if logs is not None:
+        with _work():
+            folder, trials = pipeline.tensorboard(home, logs, name)
+        told = f"{folder}  {trials} trial{'' if trials == 1 else 's'}"
+        _answer(as_json, {"folder": folder, "trials": trials}, told, screen.following(f"tensorboard --logdir {logs}"))
+        return
 
     with _work(), live.Steps() as steps:
         path, found = pipeline.report(home, name, out=out, progress=steps)

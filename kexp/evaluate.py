@@ -23,7 +23,7 @@ from kexp.metrics import METRICS, adjusted_rand, classes, metrics, objective
 from kexp.records import DatasetSpec, Experiment, to_json
 from kexp.runtime import import_modules, modules, open_runtime
 from kexp.store import RunStore, atomic_write
-from kexp.verdict import Rival, verdict
+from kexp.verdict import Rival, block, verdict
 from kexp.verify import digest
 
 INT8 = "model_int8.tflite"
@@ -77,15 +77,14 @@ def _verdict(
     spec: DatasetSpec, metric: str, y: Array, outputs: Mapping[str, Array], simple: Mapping[str, Array],
     notes: Mapping[str, str],
 ) -> dict[str, Any] | None:  # fmt: skip
-    """Of the best of the simpler models; windows of a forecast that follow each other have steps in common."""
+    """Of the best of the simpler models."""
     if not simple:
         return None
     name, out = next(iter(simple.items()))
     absent = tuple(other for other in notes if other not in simple)
     note = ", ".join(part for part in notes.get(name, "").split(", ") if not part.startswith("mean of"))
     rival = Rival(name, out, len(simple), note, absent)
-    block = max(spec.horizon, *spec.seasons, round(len(y) ** (1 / 3))) if spec.horizon else 1
-    return verdict(spec.task, metric, y, outputs["model.keras"], rival, block=block)
+    return verdict(spec.task, metric, y, outputs["model.keras"], rival, block=block(spec, len(y)))
 
 
 def _truth(dataset: Dataset, outputs: Mapping[str, Array], document: dict[str, Any], model: str) -> dict[str, Any]:

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from kexp.errors import ExperimentError, nearest
-from kexp.records import ClassWeight, Cost, Experiment, Goal, Kind
+from kexp.records import ClassWeight, Cost, Experiment, Goal, Kind, Regularise
 
 # What a search may spend where nobody says: whichever is reached first.
 DEFAULT_TRIALS = 40
 DEFAULT_SECONDS = 600.0
 
 NO_FILES = ("none", "imagenet")  # weights that a backbone may begin with, besides those in a file
+COSTS = typing.get_args(Cost)
 MEMORY = "memory:"  # samples that a program handed in
 BUNDLED = ("sklearn:", "generated:", MEMORY)  # data = "sklearn:digits" is a set that comes along, not a path
 
@@ -195,6 +196,30 @@ def parse_count(value: Any) -> int:
     return int(count)
 
 
+def parse_bytes(value: Any) -> int:
+    """Bytes: 150000, "150kB", "1.5MB", "64KiB"; 1 kB is 1,000 bytes, 1 KiB 1,024. Raises ValueError for anything else.
+
+    As in "150k", the B may be missing.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([kmg])?(i)?b?)", value.lower() if isinstance(value, str) else "")
+    size = value
+    if match and (match[2] or not match[3]):
+        size = Decimal(match[1]) * (1024 if match[3] else 1000) ** (" kmg".index(match[2] or " "))
+    if isinstance(size, bool) or not isinstance(size, int | Decimal) or size < 1 or size != int(size):
+        raise ValueError('a size such as "150kB", "1.5MB" or 150000 (bytes) is expected')
+    return int(size)
+
+
+def parse_milliseconds(value: Any) -> float:
+    """Milliseconds: 5, "5ms", "0.5 ms", "800us", "2s". Raises ValueError for anything else, zero included."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(us|µs|ms|s)?", value if isinstance(value, str) else "")
+    if match:
+        value = float(match[1]) * {"us": 1e-3, "µs": 1e-3, "s": 1e3}.get(match[2], 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError('a time such as "5ms", "0.5ms" or 5 (milliseconds) is expected')
+    return float(value)
+
+
 # -- reading --------------------------------------------------------------------------------
 
 
@@ -206,7 +231,8 @@ def _made(make: Callable[..., Experiment], document: Mapping[str, Any], where: C
             hint = " Did you mean 'time'?" if key == "seconds" else nearest(key, _READERS)
             raise ExperimentError(f"{where(key)}: unknown key {key!r}.{hint}")
         try:
-            fields["seconds" if key == "time" else key] = _READERS[key](value)
+            read = _READERS[key](value)
+            fields |= read if key == "objective" else {"seconds" if key == "time" else key: read}
         except ValueError as error:
             raise ExperimentError(f"{where(key)}: {key} = {_shown(value)}: {error}.") from error
     try:
@@ -266,9 +292,19 @@ def _one_of(literal: Any) -> Callable[[Any], str]:
     return read
 
 
+def _objective(value: Any) -> dict[str, Any]:
+    """Of "accuracy", or ["accuracy", "size"]: the metric, if one is named, and what is sought beside it."""
+    names = _texts(value)
+    metrics = [name for name in names if name not in COSTS]
+    if len(metrics) > 1:
+        raise ValueError(f"one metric is expected, and any of {', '.join(COSTS)}; not {' and '.join(metrics)}")
+    costs = _costs([name for name in names if name in COSTS])
+    return {"objective": "".join(metrics)} | ({"objectives": costs} if costs else {})
+
+
 def _costs(value: Any) -> tuple[str, ...]:
     read = _one_of(Cost)
-    return tuple(read(one) for one in _texts(value))
+    return tuple(dict.fromkeys(read(one) for one in _texts(value)))
 
 
 def _space(value: Any) -> dict[str, Any]:
@@ -314,8 +350,12 @@ def _shown(value: Any) -> str:
 # A record's field is read as its annotation says; these few say less than a person may write.
 _BY_KEY: dict[str, Callable[[Any], Any]] = {
     "name": _name,
+    "objective": _objective,
     "size": parse_size,
     "max_parameters": parse_count,
+    "max_size": parse_bytes,
+    "max_latency": parse_milliseconds,
+    "max_memory": parse_bytes,
     "space": _space,
     "tolerances": _drops,
 }
@@ -329,6 +369,7 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "Goal | None": _one_of(Goal),
     "Kind | None": _one_of(Kind),
     "ClassWeight": _one_of(ClassWeight),
+    "Regularise": _one_of(Regularise),
     "tuple[Cost, ...]": _costs,
 }
 _READERS: dict[str, Callable[[Any], Any]] = {

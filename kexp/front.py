@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from kexp import pareto
 from kexp.metrics import objective
 from kexp.records import Cost, Experiment, Task, Trial
@@ -56,6 +58,24 @@ def front(trials: Sequence[Trial], sought: Aim) -> list[Trial]:
     return sorted((known[i] for i in pareto.front(points)), key=sought.error)
 
 
+def hypervolume(trials: Sequence[Trial], sought: Aim) -> float | None:
+    """The share of what lies between the best and the worst of `trials` in each respect that their front dominates.
+
+    From 0 to 1, costs by their logarithm (Zitzler and Thiele 1998, the size of the space covered); None where `trials`
+    do not differ in some respect. It tells fronts of the same trials apart, not of two runs.
+    """
+    points = np.array([_scaled(sought.point(trial)) for trial in trials if math.isfinite(sought.error(trial))])
+    points = points[np.isfinite(points).all(axis=1)] if len(points) else points
+    if not len(points) or not np.all(width := np.ptp(points, axis=0)):
+        return None
+    return float(pareto.hypervolume((points - points.min(axis=0)) / width, [1.0] * points.shape[1]))
+
+
+def _scaled(point: Sequence[float]) -> list[float]:
+    """Costs by their logarithm: they differ by factors."""
+    return [point[0], *(math.log(max(one, 1e-6)) for one in point[1:])]
+
+
 def shippable(trials: Sequence[Trial]) -> list[Trial]:
     """Those that can ship: not what trained on some folds alone, nor the same twice; with a file, where any has one.
 
@@ -78,9 +98,7 @@ def _best(found: Sequence[Trial], sought: Aim) -> Trial:
 
 
 def _knee(found: Sequence[Trial], sought: Aim) -> Trial:
-    """Sizes and times by their logarithm: they differ by factors."""
-    points = [(e, *(math.log(max(c, 1e-6)) for c in costs)) for e, *costs in map(sought.point, found)]
-    return found[pareto.knee(points)]
+    return found[pareto.knee([_scaled(sought.point(trial)) for trial in found])]
 
 
 PICKS: dict[str, tuple[Callable[[Sequence[Trial], Aim], Trial], str]] = {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kexp.data.dataset import Dataset
+from kexp.front import PICKS, aim, front, hypervolume, pick, shippable
 from kexp.metrics import objective
 from kexp.records import Clustering, Trial, to_json
 from kexp.store import RunStore
@@ -14,8 +15,9 @@ from kexp.store import RunStore
 
 def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[str, Any]:
     """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials",
-    "baselines": the simpler models that were fitted, best first, "devices": what phones measured, "clustering": a
-    records.Clustering or None}; of devices those that measured files in `exported` (SHA-256 by path) alone, if given.
+    "baselines": the simpler models that were fitted, best first, "front": see `_front`, "devices": what phones
+    measured, "clustering": a records.Clustering or None}; of devices those that measured files in `exported` (SHA-256
+    by path) alone, if given.
     """
     task, wanted = run.get("task"), run.experiment.objective
     return {
@@ -27,8 +29,25 @@ def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[s
         "finished": run.get("finished"),
         "trials": [to_json(trial) for trial in ranked(run)],
         "baselines": [to_json(trial) for trial in run.in_order(run.baselines(refitted(run)))],
+        "front": _front(run) if task else {},
         "devices": run.devices(exported),
         "clustering": to_json(_clustering(run)),
+    }
+
+
+def _front(run: RunStore) -> dict[str, Any]:
+    """{"metric", "costs", "trials": ids of the front, best metric first, "picks": which of them a row of PICKS means,
+    "hypervolume": see `front.hypervolume`}.
+    """
+    sought = aim(run.experiment, run.get("task"))
+    some = shippable(run.trials())
+    found = front(some, sought)
+    return {
+        "metric": sought.metric,
+        "costs": list(sought.costs),
+        "trials": [trial.id for trial in found],
+        "picks": {how: pick(how, found, sought).id for how in PICKS} if found else {},
+        "hypervolume": hypervolume(some, sought),
     }
 
 

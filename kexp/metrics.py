@@ -139,6 +139,17 @@ def objective(task: Task, wanted: str = "") -> tuple[str, Direction]:
     return name, METRICS[name][1]
 
 
+def gap(name: str, train: dict[str, float], other: dict[str, float]) -> float | None:
+    """By how much the metric `name` is better on training rows than on others, in its units; None where one is missing.
+
+    Below zero where it is worse. `train` is Trial.train, `other` Trial.metrics.
+    """
+    if name not in train or name not in other:
+        return None
+    ahead = train[name] - other[name]
+    return ahead if METRICS[name][1] == "max" else -ahead
+
+
 def rank(task: Task, wanted: str, values: dict[str, float]) -> tuple[float, float]:
     """A sort key of a candidate's metrics, larger is better: the objective, then the loss, which breaks ties."""
     name, direction = objective(task, wanted)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kexp import benchmark, data, experiment, leaderboard, lean, store, verify
+from kexp import compare as comparison
 from kexp import evaluate as evaluation
 from kexp import study as studies
 from kexp.baselines import SECONDS
@@ -30,7 +31,7 @@ from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
 from kexp.records import Artifact, Check, Experiment, Finding, Goal, Measurement, from_json, to_json
 from kexp.runtime import modules
-from kexp.search import check, keep_best
+from kexp.search import check, keep_best, pick_model
 from kexp.search import search as search_trials
 from kexp.search.budget import budget
 from kexp.search.events import Event, Listener, ignore
@@ -231,13 +232,18 @@ def diagnose(
 
 def export(
     home: Path, name: str | None = None, wanted: Sequence[str] = (), tolerances: dict[str, float] | None = None,
-    progress: Progress = lambda done, total, text: None,
+    progress: Progress = lambda done, total, text: None, *, pick: str | None = None,
 ) -> Release:  # fmt: skip
-    """Convert the best model, hold each file to the gate, and keep what passes in exported/<name>/."""
+    """Convert the best model, hold each file to the gate, and keep what passes in exported/<name>/.
+
+    `pick`, a row of front.PICKS, makes another network of the front the run's model first.
+    """
     from kexp.release import release
 
     with RunStore.open(home, name or store.latest(home)) as run:
         question = run.experiment
+        if pick is not None:
+            pick_model(run, pick)
         return release(
             run.need_model(), Dataset.open(run.data), wanted or question.formats, home / "exported" / run.name,
             tolerances={**question.tolerances, **(tolerances or {})}, trial=run.get("best_trial"),
@@ -346,6 +352,21 @@ def report(
             raise RunError(f"{path} cannot be written: a file in a folder that is there is expected. Change --out.")
         store.atomic_write(path, found.html.encode())
     return path, found
+
+
+def tensorboard(home: Path, folder: Path, name: str | None = None) -> tuple[Path, int]:
+    """Write the trials of a run as event files for TensorBoard, into `folder`/NAME; where, and how many trials."""
+    from kexp.report.tensorboard import write
+
+    with RunStore.open(home, name or store.latest(home)) as run:
+        return write(run, folder)
+
+
+def compare(home: Path, names: Sequence[str]) -> dict[str, Any]:
+    """What differs between runs, and whether one is shown to be better: see `compare.compare`."""
+    with contextlib.ExitStack() as stack:
+        runs = [stack.enter_context(RunStore.open(home, name)) for name in names]
+        return comparison.compare(runs, {name: home / "exported" / name for name in names})
 
 
 def clean(home: Path, names: Sequence[str] = ()) -> int:

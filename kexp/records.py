@@ -23,6 +23,7 @@ Status = Literal["completed", "failed", "infeasible", "stopped", "running"]
 Stage = Literal["explore", "confirm", "refit"]
 Severity = Literal["error", "warning", "note"]
 ClassWeight = Literal["none", "balanced"]
+Regularise = Literal["always", "overfitting"]
 Cost = Literal["size", "latency", "memory", "parameters"]  # of an answer: the less the better
 Value = int | float | str | bool
 
@@ -149,6 +150,7 @@ class Experiment:
     max_size: int | None = None  # bytes of the file that ships
     max_latency: float | None = None  # milliseconds for one sample, on this machine with one thread
     max_memory: int | None = None  # bytes that one answer needs beside the weights: an estimate
+    regularise: Regularise = "always"  # overfitting: dropout, augmentation and the like only once candidates overfit
     oracle: str = "evolution"
     trials: int | None = None  # candidates to explore
     seconds: float | None = None  # wall clock of the whole search
@@ -265,6 +267,7 @@ class Trial:
     seed: int = 0
     epochs: int = 0
     metrics: dict[str, float] = field(default_factory=dict)  # on validation rows
+    train: dict[str, float] = field(default_factory=dict)  # the same on (a sample of) training rows, nothing dropped
     score: float | None = None  # the objective, on validation rows
     parameters: int | None = None
     costs: Costs | None = None
@@ -284,6 +287,20 @@ class Trial:
     def source(self) -> int:
         """The trial whose weights are this one's: itself, or the equal one in its place."""
         return self.id if self.same_as is None else self.same_as
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """How one training went, epoch by epoch; None of an epoch after which it was not validated.
+
+    `running_loss` is the mean over the epoch's steps, as the weights were at each: with dropout, augmentation and
+    weights of classes in it. Losses are cross entropy, or squared errors of the standardised target.
+    """
+
+    epochs: tuple[int, ...]  # from the candidate's very beginning: one that went on does not begin with 1
+    running_loss: tuple[float | None, ...]
+    validation_loss: tuple[float | None, ...]
+    score: tuple[float | None, ...]  # the objective, on validation rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ never read as markup. Everything fits 80 columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, Group, RenderableType
@@ -141,27 +141,29 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     """The first `top` trials of `pipeline.show`'s document, best first; of their values those that differ."""
     trials = [trial for trial in document["trials"] if trial["status"] != "infeasible"]
     objective = document["objective"]
-    right = ("trial", objective, "weights", "time")
-    table = _table("", *right, "factory", "values", right=right)
+    shown = trials[:top]
+    file = next((short_name(trial["variant"]) for trial in shown if trial["shipped"]), "")
+    right = ("trial", objective, *((file, "size", "ms") if file else ("weights",)), "time")
+    table = _table("", *right, "values", right=right)
     table.expand = True  # one line for each trial, as wide as the screen
     table.columns[-1].overflow, table.columns[-1].ratio = "ellipsis", 1
     differing = telling(trials[:top])
-    for trial in trials[:top]:
+    for trial in shown:
         best = trial["id"] == document.get("best")
+        strong = "bold" if best else ""
         told = values(trial["values"], differing)
         if trial["stage"] != "explore":
             told = f"as trial {trial['parent']}, {_again(trial)}"
         table.add_row(
             Text("★", style="green") if best else "",
             str(trial["id"]),
-            Text(number(trial["score"]), style="bold" if best else ""),
-            number(trial["parameters"]),
+            Text(number(trial["score"]), style="" if file else strong),
+            *(_file(trial, objective, strong) if file else [number(trial["parameters"])]),
             clock(trial["seconds"]),
-            trial["factory"],
             told if trial["status"] == "completed" else Text(f"{trial['status']}: {trial['message'] or told}", "dim"),
         )
     winner: list[RenderableType] = [
-        Text.assemble(("best  ", "dim"), f"trial {trial['id']}: {values(trial['values'])}")
+        Text.assemble(("best  ", "dim"), f"trial {trial['id']}, {trial['factory']}: {values(trial['values'])}")
         for trial in trials
         if trial["id"] == document.get("best")
     ]
@@ -174,6 +176,105 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     hidden = f"; the first {top} are shown" if len(trials) > top else ""
     lines = [f"{summary}{hidden}", *_refused(document)]
     return Group(Text(document["run"], style="bold"), table, *map(dim, lines), *winner)
+
+
+FILES = ("model_float32.tflite", "model_int8.tflite")  # whose sizes tell enough
+
+
+def comparison(document: Mapping[str, Any]) -> Group:
+    """Runs side by side: what came of each, where the questions and the winners differ, and which is better."""
+    runs, metric = document["runs"], document["metric"]
+    table = _table("", "", *(one["run"] for one in runs), fold=[one["run"] for one in runs])
+
+    def add(label: str, cells: Sequence[object], *, differs: bool = False) -> None:
+        table.add_row(Text("≠" if differs else "", "yellow"), label, *(str(cell) for cell in cells))
+
+    def part(title: str) -> None:
+        table.add_row("", Text(title, "bold"))
+
+    tests = [one["test"] or {} for one in runs]
+    add(f"{metric}, test rows", [number((one.get("metrics") or {}).get(metric)) for one in tests])
+    spans = [one.get("interval") or {} for one in tests]
+    if any(span.get("metric") == metric for span in spans):
+        told = [
+            f"{number(s['low'])} to {number(s['high'])}" if s.get("metric") == metric else "-" for s in spans
+        ]  # fmt: skip
+        add("95% interval", told)
+    names = {one["objective"] for one in runs}
+    for name in sorted(names, key=lambda one: one != metric):
+        add(f"{name}, validation", [number(one["score"]) if one["objective"] == name else "-" for one in runs])
+    add("trials", [", ".join(f"{count} {status}" for status, count in one["trials"].items()) or "-" for one in runs])
+    add("time", [clock(one["seconds"]) for one in runs])
+    rows = [f"{one['rows']['train']:,} + {one['rows']['validation']:,}" if one["rows"] else "-" for one in runs]
+    add("rows that train + validate", rows, differs=len({one["fingerprint"] for one in runs}) > 1)
+    add("weights", [number(one["parameters"]) for one in runs])
+    if any(one["bytes"] is not None for one in runs):
+        told = [
+            f"{size(one['bytes'])} {short_name(one['variant'])}" if one["bytes"] is not None else "-" for one in runs
+        ]
+        add("file that ranked it", told)
+    for file in (name for name in FILES if any(name in one["files"] for one in runs)):
+        add(file, [size(one["files"][file]) if file in one["files"] else "-" for one in runs])
+    for where in dict.fromkeys(where for one in runs for where in one["latency"]):
+        add(f"ms, {where}", [f"{one['latency'][where]:.3g}" if where in one["latency"] else "-" for one in runs])
+    if document["question"]:
+        part("what was asked")
+    for row in document["question"]:
+        add(row["field"], [_told(value) for value in row["values"]], differs=True)
+    part("the winner")
+    factories = [one["factory"] or "-" for one in runs]
+    add("factory", factories, differs=len(set(factories)) > 1)
+    for row in sorted(document["values"], key=lambda row: not row["differs"]):
+        add(row["name"], ["-" if value is None else short(value) for value in row["values"]], differs=row["differs"])
+    style = "bold" if document["answer"] in ("better", "not shown") else "yellow"
+    return Group(table, Text(), Text(document["sentence"], style))
+
+
+def _told(value: Any) -> str:
+    """A value of an experiment: a dash for what was left to kexp."""
+    if value in (None, "", [], {}):
+        return "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_told(one)}" for name, one in value.items())
+    return ", ".join(map(_told, value)) if isinstance(value, list) else short(value)
+
+
+def short_name(variant: str) -> str:
+    """What a row of FORMATS is called at the head of a column: "int8" of tflite_int8."""
+    return variant.rpartition("_")[2]
+
+
+def _file(trial: Mapping[str, Any], metric: str, style: str = "") -> list[RenderableType]:
+    """The cells of a trial's file: its metric, size and milliseconds; empty ones where there is none."""
+    if not trial["shipped"]:
+        return ["", "", ""]
+    milliseconds = "" if trial["latency_ms"] is None else f"{trial['latency_ms']:.3g}"
+    return [Text(number(trial["shipped"].get(metric)), style=style), size(trial["bytes"]), milliseconds]
+
+
+def front(document: Mapping[str, Any]) -> Group:
+    """The networks of which none other is better in every respect, and what each of `kexp export --pick` means."""
+    found = document["front"]
+    metric, by_id = found["metric"], {trial["id"]: trial for trial in document["trials"]}
+    right = ("trial", metric, "size", "ms", "weights")
+    table = _table("", "front", *right, "", right=right)
+    for id in found["trials"]:
+        trial = by_id[id]
+        bytes_, slow = trial["bytes"], trial["latency_ms"]
+        table.add_row(
+            Text("★", style="green") if id == document.get("best") else "",
+            "",
+            str(id),
+            number({**trial["metrics"], **trial["shipped"]}.get(metric)),
+            "" if bytes_ is None else size(bytes_),
+            "" if slow is None else f"{slow:.3g}",
+            number(trial["parameters"]),
+            dim(", ".join(how for how, picked in found["picks"].items() if picked == id)),
+        )
+    volume = found["hypervolume"]
+    told = f"better {metric} costs {' and '.join(found['costs'])}"
+    told += "" if volume is None else f"; hypervolume {volume:.3f} of 1"
+    return Group(Text(), table, dim(told), following(f"kexp export {document['run']} --pick smallest --tflite"))
 
 
 def baselines(document: Mapping[str, Any]) -> Group:
@@ -252,8 +353,13 @@ def _refused(document: Mapping[str, Any]) -> list[str]:
     """How many proposals were too large to be trained: a line, or none."""
     proposed = [trial["status"] for trial in document["trials"] if trial["stage"] == "explore"]
     count = proposed.count("infeasible")
-    limit = document.get("experiment", {}).get("max_parameters")
-    return [f"{count:,} of {len(proposed):,} proposals had more than {limit:,} parameters"] if count else []
+    asked = document.get("experiment", {})
+    shown: dict[str, Callable[[Any], str]] = {
+        "max_parameters": lambda count: f"{count:,} parameters", "max_size": size,
+        "max_latency": lambda ms: f"{ms:g} ms", "max_memory": lambda count: f"{size(count)} of memory",
+    }  # fmt: skip
+    limits = [show(asked[name]) for name, show in shown.items() if asked.get(name) is not None]
+    return [f"{count:,} of {len(proposed):,} proposals had more than {' or '.join(limits)}"] if count else []
 
 
 def evaluation(document: Mapping[str, Any]) -> Group:

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from kexp.errors import RunError, nearest
 from kexp.metrics import rank
-from kexp.records import Experiment, Trial, from_json, to_json
+from kexp.records import Curve, Experiment, Trial, from_json, to_json
 
 # What may differ between a run and its continuation. `data` is where rows lie; the fingerprint says which.
 BUDGET = ("name", "data", "trials", "seconds", "finalists", "seeds", "formats", "tolerances")
@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS events (
     UNIQUE (kind, id)
 );
 """
+_CURVES = "CREATE TABLE IF NOT EXISTS curves (id INTEGER PRIMARY KEY, curve TEXT NOT NULL)"  # older runs have none
 
 
 class Event(NamedTuple):
@@ -247,10 +248,14 @@ class RunStore:
         """Note that `trial` was proposed; `proposal` is kept as JSON. Raises ValueError if it was already."""
         self._record("ask", trial, proposal)
 
-    def record_tell(self, trial: Trial) -> None:
-        """Note how `trial` ended. Raises ValueError if that was told before, or it was never asked."""
+    def record_tell(self, trial: Trial, curve: Curve | None = None) -> None:
+        """Note how `trial` ended, and how it came there. Raises ValueError if that was told before, or never asked."""
         if self._db.execute("SELECT 1 FROM events WHERE kind = 'ask' AND id = ?", (trial.id,)).fetchone() is None:
             raise ValueError(f"trial {trial.id} of run {self.name!r} is told but was never asked")
+        if curve is not None:  # first: what is told has its curve, and one that is not told is told again
+            self._db.execute(_CURVES)
+            text = json.dumps(to_json(curve), separators=(",", ":"))
+            self._db.execute("INSERT OR REPLACE INTO curves VALUES (?, ?)", (trial.id, text))
         self._record("tell", trial, {})
 
     def _record(self, kind: str, trial: Trial, proposal: dict[str, Any]) -> None:
@@ -272,6 +277,13 @@ class RunStore:
             id = int(key.removeprefix("file "))
             latest[id] = dataclasses.replace(latest[id], **json.loads(value))
         return [latest[id] for id in sorted(latest)]
+
+    def curves(self) -> dict[int, Curve]:
+        """How trainings went, by trial: of those that were trained, in a run that kept it."""
+        if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'curves'").fetchone() is None:
+            return {}
+        rows = self._db.execute("SELECT id, curve FROM curves ORDER BY id").fetchall()
+        return {int(id): from_json(Curve, json.loads(text)) for id, text in rows}
 
     def told_at(self) -> dict[int, float]:
         """Seconds of search, by trial, after which it was told how it ended."""

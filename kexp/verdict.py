@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.metrics import METRICS, classes
-from kexp.records import Task
+from kexp.records import DatasetSpec, Task
 
 Array = NDArray[Any]
 LEVEL = 0.95
@@ -50,7 +50,7 @@ def verdict(
         return None
     low, high = paired(task, metric, y, outputs, rival.outputs, block=block, seed=seed)
     gain = sign * (ours - theirs)
-    sure = metric != "accuracy" or task == "multilabel" or _discordant(task, y, outputs, rival.outputs) < 1 - LEVEL
+    sure = metric != "accuracy" or task == "multilabel" or discordant(task, y, outputs, rival.outputs) < 1 - LEVEL
     answer = "needed" if low > 0 and sure else "not needed" if high < 0 and sure else "not shown"
     return {
         "answer": answer,
@@ -92,7 +92,12 @@ def gains(
     return found
 
 
-def _discordant(task: Task, y: Array, ours: Array, theirs: Array) -> float:
+def block(spec: DatasetSpec, n: int) -> int:
+    """How many of `n` test rows are drawn together: windows of a forecast that follow each other share steps."""
+    return max(spec.horizon, *spec.seasons, round(n ** (1 / 3))) if spec.horizon else 1
+
+
+def discordant(task: Task, y: Array, ours: Array, theirs: Array) -> float:
     """The two-sided p of McNemar's exact test: a coin tossed for each row that only one of the two answers right."""
     from scipy.stats import binomtest
 

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "kexp"
 
 # A module may import from rows above its own, and from its own row if that makes no circle.
 LAYERS = [
-    {"errors", "lean", "wording"},
+    {"errors", "lean", "wording", "pareto"},
     {"records"},
     {
         "store",
@@ -25,6 +25,8 @@ LAYERS = [
         "handed",
         "layouts",
         "metrics",
+        "front",
+        "curves",
         "consistency",
         "forecasts",
         "formats",
@@ -41,6 +43,7 @@ LAYERS = [
         "predict",
         "release",
         "leaderboard",
+        "compare",
         "adopt",
         "exported",
     },
@@ -56,6 +59,7 @@ OWNERS = {
     "optuna": ("search.",),
     "ray": ("search.",),
     "click": ("cli",),
+    "tensorboard": ("report.tensorboard",),
     "rich": ("screen", "live"),
     "sklearn": ("data.", "baselines.", "report.importance", "estimators"),
     "cloudpickle": ("handed",),

@@ -75,6 +75,9 @@ def test_help_names_every_row_of_a_table(command, option, module, table):
             ["search", "d", "--max-parameters", "many"],
             '\'many\': a number such as 100000, "100k" or "1.5M" is expected',
         ),
+        (["search", "d", "--max-size", "big"], "'big': a size such as \"150kB\""),
+        (["search", "d", "--max-memory", "0"], '"150kB"'),
+        (["search", "d", "--max-latency", "5m"], '"5ms"'),
         (["search", "d", "--task", "sorting"], "clustering"),
         (["search", "d", "--oracle", "bayesain"], "Did you mean 'bayesian'?"),
         (["export", "--format", "tflite_int"], "Did you mean 'tflite_int8'?"),
@@ -258,6 +261,14 @@ def test_search_takes_a_limit_from_the_command_line_or_the_file(kexp, home, sear
     assert searched["question"].max_parameters == count
 
 
+def test_search_takes_limits_of_what_ships(kexp, home, searched):
+    given = ("--max-size", "150kB", "--max-latency", "5ms", "--max-memory", "256kB", "--max-parameters", "100k")
+    assert kexp("search", "photos", *given)[0] == 0
+    asked = searched["question"]
+    found = (asked.max_size, asked.max_latency, asked.max_memory, asked.max_parameters)
+    assert found == (150_000, 5.0, 256_000, 100_000)
+
+
 def test_search_has_a_default_budget(kexp, home, searched):
     kexp("search", "photos")
     assert (searched["question"].trials, searched["question"].seconds) == (40, 600.0)
@@ -364,6 +375,9 @@ def test_the_leaderboard_counts_what_was_too_large_and_lists_none_of_it():
     told = text(screen.leaderboard({**document, "experiment": {"max_parameters": 1000}}, top=9))
     assert "2 completed, 1 failed\n3 of 5 proposals had more than 1,000 parameters\n" in re.sub(" +\n", "\n", told)
     assert "infeasible" not in told and "9,999" not in told
+    limits = {"max_size": 150_000, "max_latency": 5.0, "max_memory": 256_000, "max_parameters": None}
+    told = text(screen.leaderboard({**document, "experiment": limits}, top=9))
+    assert "3 of 5 proposals had more than 150.0 KB or 5 ms or 256.0 KB of memory" in " ".join(told.split())
     document["trials"] = to_json([trial(4)])
     assert "proposals" not in text(screen.leaderboard(document, top=9))
 

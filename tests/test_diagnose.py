@@ -17,7 +17,7 @@ from kexp import data, models, pipeline, screen
 from kexp.data.dataset import Dataset
 from kexp.diagnose import calibration, fit, gradients, journal, layers, variants
 from kexp.errors import RunError
-from kexp.records import DatasetSpec, Experiment, Trial, to_json
+from kexp.records import Curve, DatasetSpec, Experiment, Trial, to_json
 from kexp.store import RunStore
 from kexp.train.feed import Samples
 
@@ -467,6 +467,14 @@ def test_longer_training_that_still_helped_is_told():
     short, long = trial(0, epochs=5, score=0.8), trial(1, epochs=15, score=0.9, parent=0)
     points = journal.curve([short, long, trial(2, rate=1e-2)], long)
     assert [(point["epochs"], point["score"]) for point in points] == [(5, 0.8), (15, 0.9)]
+    rising = (0.9, 0.7, 0.5, 0.4, 0.7, 0.7, 0.7)
+    fallen = Curve(
+        epochs=tuple(range(1, 8)), running_loss=tuple(1 / n for n in range(1, 8)), validation_loss=rising, score=rising
+    )
+    (found,) = journal.by_heart(fallen)
+    assert found.name == "learnt_by_heart" and "after epoch 4, 0.4, and came to 0.7" in found.what
+    assert journal.by_heart(dataclasses.replace(fallen, validation_loss=tuple(sorted(rising, reverse=True)))) == []
+    assert journal.by_heart(None) == []
     (finding,) = journal.unfinished(points, "binary", question)
     assert finding.severity == "note"
     assert "0.8 after 5 epochs, 0.9 after 15" in finding.what

@@ -106,6 +106,9 @@ def test_the_name_is_the_file_s_unless_given(tmp_path):
         ('data = "d"\nmax_parameters = "many"', ["photos.toml:2", 'max_parameters = "many"', '"100k" or "1.5M"']),
         ('data = "d"\nmax_parameters = 0', ["photos.toml:2", "max_parameters = 0", '"100k"']),
         ('data = "d"\nmax_parameters = 2.5', ["max_parameters = 2.5", '"100k"']),
+        ('data = "d"\nmax_size = "big"', ["photos.toml:2", 'max_size = "big"', '"150kB"']),
+        ('data = "d"\nmax_latency = "10m"', ["photos.toml:2", 'max_latency = "10m"', '"5ms"']),
+        ('data = "d"\nmax_memory = -1', ["photos.toml:2", "max_memory = -1", '"150kB"']),
         ('data = "d"\nmax_parameter = 5', ["unknown key 'max_parameter'", "'max_parameters'"]),
         ('data = "d"\nsize = "48*64"', ["size", "48x64"]),
         ('data = "d"\nsize = [1, 2, 3]', ["size", "one or two sides"]),
@@ -246,6 +249,52 @@ def test_counts(tmp_path, value, count):
 def test_what_is_no_count(value):
     with pytest.raises(ValueError, match=r'"100k" or "1.5M"'):
         experiment.parse_count(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        (150_000, 150_000), ("150000", 150_000), ("150kB", 150_000), ("150 KB", 150_000), ("1.5MB", 1_500_000),
+        ("64KiB", 65_536), ("1.5MiB", 1_572_864), ("2GB", 2_000_000_000), ("200k", 200_000), ("12B", 12),
+    ],
+)  # fmt: skip
+def test_bytes(tmp_path, value, size):
+    assert experiment.parse_bytes(value) == size
+    text = f'"{value}"' if isinstance(value, str) else value
+    asked = experiment.load(write(tmp_path, f'data = "d"\nmax_size = {text}\nmax_memory = {text}'))
+    assert (asked.max_size, asked.max_memory) == (size, size)
+    assert experiment.load(write(tmp_path, experiment.dump(asked))) == asked
+    assert experiment.override(asked, max_size="3kB").max_size == 3000
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "kB", "0", "0kB", "-5", "1.5", "1.0005k", "150 kilobytes", "1e5", "5T", "5iB", 0, -3, 2.5, True, None, []],
+)
+def test_what_is_no_size_of_a_file(value):
+    with pytest.raises(ValueError, match=r'"150kB", "1.5MB" or 150000'):
+        experiment.parse_bytes(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "ms"),
+    [(5, 5.0), (0.5, 0.5), ("5", 5.0), ("5ms", 5.0), ("0.5 ms", 0.5), ("2s", 2000.0), ("800us", 0.8), ("800µs", 0.8)],
+)
+def test_milliseconds(tmp_path, value, ms):
+    assert experiment.parse_milliseconds(value) == pytest.approx(ms)
+    text = f'"{value}"' if isinstance(value, str) else value
+    asked = experiment.load(write(tmp_path, f'data = "d"\nmax_latency = {text}'))
+    assert asked.max_latency == pytest.approx(ms)
+    assert experiment.load(write(tmp_path, experiment.dump(asked))) == asked
+    assert experiment.override(asked, max_latency="3ms").max_latency == 3.0
+
+
+@pytest.mark.parametrize(
+    "value", ["", "ms", "0", "0ms", "-5ms", "5m", "1h", "fast", "1e5", "inf", 0, -1, float("nan"), True, None, []]
+)
+def test_what_is_no_time_of_a_sample(value):
+    with pytest.raises(ValueError, match=r'"5ms", "0.5ms" or 5'):
+        experiment.parse_milliseconds(value)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda path: path.stem)

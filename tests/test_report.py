@@ -15,7 +15,8 @@ from kexp import cli, evaluate, leaderboard, pipeline
 from kexp.data.dataset import Dataset
 from kexp.errors import RunError
 from kexp.export.card import manifest
-from kexp.records import Clustering, Column, DatasetSpec, Experiment, Teacher, Trial
+from kexp.front import Aim
+from kexp.records import Clustering, Column, Curve, DatasetSpec, Experiment, Teacher, Trial
 from kexp.report import (
     activations,
     classes,
@@ -24,6 +25,7 @@ from kexp.report import (
     front,
     history,
     importance,
+    learning,
     markup,
     material,
     pictures,
@@ -80,23 +82,69 @@ def test_candidates_that_were_trained_on_are_followed_from_their_first_epochs():
     assert "after 18 epochs" in history.draw_growth(history.growth(trials), "accuracy", {2})
 
 
+def course(first, running, validation):
+    epochs = tuple(range(first, first + len(running)))
+    score = tuple(None if one is None else 1 - one for one in validation)
+    return Curve(epochs=epochs, running_loss=tuple(running), validation_loss=tuple(validation), score=score)
+
+
+def test_learning_curves_are_of_the_model_first_and_of_those_that_were_run_again():
+    other = {"filters": 16}
+    trials = [
+        trial(5, 0.95, values={"filters": 32}),  # never run again
+        trial(3, 0.9, stage="confirm", parent=0, epochs=3),
+        trial(0, 0.9, epochs=3),
+        trial(4, 0.85, stage="confirm", parent=0, epochs=3),
+        trial(1, 0.8, values=other),
+        trial(2, 0.7, values=other, stage="confirm", parent=1),
+        trial(6, 0.6, values={"filters": 64}),  # of an earlier kexp: its training was not kept
+        trial(7, None, values={"filters": 65}, status="failed"),
+    ]
+    curves = {id: course(1, [0.9, 0.5, 0.25], [None, 0.5, 0.75]) for id in range(6)}
+    best = trials[1]
+    found = learning.data(trials, curves, best, "max")
+    assert [one.trial.id for one in found] == [3, 1, 5]
+    assert [len(one.again) for one in found] == [1, 1, 0] and found[0].kept == 1
+    assert min(learning.losses(found)) == 0.25 and max(learning.losses(found)) == 0.9
+    assert learning.data(trials, {}, best, "max") == []
+    drawn = learning.draw(found[0], learning.losses(found), "accuracy", {3})
+    assert drawn.count('class="line"') == 2 and drawn.count('class="line thin"') == 1  # one is the legend's
+    assert "trial 3: kept after epoch 2, validation loss 0.5000, accuracy 0.5000" in drawn and "#trial-3" in drawn
+    gaps = course(1, [0.9, 0.5, 0.25, 0.2, 0.2], [0.5, None, 0.4, 0.3, None])
+    lines = learning.draw(found[0]._replace(curve=gaps, kept=3, again=()), [0.1, 1], "accuracy", {})
+    assert lines.count('class="line"') == 2 and lines.count('class="dot soft"') == 1  # no line where nothing is known
+    assert learning.draw(found[0], [-1.0, 1.0], "accuracy", {})  # a loss of a user's own below zero
+
+
 def test_the_front_is_what_no_smaller_network_equals():
     trials = [
         trial(0, 0.9, parameters=100),
         trial(1, 0.8, parameters=50),
         trial(2, 0.8, parameters=60),
         trial(3, 0.9, parameters=100),
-        trial(4, 0.95, parameters=40, stage="confirm", parent=0),
+        trial(4, 0.95, parameters=40, stage="confirm", parent=0, fold=1),
         trial(5, None, parameters=10, status="failed"),
     ]
-    found = front.data(trials, "accuracy", upward=True)
+    sought = Aim("accuracy", "max", ("parameters",))
+    found = front.data(trials, sought)
     assert [(one.trial, one.leads) for one in found] == [(1, True), (2, False), (0, True), (3, True)]
-    assert [one.trial for one in front.data(trials, "rmse", upward=False) if one.leads] == [1]
-    drawn = front.draw(found, "accuracy", True, {0, 1}, best=0)
+    drawn = front.draw(found, sought, {0, 1}, best=0)
     assert "filters=8" in drawn and drawn.count('class="point"') == 4 and "chosen" in drawn
     assert re.findall(r'href="#trial-(.)"', drawn) == ["1", "0"]
-    many = front.data([trial(n, n / 2000, parameters=1000 - n // 2) for n in range(1000)], "accuracy", True)
-    assert front.draw(many, "accuracy", True, range(1000)).count('class="point"') <= front.MOST
+    many = front.data([trial(n, n / 2000, parameters=1000 - n // 2) for n in range(1000)], sought)
+    assert front.draw(many, sought, range(1000)).count('class="point"') <= front.MOST
+
+
+def test_what_has_a_file_leads_and_what_has_none_is_foretold():
+    file = {"shipped": {"accuracy": 0.85}, "variant": "tflite_int8", "bytes": 900, "latency_ms": 0.02}
+    trials = [trial(0, 0.9, parameters=100), trial(1, 0.86, parameters=200, **file)]
+    found = front.data(trials, Aim("accuracy", "max", ("size",)))
+    assert [(one.trial, one.score, one.cost, one.leads, one.made) for one in found] == [
+        (0, 0.9, 100.0, False, False),
+        (1, 0.85, 900.0, True, True),
+    ]
+    assert "0.8500 as a file of 900 B, 0.02 ms (0.8600 in floats)" in found[1].told
+    assert "dot again" in front.draw(found, Aim("accuracy", "max", ("size",)), set())
 
 
 def test_what_the_score_hangs_on_is_found_and_what_it_does_not_is_not():
@@ -273,9 +321,9 @@ LABELS = ("<script>alert(1)</script>", "a & b", "عربي", '"quoted"', *map(str
 OPENED = "document.readyState === 'complete'"
 
 
-def made(home, name, dataset, model, *, trials=(), question=None):
+def made(home, name, dataset, model, *, trials=(), question=None, curves=None):
     """A run as a search leaves it, of a network that is there."""
-    question = question or Experiment(name=name, data="sklearn:digits", epochs=4)
+    question, curves = question or Experiment(name=name, data="sklearn:digits", epochs=4), curves or {}
     with RunStore.create(home, name, question) as run:
         dataset.save(run.data)
         run.set("task", dataset.spec.task)
@@ -284,7 +332,7 @@ def made(home, name, dataset, model, *, trials=(), question=None):
         with run.lock():
             for one in trials:
                 run.record_ask(dataclasses.replace(one, status="running", score=None, metrics={}))
-                run.record_tell(one)
+                run.record_tell(one, curves.get(one.id))
         run.set("best_trial", trials[0].id if trials else None)
         run.set("reason", "the best of <all>")
         run.finish()
@@ -301,13 +349,15 @@ def digits(tmp_path_factory):
     dataset = dataclasses.replace(small.dataset, spec=spec, ids=ids)
     trials = [
         trial(
-            id, 0.9 + id / 100, epochs=4, parameters=1000 + 137 * id, seconds=2.0,
+            id, 0.9 + id / 100, epochs=4, parameters=1000 + 137 * id, seconds=2.0, train={"accuracy": 0.99},
             values={"filters": 8 * (id % 3 + 1), "learning_rate": 10.0 ** -(2 + id / 5), "activation": "relu"},
         )
         for id in (8, 0, 1, 2, 3, 4, 5, 6, 7)
     ]  # fmt: skip
     trials.append(trial(9, None, status="failed", message="<b>diverged</b>"))
-    made(home, "digits", dataset, small.model, trials=trials)
+    rising = course(1, [1 / n for n in range(1, 13)], [0.9, 0.7, 0.5, 0.4, *[0.8] * 8])
+    curves = {8: rising, 0: course(1, [0.5] * 4, [None, None, 0.5, 0.4])}
+    made(home, "digits", dataset, small.model, trials=trials, curves=curves)
     exported = home / "exported" / "digits"
     shutil.copytree(small.model.parent / "exported", exported)
     document = json.loads((exported / "export.json").read_text())
@@ -331,8 +381,8 @@ def test_the_report_is_one_small_file_with_all_sections(digits):
     assert path.name == "report.html" and path.stat().st_size < 5e6
     assert found.sections == [
         "Test rows", "Where it errs", "Worst examples", "Steadiness", "Leaderboard", "Search history",
-        "Score against size", "What mattered", "First filters", "What answers hang on", "Units", "Exported files",
-        "On phones", "How it was made",
+        "Learning curves", "Score against size", "What mattered", "First filters", "What answers hang on", "Units",
+        "Exported files", "On phones", "How it was made",
     ]  # fmt: skip
     assert found.missing == [
         "Simpler models were not measured beside it: kexp evaluate digits.",
@@ -347,6 +397,8 @@ def test_the_report_is_one_small_file_with_all_sections(digits):
     links, ids = set(re.findall(r'href="#([^"]+)"', page)), re.findall(r' id="([^"]+)"', page)
     assert links <= set(ids) and len(ids) == len(set(ids))
     assert "kexp search digits.toml" in page
+    assert "was lowest after epoch 4 (0.4000) and ends at 0.8000" in page and "How far training rows are ahead" in page
+    assert re.search(r"<td[^>]*>8</td><td[^>]*>12</td><td[^>]*>0.9900</td><td[^>]*>0.9800</td><td[^>]*>0.0100", page)
 
 
 @pytest.mark.slow

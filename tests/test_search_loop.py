@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
-import re
 import zlib
 from pathlib import Path
 
@@ -16,10 +16,10 @@ import pytest
 from kexp.data.dataset import Dataset
 from kexp.errors import RunError, SearchError
 from kexp.models import RECIPES
-from kexp.records import Column, DatasetSpec, Experiment, Trial
+from kexp.records import Column, Curve, DatasetSpec, Experiment, Trial
 from kexp.search.budget import CANDIDATES, Budget
 from kexp.search.events import ignore
-from kexp.search.limits import IN_A_ROW, Limit
+from kexp.search.limits import Limits
 from kexp.search.loop import Search
 from kexp.search.oracles import ORACLES
 from kexp.search.protocol import FACTOR
@@ -66,9 +66,9 @@ class FakeWorkers(AbstractWorkers):
                 self.store.save_weights(trial.id, [np.zeros(1)])
                 self.trained.append(trial.id)
                 metrics = {"accuracy": score, "log_loss": 1 - score, "balanced_accuracy": score}
-                outcomes.append(
-                    Outcome(dataclasses.replace(trial, status="completed", score=score, metrics=metrics, seconds=1.0))
-                )
+                done = dataclasses.replace(trial, status="completed", score=score, metrics=metrics, seconds=1.0)
+                curve = Curve(epochs=(1,), running_loss=(1.0,), validation_loss=(None,), score=(score,))
+                outcomes.append(Outcome(done, curve=curve))
         return outcomes
 
     def close(self) -> None:
@@ -130,16 +130,20 @@ def test_who_trains_with_whom_does_not_depend_on_the_workers(tmp_path, monkeypat
 def test_a_group_is_in_the_journal_whole_or_not_at_all(tmp_path, monkeypatch):
     told = RunStore.record_tell
 
-    def killed(self, trial):
+    def killed(self, trial, curve):
         if trial.id == 3:
             raise Killed
-        told(self, trial)
+        told(self, trial, curve)
 
     monkeypatch.setattr(RunStore, "record_tell", killed)
     trials, _ = search(tmp_path, "t", "random", window=None)
     monkeypatch.undo()
     known = {t.id for t in trials if t.score is not None}
+    with RunStore.open(tmp_path, "t") as run:  # a trial that was told has its curve, another has none
+        assert set(run.curves()) == known and len(known) > 0
     again, now = search(tmp_path, "t", "random", window=None)
+    with RunStore.open(tmp_path, "t") as run:
+        assert set(run.curves()) == {t.id for t in again if t.same_as is None}
     assert 3 in now
     assert not known & set(now)  # what was told is not trained again ...
     assert {t.id for t in again if t.stage == "explore" and t.score is None} == set()  # ... and all else is
@@ -499,9 +503,12 @@ def test_where_nothing_fits_the_search_is_an_error_that_tells_the_smallest(tmp_p
     assert {t.status for t in refused} == {"infeasible"}
     drawn, smallest = len(refused), min(t.parameters for t in refused)
     assert drawn == 12
-    text = f"Not one of {drawn} proposed candidates has at most 2 parameters; the smallest has {smallest:,}. "
-    assert str(refusal.value).startswith(text)
-    assert "--fresh with a larger --max-parameters" in str(refusal.value)
+    nearest = next(t.id for t in refused if t.parameters == smallest)
+    assert str(refusal.value).startswith(
+        f"Not one of {drawn} proposed candidates is within the limits. The nearest, trial {nearest}, has {smallest:,} "
+        "parameters, more than the 2 allowed: --max-parameters "
+    )
+    assert all(t.costs.parameters == t.parameters for t in refused)
 
 
 def test_where_hardly_anything_fits_the_search_ends_with_what_there_is(tmp_path, monkeypatch):
@@ -515,9 +522,13 @@ def test_where_hardly_anything_fits_the_search_ends_with_what_there_is(tmp_path,
 
 def test_a_factory_that_makes_other_sizes_now_is_refused(tmp_path, monkeypatch):
     limited(tmp_path, "t", "random", trials=3)
-    excess = Limit.excess
+    excess = Limits.excess
+
+    def otherwise(self, costs, trial, times):
+        return excess(self, dataclasses.replace(costs, parameters=times * costs.parameters), trial)
+
     for times in (0, 1000):
-        monkeypatch.setattr(Limit, "excess", lambda self, parameters, n=times: excess(self, n * parameters))
+        monkeypatch.setattr(Limits, "excess", functools.partialmethod(otherwise, times=times))
         with pytest.raises(RunError, match=r"trial \d+ .*, and now .*--fresh"):
             limited(tmp_path, "t", "random", trials=9)
 
@@ -537,18 +548,3 @@ def test_a_run_whose_factory_had_fewer_dimensions_is_refused_and_stays_finished(
         search(tmp_path, "t", oracle, trials=5)
     with RunStore.open(tmp_path, "t") as run:
         assert run.get("finished")
-
-
-def test_how_many_in_a_row_are_too_many_is_counted_anew_after_each_that_is_not():
-    limit = Limit(100)
-    for parameters in (101, 250):
-        for _ in range(IN_A_ROW - 1):
-            assert re.fullmatch(r"has \d+ parameters, more than the 100 allowed", limit.excess(parameters))
-        assert not limit.hopeless
-        assert limit.excess(100) == ""
-    assert limit.refused == 2 * (IN_A_ROW - 1)
-    for _ in range(IN_A_ROW):
-        assert limit.excess(300)
-    assert limit.hopeless
-    assert "the smallest has 101." in limit.nothing_fits()
-    assert Limit(None).excess(10**12) == ""

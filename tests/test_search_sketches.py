@@ -48,7 +48,7 @@ def test_another_process_sees_what_this_one_sees(forks, tmp_path, spec):
     for values in ({}, {"dropout": 0.3, "learning_rate": 1e-3, "no_such": 1}):
         sketch = there.look(values)
         assert sketch == here.look(values)
-        assert sketch.parameters > 0 and "no_such" not in sketch.values
+        assert sketch.costs.parameters > 0 and sketch.costs.bytes > 0 and "no_such" not in sketch.values
         assert (sketch.kind is None) == (spec is IMAGE)
 
 
@@ -65,7 +65,7 @@ def test_errors_and_bugs_of_a_factory_come_back(forks, tmp_path, monkeypatch):
         assert there.look({}).values == {"kind": "good"}
         with pytest.raises(RuntimeError, match="planted bug"):
             there.look({"kind": "bug"})
-        assert there.look({}).parameters == 3  # it is still there
+        assert there.look({}).costs.parameters == 3  # it is still there
     finally:
         own.close()
 

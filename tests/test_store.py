@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from kexp import store
 from kexp.errors import RunError
-from kexp.records import Experiment, Trial
+from kexp.records import Curve, Experiment, Trial, from_json, to_json
 from kexp.store import RunStore
 
 QUESTION = Experiment(name="photos", data="photos/", trials=10, space={"layers": [1, 2]}, size=(32, 32))
@@ -44,6 +45,30 @@ def child(code, *arguments):
 
 
 # -- the journal ----------------------------------------------------------------------------------
+
+CURVE = Curve(epochs=(4, 5), running_loss=(0.5, 0.25), validation_loss=(None, 0.75), score=(None, 0.875))
+
+
+def test_a_curve_comes_with_the_tell_and_a_run_that_has_none_opens(home, run):
+    assert run.curves() == {}  # as in a run of an earlier kexp: the table is made when it is needed
+    run.record_ask(trial(0))
+    run.record_ask(trial(1))
+    run.record_tell(completed(0, 0.5), CURVE)
+    run.record_tell(completed(1, 0.5))
+    with RunStore.open(home, "photos") as again:
+        assert again.curves() == {0: CURVE}
+    run.record_ask(trial(2))
+    bad = dataclasses.replace(CURVE, running_loss=(float("nan"), 1.0))
+    run.record_tell(completed(2, 0.5), bad)
+    assert run.curves()[2].running_loss == (None, 1.0)
+
+
+def test_a_trial_without_metrics_of_training_rows_is_one_of_an_earlier_kexp(run):
+    run.record_ask(trial(0))
+    run.record_tell(completed(0, 0.5, train={"accuracy": 0.75}))
+    assert run.trials()[0].train == {"accuracy": 0.75}
+    text = json.dumps({key: value for key, value in to_json(completed(1, 0.5)).items() if key != "train"})
+    assert from_json(Trial, json.loads(text)).train == {}
 
 
 def test_the_journal_gives_back_every_ask_and_tell_in_order(home, run):

@@ -9,10 +9,12 @@ import time
 import numpy as np
 import pytest
 
+from kexp import models
 from kexp.data.dataset import Dataset
+from kexp.metrics import metrics
 from kexp.models.layers import TableEncoder
 from kexp.records import Column, DatasetSpec, Trial
-from kexp.train import Trainer, epoch, feed
+from kexp.train import Trainer, epoch, feed, kind_of
 
 VALUES = {"hidden_layers": 1, "units_0": 32, "learning_rate": 0.01, "dropout": 0.0}
 
@@ -76,6 +78,39 @@ def test_the_same_seed_gives_the_same_network_whatever_was_trained_before():
     for a, b in zip(one.weights, two.weights, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_it_does_on_training_rows_is_told_of_the_weights_that_are_kept(monkeypatch, task, alone):
+    monkeypatch.setattr("kexp.train.kind_of", (lambda *_: None) if alone else kind_of)
+    dataset = table(task)
+    values = {**VALUES, "dropout": 0.5}
+    done, fitted = run(Trainer(dataset, batch_size=16), trial(values=values, epochs=4))
+    built = models.build(dataset.spec, "dense", models.replay(values))
+    built.core.set_weights(fitted.weights)
+    part = feed.samples(dataset.spec, built, dataset, "train").some(16 * 18 * 4)
+    assert len(part.y) == feed.KNOWN_LEAST < len(dataset.rows("train"))
+    answers = built.answer(built.core(part.features, training=False)).numpy()
+    assert done.train == pytest.approx(metrics(task, part.y, answers), rel=1e-4)
+    assert done.train != pytest.approx(done.metrics, rel=1e-4)
+    curve = fitted.curve("rmse" if task == "regression" else "accuracy")
+    assert curve.epochs == (1, 2, 3, 4) and curve.score[fitted.epochs - 1] == pytest.approx(done.score, rel=1e-5)
+    error = (done.metrics["rmse"] / 110) ** 2 if task == "regression" else done.metrics["log_loss"]
+    assert curve.validation_loss[fitted.epochs - 1] == pytest.approx(error, rel=1e-4)
+
+
+def test_a_curve_leaves_out_what_was_not_validated():
+    done, fitted = run(
+        Trainer(pictures(), batch_size=16), trial(factory="conv", values={"stages": 1, "filters": 8}, epochs=3)
+    )
+    curve = fitted.curve("accuracy")
+    assert (
+        [one is None for one in curve.score] == [one is None for one in curve.validation_loss] == [True, False, False]
+    )
+    blind = fitted.curve("accuracy", validated=False)  # all rows trained
+    assert blind.score == blind.validation_loss == (None, None, None) and blind.running_loss == curve.running_loss
+    assert None not in curve.running_loss and set(done.train) == set(done.metrics)
 
 
 def test_it_goes_on_from_the_weights_of_its_parent():

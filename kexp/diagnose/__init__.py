@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from kexp.curves import curve_of
 from kexp.diagnose import calibration, fit, gradients, journal, layers, variants
 from kexp.diagnose.subject import Subject, counts, first, folds, ready, subject
 from kexp.records import Finding, to_json
@@ -66,6 +67,7 @@ def diagnose(
         "steps": None, "fit": None, "calibration": None, "variants": [],
     }  # fmt: skip
     found = [*journal.ended_badly(trials), *journal.unfinished(points, task, one.question)]
+    found += journal.by_heart(curve_of(one.trial, {trial.id: trial for trial in trials}, run.curves()))
     found += _network(one, document, progress) if one.usable else []
     judged = folds(run, one)
     progress(3, PARTS, "answers to training and validation rows")

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from kexp.curves import turned
 from kexp.metrics import objective
-from kexp.records import Experiment, Finding, Severity, Task, Trial, key
+from kexp.records import Curve, Experiment, Finding, Severity, Task, Trial, key
 
 DIVERGED = "diverged"  # how train.epoch.diverged begins
 OUT_OF_MEMORY = "out of memory"  # and train's other message
@@ -105,3 +106,16 @@ def unfinished(points: Sequence[dict[str, Any]], task: Task, question: Experimen
         f"{longer['score']:.4g} after {longer['epochs']}."
     )
     return [Finding(name="still_learning", severity="note", what=what, advice="More --time, or more --epochs.")]
+
+
+def by_heart(curve: Curve | None) -> list[Finding]:
+    """Whether the best network's validation loss rose again while the loss of training rows fell."""
+    turn = None if curve is None else turned(curve)
+    if turn is None:
+        return []
+    what = (
+        f"Validation loss was lowest after epoch {turn.epoch}, {turn.lowest:.4g}, and came to {turn.end:.4g} while the "
+        "loss of training rows went on falling: from there on they were learnt by heart."
+    )
+    advice = "More dropout, weight_decay or augmentation, fewer units, fewer epochs; more rows help most."
+    return [Finding(name="learnt_by_heart", severity="note", what=what, advice=advice)]

@@ -35,7 +35,7 @@ def write(path: Path, content: bytes, spec: DatasetSpec) -> None:
 
     fb = schema()
     model = graph.read(content)
-    model.buffers.append(fb.BufferT(data=_metadata(spec)))
+    model.buffers.append(fb.BufferT(data=model_metadata(spec)))
     entry = fb.MetadataT(name=b"TFLITE_METADATA", buffer=len(model.buffers) - 1)
     model.metadata = [*(model.metadata or []), entry]
     file = io.BytesIO(graph.write(model))
@@ -85,7 +85,8 @@ def axis_labels(spec: DatasetSpec) -> tuple[str, ...]:
     return spec.labels[-1:] if spec.task == "binary" else spec.labels
 
 
-def _metadata(spec: DatasetSpec) -> bytes:
+def model_metadata(spec: DatasetSpec) -> bytes:
+    """The flatbuffer that says what goes into a file of these data, and what comes out."""
     import flatbuffers
 
     b = flatbuffers.Builder(1024)

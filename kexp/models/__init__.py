@@ -11,26 +11,32 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import itertools
 import json
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from kexp.errors import ExperimentError, nearest
+from kexp.layouts import Layout
 from kexp.models import pretrained
+from kexp.models.backbone import USUAL as HEAD
 from kexp.models.backbone import backbone, front, slow
+from kexp.models.backbone import plan as trunk_plan
 from kexp.models.conv import RECIPES as CONV_RECIPES
 from kexp.models.conv import conv, conv_clip, conv_sound
 from kexp.models.conv1d import RECIPES as CONV1D_RECIPES
 from kexp.models.conv1d import conv1d
-from kexp.models.dense import dense
+from kexp.models.dense import ACTIVATIONS, Usual, asked, dense
+from kexp.models.dense import USUAL as DENSE
 from kexp.models.layers import Augmentation, FromLast, LogMel, Naive, TableEncoder
-from kexp.models.space import HyperParameters, declare
+from kexp.models.space import HyperParameters, Remembered, declare
 from kexp.records import DatasetSpec, Dimension, Experiment, Kind, Recipes, Value
 
 FACTORIES: dict[str, Callable[[HyperParameters, Any], Any]] = {
@@ -46,8 +52,12 @@ BRANCHES: dict[str, tuple[dict[str, Value], ...]] = {  # answers besides the def
     "conv1d": ({"block": "residual"},),
     "conv_clip": ({"fusion": "late"},),
 }
+# What keeps a network from learning its rows by heart, and what it is where it is not there. Of weight decay some helps
+# any training (Loshchilov and Hutter 2019): it is held at its default, not at nothing.
+REGULARISERS: dict[str, Value] = {"dropout": 0.0, "augmentation": "none", "erase": 0.0, "weight_decay": 1e-2}
 # The front ends of factories that bring their own, in the place of that of the kind of data.
 FRONTS: dict[str, Callable[[DatasetSpec, HyperParameters], keras.Model]] = {"backbone": front}
+HEADS: dict[str, Usual] = {"dense": DENSE, "backbone": HEAD}  # factories of dense layers alone: see Unbuilt
 # Learning rates, lowest, highest and usual, where they differ. Of 60 photos an epoch has two steps: on features of
 # trashnet's, a head reached .52 at 2e-3 where it reached .56 at 1e-2.
 RATES: dict[str, tuple[float, float, float]] = {"backbone": (1e-3, 3e-2, 5e-3)}
@@ -89,15 +99,17 @@ class Network:
     @property
     def features(self) -> str:
         """What samples become before they are trained on."""
-        if self.frontend is None or not self.once:
-            return "raw"
-        last = self.frontend.layers[-1].get_config()
-        return json.dumps([self.frontend.name, last], sort_keys=True, default=str)
+        return "raw" if self.frontend is None or not self.once else _name(self.frontend)
 
     @property
     def parameters(self) -> int:
         """Trainable and other weights, those of a frozen trunk included."""
         return int(self.core.count_params()) + (int(self.frontend.count_params()) if self.frontend is not None else 0)
+
+
+def _name(frontend: keras.Model) -> str:
+    """What `frontend` makes of samples: those of one name make the same."""
+    return json.dumps([frontend.name, frontend.layers[-1].get_config()], sort_keys=True, default=str)
 
 
 def default_factory(spec: DatasetSpec) -> str:
@@ -121,19 +133,29 @@ def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
     entry = keras.Input(frontend.output_shape[1:], name="features")
     logits = keras.layers.Dense(spec.outputs, name="logits")(make(hp, entry))
     core = keras.Model(entry, logits, name="core")
-    low, high, usual = RATES.get(factory, (3e-4, 1e-2, 2e-3))
-    rate = hp.Float("learning_rate", low, high, sampling="log", default=usual)
-    decay = hp.Float("weight_decay", 1e-5, 1e-1, sampling="log", default=1e-2)
+    rate, decay = _rates(factory, hp)
     return Network(
         core=core,
         frontend=frontend,
-        once=not spec.pixels or (factory in FRONTS and len(entry.shape) == 2),
+        once=_once(spec, factory, frontend),
         answer=answer_layer(spec),
         base=base_layer(spec),
         learning_rate=rate,
         weight_decay=decay,
         optimizer=slow(hp, core, rate, decay) if factory == "backbone" else None,
     )
+
+
+def _rates(factory: str, hp: HyperParameters) -> tuple[float, float]:
+    """Learning rate and weight decay."""
+    low, high, usual = RATES.get(factory, (3e-4, 1e-2, 2e-3))
+    rate = hp.Float("learning_rate", low, high, sampling="log", default=usual)
+    return rate, hp.Float("weight_decay", 1e-5, 1e-1, sampling="log", default=1e-2)
+
+
+def _once(spec: DatasetSpec, factory: str, frontend: keras.Model) -> bool:
+    """Whether what the front end puts out is kept for all epochs."""
+    return not spec.pixels or (factory in FRONTS and len(frontend.output_shape) == 2)
 
 
 def _front(spec: DatasetSpec, factory: str, hp: HyperParameters) -> keras.Model:
@@ -150,6 +172,65 @@ def sketch(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
         return build(spec, factory, hp)
     with pretrained.without_weights(), keras.StatelessScope(initialize_variables=False):
         return build(spec, factory, hp)
+
+
+class Known(NamedTuple):
+    """A candidate that is known without being built: a front end, and dense layers. The rest as in Network."""
+
+    frontend: keras.Model
+    layout: Layout
+    features: str
+    answer: keras.layers.Layer
+    base: keras.layers.Layer | None
+
+    @property
+    def parameters(self) -> int:
+        """As those of the Network."""
+        rows = zip(itertools.pairwise(self.layout.widths), self.layout.biases, (*self.layout.norms, None), strict=True)
+        dense = sum(a * b + b * bias + 4 * b * (norm is not None) for (a, b), bias, norm in rows)
+        return dense + int(self.frontend.count_params())
+
+
+class Unbuilt:
+    """Candidates of one factory of which the values tell all that there is to know: dense layers behind a front end.
+
+    Front ends are built once for each that there is. An experiment's [space] must be the same in all `hp`.
+    """
+
+    def __init__(self, spec: DatasetSpec, factory: str) -> None:
+        self._spec, self._factory = spec, factory
+        self._front = Remembered(functools.partial(_front, spec, factory))
+        self._names: dict[int, str] = {}
+        self._answer, self._base = answer_layer(spec), base_layer(spec)
+        norm = keras.layers.BatchNormalization()
+        self._norm = (norm.momentum, norm.epsilon)
+
+    def known(self, hp: HyperParameters) -> Known | None:
+        """What `build` would make, its questions answered; None where it must be built.
+
+        Raises ExperimentError as `build` does.
+        """
+        spec, factory = self._spec, self._factory
+        if factory not in HEADS or (factory == "backbone" and trunk_plan(hp).blocks != 0):
+            return None
+        with pretrained.without_weights(), keras.StatelessScope(initialize_variables=False):
+            frontend = self._front(hp)
+        hidden = asked(hp, HEADS[factory])
+        _rates(factory, hp)
+        sound = all(type(width) is int and width > 0 for width in hidden.widths) and 0 <= hidden.dropout < 1
+        if not sound or hidden.activation not in ACTIVATIONS:
+            return None  # Keras knows what to say of it
+        count, norm = len(hidden.widths), self._norm if hidden.normalise else None
+        layout = Layout(
+            widths=(math.prod(frontend.output_shape[1:]), *hidden.widths, spec.outputs),
+            biases=(*[not hidden.normalise] * count, True),
+            norms=(norm,) * count,
+            activations=(hidden.activation,) * count,
+            dropouts=(hidden.dropout,) * count,
+        )
+        if id(frontend) not in self._names:
+            self._names[id(frontend)] = _name(frontend) if _once(spec, factory, frontend) else "raw"
+        return Known(frontend, layout, self._names[id(frontend)], self._answer, self._base)
 
 
 def inference(network: Network) -> keras.Model:
@@ -188,6 +269,21 @@ def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
     found = declare(ask, experiment.space, thorough=thorough, branches=branches)
     keras.backend.clear_session(free_memory=False)  # its garbage collection takes longer than a build
     return found
+
+
+def unregularised(dimensions: Sequence[Dimension]) -> dict[str, Value]:
+    """REGULARISERS as they are where they are not there, of those that are searched and can be so."""
+    return {
+        one.name: value
+        for one in dimensions
+        if (value := REGULARISERS.get(one.name)) is not None and one.kind != "fixed" and _allowed(one, value)
+    }
+
+
+def _allowed(one: Dimension, value: Value) -> bool:
+    if one.kind == "choice":
+        return value in one.values
+    return one.kind in ("int", "float") and isinstance(value, int | float) and one.minimum <= value <= one.maximum
 
 
 def front_end(spec: DatasetSpec, hp: HyperParameters) -> keras.layers.Layer:

@@ -26,12 +26,13 @@ import keras
 from kexp.errors import ExperimentError
 from kexp.models import pretrained
 from kexp.models.conv import AUGMENTATIONS
-from kexp.models.dense import hidden
+from kexp.models.dense import Usual, hidden
 from kexp.models.layers import Augment
 from kexp.models.pretrained import RANDOM
 from kexp.models.space import HyperParameters
 from kexp.records import DatasetSpec
 
+USUAL = Usual(most=2, layers=1, units=128, dropout=0.3)  # hidden layers
 TRUNKS = 2  # frozen ones that are kept: a search may choose between some
 
 
@@ -90,7 +91,7 @@ def backbone(hp: HyperParameters, x: Any) -> Any:
         if found.blocks is not None:
             pretrained.train_last(trunk, found.blocks)
         x = _reduced(found, trunk(x))
-    return hidden(hp, x, most=2, layers=1, units=128, dropout=0.3)
+    return hidden(hp, x, USUAL)
 
 
 def slow(hp: HyperParameters, core: keras.Model, rate: float, decay: float) -> keras.optimizers.Optimizer | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import hashlib
 import json
 import os
@@ -96,6 +97,18 @@ def trunk(network: str, weights: str, shape: tuple[int, ...]) -> keras.Model:
     `network` is a row of NETWORKS; it does not matter where `weights` name a file. Raises ExperimentError for a network
     that is not known, and for weights that are not there or have no feature maps.
     """
+    if bare():
+        return _bare_trunk(network, weights, digest(weights) if is_file(weights) else "", shape)
+    return _trunk(network, weights, shape)
+
+
+@functools.lru_cache(maxsize=4)
+def _bare_trunk(network: str, weights: str, digest: str, shape: tuple[int, ...]) -> keras.Model:
+    """One to be looked at, which many networks may have in common."""
+    return _trunk(network, weights, shape)
+
+
+def _trunk(network: str, weights: str, shape: tuple[int, ...]) -> keras.Model:
     body = _opened(weights) if is_file(weights) else _application(network, weights, shape)
     height, width, channels = (own or given for own, given in zip(body.input_shape[1:], shape, strict=True))
     if channels not in (1, 3):

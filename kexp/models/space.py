@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from kexp.errors import ExperimentError, nearest
 from kexp.records import Dimension, Value
+
+T = TypeVar("T")
 
 
 class HyperParameters:
@@ -77,13 +79,48 @@ class HyperParameters:
         """A value that is named but not searched."""
         return self._answer(Dimension(name=name, kind="fixed", default=value))
 
-    def _answer(self, dimension: Dimension) -> Value:
+    def fresh(self) -> HyperParameters:
+        """The same answers, with nothing asked yet."""
+        return HyperParameters(self._given, self._overrides)
+
+    def take(self, asked: Mapping[str, Dimension], read: Mapping[str, Value]) -> bool:
+        """Whether these questions would be answered like that; if so, they are noted as asked."""
+        if any(self._given.get(name, self._overridden(asked[name]).default) != read[name] for name in asked):
+            return False
+        for dimension in asked.values():
+            self._answer(dimension)
+        return True
+
+    def _overridden(self, dimension: Dimension) -> Dimension:
         if dimension.name in self._overrides:
-            dimension = _override(dimension, self._overrides[dimension.name])
+            return _override(dimension, self._overrides[dimension.name])
+        return dimension
+
+    def _answer(self, dimension: Dimension) -> Value:
+        dimension = self._overridden(dimension)
         self.asked[dimension.name] = dimension
         value = self._given.get(dimension.name, dimension.default)
         self.read[dimension.name] = value
         return value
+
+
+class Remembered(Generic[T]):
+    """What `make` made of hyperparameters, kept for others that answer its questions alike."""
+
+    def __init__(self, make: Callable[[HyperParameters], T]) -> None:
+        self._make = make
+        self._made: list[tuple[HyperParameters, T]] = []
+
+    def __call__(self, hp: HyperParameters) -> T:
+        """As `make` does. What it asks is noted in `hp`."""
+        for asked, made in self._made:
+            if hp.take(asked.asked, asked.read):
+                return made
+        own = hp.fresh()
+        made = self._make(own)
+        self._made.append((own, made))
+        hp.take(own.asked, own.read)
+        return made
 
 
 def declare(

@@ -29,6 +29,7 @@ BEFORE: dict[str, Callable[[Material], Html | None]] = {
     "Clusters": searched.clusters,
     "Leaderboard": searched.leaderboard,
     "Search history": searched.search_history,
+    "Learning curves": searched.learning_curves,
     "Score against size": searched.trade,
     "What mattered": searched.hyperparameters,
     "What is enough": studied.study,

@@ -15,8 +15,9 @@ from kexp import evaluate
 from kexp.data.dataset import Dataset
 from kexp.errors import ExportError
 from kexp.export.card import manifest
+from kexp.front import Aim, aim
 from kexp.metrics import objective
-from kexp.records import Experiment, Trial, from_json
+from kexp.records import Curve, Experiment, Trial, from_json
 from kexp.store import RunStore
 from kexp.verify import digest
 
@@ -39,6 +40,7 @@ class Material:
     name: str
     board: dict[str, Any]
     trials: tuple[Trial, ...]  # best first
+    curves: dict[int, Curve]  # how trainings went, by trial
     told_at: dict[int, float]  # seconds of search, by trial, after which it ended
     seconds: float  # of search altogether
     created: str
@@ -64,6 +66,11 @@ class Material:
         return objective(self.dataset.spec.task, self.experiment.objective)[1] == "max"
 
     @property
+    def sought(self) -> Aim:
+        """What is sought: the metric, and costs."""
+        return aim(self.experiment, self.dataset.spec.task)
+
+    @property
     def best(self) -> Trial | None:
         """The trial whose weights are the model."""
         return next((trial for trial in self.trials if trial.id == self.board["best"]), None)
@@ -86,6 +93,7 @@ def gather(run: RunStore, board: dict[str, Any], exported: Path) -> Material:
         name=run.name,
         board=board,
         trials=tuple(from_json(Trial, one) for one in board["trials"]),
+        curves=run.curves(),
         told_at=run.told_at(),
         seconds=run.seconds_used,
         created=run.get("created", ""),

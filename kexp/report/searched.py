@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from kexp.curves import turned
 from kexp.export import scatter
+from kexp.metrics import gap
 from kexp.records import PLURALS, Trial
-from kexp.report import front, history, importance, markup
+from kexp.report import front, history, importance, learning, markup
 from kexp.report.markup import Cell, Html, code, figure, heading, join, note, paragraph, plural
 from kexp.report.material import Material
 from kexp.wording import clock, number, short, size, telling, values
@@ -91,6 +93,7 @@ def _trials(material: Material, trials: list[Trial], differing: list[str]) -> Ht
     metric = material.metric
     others = [name for name in (trials[0].metrics if trials else {}) if name in BESIDE and name != metric]
     best = next((at for at, trial in enumerate(trials) if trial.id == material.board["best"]), None)
+    file = next((f"{metric}, {trial.variant.rpartition('_')[2]}" for trial in material.trials if trial.shipped), "")
     rows = []
     for trial in trials:
         told = values(trial.values, differing)
@@ -101,13 +104,25 @@ def _trials(material: Material, trials: list[Trial], differing: list[str]) -> Ht
         rows.append(
             (star, trial.id, Cell(number(trial.score), "strong right"),
              *(Cell(number(trial.metrics.get(name)), "right") for name in others),
+             *(_of_file(trial, metric) if file else []),
              Cell(number(trial.parameters), "right"), Cell(str(trial.epochs), "right"),
              Cell(clock(trial.seconds), "right"), Cell(told, "values"))
         )  # fmt: skip
     heads = [name.replace("_", " ") for name in (metric, *others)]
-    right = ("trial", *heads, "weights", "epochs", "time")
+    right = ("trial", *heads, *((file, "size", "ms") if file else ()), "weights", "epochs", "time")
     ids = [f"trial-{trial.id}" for trial in trials]
     return markup.table(["", *right, "values"], rows, right=right, ids=ids, marked=best)
+
+
+def _of_file(trial: Trial, metric: str) -> list[Cell]:
+    if not trial.shipped or trial.bytes is None:
+        return [Cell("-", "right")] * 3
+    slow = "-" if trial.latency_ms is None else f"{trial.latency_ms:.2g}"
+    return [
+        Cell(number(trial.shipped.get(metric)), "strong right"),
+        Cell(size(trial.bytes), "right"),
+        Cell(slow, "right"),
+    ]
 
 
 def _counts(trials: tuple[Trial, ...]) -> str:
@@ -155,24 +170,80 @@ def search_history(material: Material) -> Html | None:
     return join(*parts)
 
 
-def trade(material: Material) -> Html | None:
-    """Score against weights."""
-    found = front.data(material.trials, material.metric, material.upward)
+def learning_curves(material: Material) -> Html | None:
+    """Losses by epoch of the leading candidates, and how far training rows are ahead at the end."""
+    found = learning.data(material.trials, material.curves, material.best, "max" if material.upward else "min")
     if not found:
         return None
-    best = material.best
-    chosen = best.parent if best is not None and best.stage != "explore" else best.id if best is not None else None
+    listed, every = {trial.id for trial in _listed(material)}, learning.losses(found)
+    parts = []
+    turn = turned(found[0].curve)
+    if turn is not None:
+        parts.append(
+            paragraph(
+                f"Validation loss of the first was lowest after epoch {turn.epoch} ({number(turn.lowest)}) and ends at "
+                f"{number(turn.end)}, while the loss of training rows went on falling: it learnt them by heart. More "
+                "dropout, weight decay or augmentation, fewer units, or more rows help against that.", kind="warn",
+            )
+        )  # fmt: skip
+    charts = [
+        figure(learning.draw(one, every, material.metric, listed), _course(one, material.board["best"]), told=True)
+        for one in found
+    ]
+    parts.append(Html(f'<div class="row two">{"".join(charts)}</div>'))
+    told = "Loss of training rows is the mean over an epoch in which the weights change, with dropout and augmentation "
+    told += "in it: at first it lies above that of validation rows. The point is the epoch whose weights were kept."
+    told += " Thin: the same candidate under other seeds, or on folds." * any(one.again for one in found)
+    told += " Pictures are not validated in the first half." * material.dataset.spec.pixels
+    parts.append(note(told))
+    rows = [
+        (one.trial.id, one.curve.epochs[-1], one.trial.train.get(material.metric), one.trial.score,
+         gap(material.metric, one.trial.train, one.trial.metrics))
+        for one in found if one.trial.train
+    ]  # fmt: skip
+    if rows:
+        metric = material.metric.replace("_", " ")
+        heads = ("trial", "epochs", f"{metric}, training rows", "validation rows", "ahead by")
+        parts += [heading("How far training rows are ahead"), markup.table(heads, rows, right=heads)]
+        parts.append(note("Of the kept weights, nothing dropped or changed, on some of the training rows."))
+    return join(*parts)
+
+
+def _course(one: learning.Course, best: int | None) -> str:
+    what = "what became the model" if one.trial.id == best else "a leading candidate"
+    turn = turned(one.curve)
+    rose = f" Validation loss rose again after epoch {turn.epoch}." if turn else ""
+    beside = f", and {plural(len(one.again), 'run')} that confirmed it" if one.again else ""
+    return f"Trial {one.trial.id}, {what}{beside}.{rose}"
+
+
+def trade(material: Material) -> Html | None:
+    """Score against cost."""
+    found = front.data(material.trials, material.sought)
+    if not found:
+        return None
     listed = {trial.id for trial in _listed(material)}
     table: list[tuple[object, ...]] = []
+    by_id = {trial.id: trial for trial in material.trials}
+    picks: dict[int, list[str]] = {}
+    for how, id in material.board["front"].get("picks", {}).items():
+        picks.setdefault(id, []).append(how)
     for one in (one for one in found if one.leads):
         link = Html(f'<a href="#trial-{one.trial}">{one.trial}</a>')
-        table.append((link if one.trial in listed else one.trial, one.score, one.parameters))
-    told = "On the line: networks that no smaller one equals. Ringed: what became the model. Point at one, or tap it, "
-    told += "to see its values."
-    right = ("trial", material.metric, "weights")
+        trial = by_id[one.trial]
+        slow = "-" if trial.latency_ms is None else f"{trial.latency_ms:.2g}"
+        weight = "-" if trial.bytes is None else size(trial.bytes)
+        meant = ", ".join(picks.get(one.trial, []))
+        table.append((link if one.trial in listed else one.trial, number(one.score), weight, slow, meant))
+    told = "On the line: networks that none equals which costs no more. Ringed: what became the model. Hollow: no file "
+    told += "was made, and its cost is foretold from its layers. Point at one, or tap it, to see its values."
+    volume = material.board["front"].get("hypervolume")
+    told += "" if volume is None else f" Hypervolume: {volume:.3f} of 1."
+    right = ("trial", material.metric, "size", "ms")
+    chosen = None if material.best is None else material.best.id
     return join(
-        figure(front.draw(found, material.metric, material.upward, listed, chosen), told, told=True),
-        markup.details("The networks on the line", markup.table(right, table, right=right)),
+        figure(front.draw(found, material.sought, listed, chosen), told, told=True),
+        markup.details("The networks on the line", markup.table([*right, "kexp export --pick"], table, right=right)),
     )
 
 

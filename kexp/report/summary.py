@@ -90,11 +90,14 @@ def tiles(material: Material) -> Html:
         span = f"{number(interval['low'])} to {number(interval['high'])}"
         found.append((number(evaluation["metrics"].get(interval["metric"])), f"{metric}, test rows", span))
     if best is not None:
-        found.append((number(best.score), f"{metric}, validation", f"trial {best.id}"))
+        told = f"{best.variant.rpartition('_')[2]} file, trial {best.id}" if best.shipped else f"trial {best.id}"
+        found.append((number(best.standing.get(material.metric)), f"{metric}, validation", told))
         found.append((number(best.parameters), "weights", best.factory))
     shipped = _smallest(material)
     if shipped:
         found.append((size(shipped["bytes"]), "on the phone", shipped["path"]))
+    elif best is not None and best.bytes is not None:
+        found.append((size(best.bytes), "on the phone", best.variant.replace("_", " ")))
     times = [
         (one["p50_ms"], device["device"]) for device in material.board["devices"] for one in device["measurements"]
     ]

@@ -8,6 +8,7 @@ from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
 from kexp.formats import shipping
+from kexp.front import PICKS, aim, front, pick, shippable
 from kexp.metrics import objective
 from kexp.records import EVERY, DatasetSpec, Experiment, Trial
 from kexp.runtime import modules
@@ -31,6 +32,17 @@ def check(experiment: Experiment, spec: DatasetSpec, listener: Listener = ignore
     if experiment.oracle not in ORACLES:
         raise ExperimentError(f"oracle = {experiment.oracle!r} does not exist.{nearest(experiment.oracle, ORACLES)}")
     objective(spec.task, experiment.objective)
+    if experiment.regularise == "overfitting" and not ORACLES[experiment.oracle].climbs:
+        raise ExperimentError(
+            f"regularise = 'overfitting' takes oracle = 'evolution', which can leave the wider space for later; "
+            f"{experiment.oracle!r} draws from all of it from the beginning."
+        )
+    if experiment.objectives and not ORACLES[experiment.oracle].several:
+        able = ", ".join(name for name, row in ORACLES.items() if row.several)
+        raise ExperimentError(
+            f"oracle = {experiment.oracle!r} seeks one objective, and {len(experiment.objectives) + 1} are asked for "
+            f"({', '.join((objective(spec.task, experiment.objective)[0], *experiment.objectives))}). Use {able}."
+        )
     if experiment.class_weight != "none" and spec.task == "regression":
         raise ExperimentError(
             f"class_weight = {experiment.class_weight!r} is for classes, and the task is regression. Leave it out."
@@ -108,6 +120,25 @@ def _kept(store: RunStore, plan: Budget) -> Budget:
         rungs = {"epochs": plan.epochs, "rungs": plan.rungs}
         store.set("rungs", rungs)
     return replace(plan, **rungs)
+
+
+def pick_model(run: RunStore, how: str) -> Trial:
+    """Make the network that `how`, a row of front.PICKS, means of the front of `run` its model; unless it is already.
+
+    Raises RunError where a search is at work on it, or found nothing yet.
+    """
+    run.need_model()
+    dataset = Dataset.open(run.data)
+    sought = aim(run.experiment, dataset.spec.task)
+    found = front(shippable(run.trials()), sought)
+    chosen = pick(how, found, sought)
+    if chosen.id != run.get("best_trial"):
+        lean.keras()
+        from kexp.search.keep import keep
+
+        with run.lock():
+            keep(run, dataset, chosen, f"{PICKS[how][1]} of the {len(found)} networks of the front, picked by hand")
+    return chosen
 
 
 def keep_best(run: RunStore, dataset: Dataset, experiment: Experiment) -> Trial:

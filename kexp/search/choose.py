@@ -78,6 +78,19 @@ class Judge:
         score = trial.standing.get(objective(self.task, self.objective)[0], math.nan)
         return 1.0 - score if objective(self.task, self.objective)[1] == "max" else score
 
+    def gap(self, trial: Trial) -> float | None:
+        """How much of the error on validation rows is not there on training rows, from 1 down; None if not known.
+
+        Of a loss, or of what is missing to a share of 1, as the network in floats has them after its training.
+        """
+        name, direction = objective(self.task, self.objective)
+        seen, unseen = trial.train.get(name), trial.metrics.get(name)
+        if seen is None or unseen is None:
+            return None
+        if direction == "max":
+            seen, unseen = 1.0 - seen, 1.0 - unseen
+        return (unseen - seen) / unseen if unseen > 0 else 0.0
+
     def choose(self, explored: Sequence[Trial], confirmed: Sequence[Trial]) -> tuple[Trial, str]:
         """The best run of the candidate whose runs are best on average, and why it is.
 

@@ -44,6 +44,7 @@ class EvolutionOracle(AbstractOracle):
         self._refused: set[int] = set()
         self._seen: set[tuple[Code, ...]] = set()
         self._used_up = False
+        self._held: dict[str, Code] = {}
 
     def ask(self, id: int) -> Proposal | None:
         """The next candidate; None when there is none left."""
@@ -87,6 +88,12 @@ class EvolutionOracle(AbstractOracle):
         """New candidates train for `epochs` from now on, and the best so far are promoted to `most`, step by step."""
         self._new, self._most = epochs, max(epochs, most)
 
+    def hold(self, values: Mapping[str, Value]) -> None:
+        """See AbstractOracle. What was made by hand is proposed anew where it was not proposed as it is now."""
+        made = self._made(values)
+        self._held = {name: made[name] for name in values if name in made}
+        self._used_up = False
+
     def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Note `proposal`."""
         codes = self._space.encode(proposal.values)
@@ -111,12 +118,17 @@ class EvolutionOracle(AbstractOracle):
     def _by_hand(self) -> tuple[dict[str, Code], int | None, int] | None:
         """The default first, then the recipes whose time has come."""
         if not self._asked:
-            return self._space.default, None, self._new
+            return self._as_held(self._space.default), None, self._new
         if self._new == self._first:  # those for longer trainings are promoted, after one, as any other
-            codes = next((codes for codes in self._short if tuple(codes.values()) not in self._seen), None)
+            some = map(self._as_held, [self._made({}), *self._short])
+            codes = next((codes for codes in some if tuple(codes.values()) not in self._seen), None)
         else:
-            codes = next((codes for codes in self._long if codes not in self._longer(self._first + 1)), None)
+            some = map(self._as_held, self._long)
+            codes = next((codes for codes in some if codes not in self._longer(self._first + 1)), None)
         return None if codes is None else (codes, None, self._new)
+
+    def _as_held(self, codes: dict[str, Code]) -> dict[str, Code]:
+        return {**codes, **self._held}
 
     def _longer(self, epochs: int) -> list[dict[str, Code]]:
         """Those that were asked for trainings of `epochs` or more."""
@@ -153,6 +165,7 @@ class EvolutionOracle(AbstractOracle):
                 name: self._changed(name, code, random, anew=stranger) if random.random() < chance else code
                 for name, code in parent.items()
             }
+            codes = self._as_held(codes)
             if tuple(self._space.encode(self._space.decode(codes)).values()) not in self._seen:
                 return codes
         return None

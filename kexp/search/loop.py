@@ -19,12 +19,13 @@ from kexp import lean
 from kexp.errors import RunError, SearchError
 from kexp.front import aim, cost, front
 from kexp.layouts import Kind
-from kexp.records import EVERY, DatasetSpec, Experiment, Stage, Trial, key, to_json
+from kexp.records import EVERY, Curve, DatasetSpec, Experiment, Stage, Trial, key, to_json
 from kexp.search.budget import CANDIDATES, MARGIN, Budget, Confirmation, confirmation
 from kexp.search.choose import Judge, converted
 from kexp.search.converters import Converters
 from kexp.search.events import Event, Listener
-from kexp.search.limits import IN_A_ROW, Limit, check_refusal
+from kexp.search.latency import LatencyModel
+from kexp.search.limits import IN_A_ROW, Limits, check_refusal
 from kexp.search.oracles import ORACLES, Proposal
 from kexp.search.rungs import Rungs
 from kexp.search.sketches import AbstractSketches
@@ -42,6 +43,9 @@ TIMED_BLOCK = 32
 GRACE = 0.05  # of a time budget: for so long what is being explored may go on after exploring is over
 SPARE_LEADERS = 3  # beyond the finalists, for those that are too slow to be trained for longer
 POLL_SECONDS = 0.5
+# Of the error on validation rows so much is not there on training rows where candidates overfit; and so many must have
+# been told before that is asked.
+OVERFIT, LEAST_TOLD = 0.25, 6
 # Of the time of a search, at most, for the files of the leading candidates: before these are run again, and after.
 SHARE_BEFORE, SHARE_AFTER = 0.03, 0.05
 USUAL_SECONDS = 2.5  # of one file, until this search knows better
@@ -85,14 +89,16 @@ class Search:
         self.factory = self.outline.factory
         self.aim = aim(experiment, spec.task)
         row = ORACLES[experiment.oracle]
-        recipes = {"recipes": self.outline.recipes} if row.climbs else {}
+        own: dict[str, Any] = {"recipes": self.outline.recipes} if row.climbs else {}
+        if row.several and row.learns:
+            own["costs"] = len(experiment.objectives)
         self._oracle = row.make(
             self.outline.dimensions,
             seed=experiment.seed,
             direction=self.aim.direction,
             trials=experiment.trials,
             epochs=budget.epochs,
-            **recipes,
+            **own,
         )
         self._begun = time.monotonic() - store.seconds_used
         seconds = math.inf if experiment.seconds is None else experiment.seconds
@@ -117,11 +123,14 @@ class Search:
         self._again: set[int] | None = None  # the trials of the second stage; None in the first
         self._planned: int | None = None
         self._journal = [trial.id for trial in self._known.values() if trial.stage == "explore"]
-        self._limit = Limit(experiment.max_parameters)
+        self._limits = Limits(experiment, LatencyModel.read(store.get("latency_model")))
         self._order: list[int] = []  # ids of the explored, as asked; without those that were refused
         self._told: list[int] = []  # those of them that the oracle was told of, in the same order
         self._idle = False  # the oracle waits to be told
         self._first: dict[tuple[Any, ...], int] = {}  # what a candidate is -> the first trial of it
+        self._held = bool(self.outline.held) and experiment.regularise == "overfitting"
+        if self._held:
+            self._oracle.hold(self.outline.held)
 
     def run(self) -> None:
         """Explore and confirm within the budget. Raises SearchError when not one trial finished."""
@@ -129,8 +138,8 @@ class Search:
         explored = self._explore()
         finished = [trial for trial in explored if trial.score is not None]
         if not finished:
-            nothing_fits = self._limit.refused and not self._order
-            raise SearchError(self._limit.nothing_fits() if nothing_fits else _nothing_finished(explored))
+            nothing_fits = self._limits.refused and not self._order
+            raise SearchError(self._limits.nothing_fits() if nothing_fits else _nothing_finished(explored))
         lean.beside()  # the best will be built in this process
         leaders = self._leaders(finished)
         self._files(leaders, SHARE_BEFORE, least=0 if self._timed else len(leaders))
@@ -178,11 +187,13 @@ class Search:
         """Ask for one candidate, if budget, window and oracle allow; one that is refused counts for none of them."""
         if len(self._order) % self._block == 0:
             self._make_jobs()  # of the block that is whole
-        k = len(self._order) + self._limit.refused
+        k = len(self._order) + self._limits.refused
         id = self._journal[k] if k < len(self._journal) else max(self._known, default=-1) + 1
         recorded = self._asked.get(id)
         self._climb(over=recorded is None and len(self._order) % self._block == 0 and self._rung_is_over())
-        if self._idle or not self._may_ask(len(self._order), len(self._told), len(self._journal) - self._limit.refused):
+        if self._idle or not self._may_ask(
+            len(self._order), len(self._told), len(self._journal) - self._limits.refused
+        ):
             return False
         proposal = self._oracle.ask(id) if recorded is None else self._oracle.replay(id, recorded)
         if proposal is None:
@@ -208,7 +219,7 @@ class Search:
     def _used_up(self) -> bool:
         """Whether a small space was explored, with trials and time left to train its best for longer."""
         wanted = self.experiment.trials is None or len(self._order) < self.experiment.trials
-        return wanted and not self._limit.hopeless and self._rungs.another(self._pace)
+        return wanted and not self._limits.hopeless and self._rungs.another(self._pace)
 
     def _tell_one(self) -> bool:
         """Tell the oracle of the next trial, in the order in which they were asked, if it is over."""
@@ -221,14 +232,36 @@ class Search:
         self._oracle.tell(trial.id, trial.score, costs)
         self._told.append(trial.id)
         self._idle = False
+        if self._held:
+            self._open()
         return True
+
+    def _open(self) -> None:
+        """Once the leading candidates overfit, or there is nothing else to try: dropout, augmentation and the like.
+
+        Decided by what was told in order, so that the same search decides the same.
+        """
+        told = [self._known[id] for id in self._told if self._known[id].score is not None]
+        used_up = self._oracle.exhausted and len(self._order) != self.experiment.trials
+        if len(told) < LEAST_TOLD and not used_up:
+            return
+        gaps = [gap for one in self.judge.leaders(told, CANDIDATES) if (gap := self.judge.gap(one)) is not None]
+        gap = sum(gaps) / len(gaps) if gaps else 0.0
+        if gap < OVERFIT and not used_up:
+            return
+        self._held = False
+        self._oracle.hold({})
+        self.store.set("opened", {"after": len(self._order), "gap": gap, "held": dict(self.outline.held)})
+        why = f"the leading candidates overfit ({gap:.0%} of the error is not there on training rows)"
+        why = "all else was tried" if gap < OVERFIT else why
+        self._say("notice", f"{why}: {', '.join(self.outline.held)} are searched from now on")
 
     def _may_ask(self, asked: int, told: int, journal: int) -> bool:
         """Whether budget, window and workers want one more proposal; `journal` were asked in an earlier call."""
         limits = self.experiment
         # What a time limit had once allowed, the journal knows better than the oracle.
         exhausted = self._oracle.exhausted and not (asked < journal and limits.seconds is not None)
-        if exhausted or self._limit.hopeless or (limits.trials is not None and asked >= limits.trials):
+        if exhausted or self._limits.hopeless or (limits.trials is not None and asked >= limits.trials):
             return False
         within = asked % self._block
         if asked - within - told > self._window - self._block:
@@ -244,8 +277,9 @@ class Search:
 
     def _propose(self, id: int, proposal: Proposal) -> bool:
         """Journal a proposal and start it, unless it, or its equal, ran already. False where it was refused."""
-        values, parameters, self._kinds[id] = self._sketches.look(proposal.values)  # what its build reads is what it is
-        excess = self._limit.excess(parameters)
+        values, self._kinds[id], costs = self._sketches.look(proposal.values)  # what its build reads is what it is
+        costs = self._limits.foretold(costs)
+        excess = self._limits.excess(costs, id)
         epochs = proposal.epochs or self.budget.epochs
         if proposal.parent is None:
             self._rungs.seen(epochs)
@@ -254,7 +288,7 @@ class Search:
         trial = Trial(
             id=id, factory=self.factory, values=values, status="infeasible" if excess else "running", parent=parent,
             same_as=None if twin == id else twin, seed=self.experiment.seed, epochs=epochs,
-            parameters=parameters, message=excess,
+            parameters=costs.parameters, costs=costs, message=excess,
         )  # fmt: skip
         known = self._known.get(id)
         if known is None:
@@ -268,8 +302,8 @@ class Search:
         check_refusal(known, excess)
         if excess:
             self._oracle.refuse(id)
-            if self._limit.hopeless and self._order:
-                self._say("notice", f"no more candidates are asked for: the last {IN_A_ROW} were all too large")
+            if self._limits.hopeless and self._order:
+                self._say("notice", f"no more candidates are asked for: the last {IN_A_ROW} were all over a limit")
         elif known.status == "running" and twin == id:
             self._start(known, initial_epoch=proposal.initial_epoch, parent=parent)
         return not excess
@@ -406,7 +440,7 @@ class Search:
             return 0.0
         limits = self.experiment
         runs = FRONT if limits.objectives else limits.finalists * (self.folds.number or limits.seeds) + 1
-        each = float(self.store.get("seconds a file", USUAL_SECONDS))
+        each = float(self.store.get("seconds each conversion", USUAL_SECONDS))
         return min(SHARE_AFTER * (limits.seconds or 0.0), 1.0 + runs * each / self.workers.size)
 
     def _ship(self, finished: Sequence[Trial]) -> None:
@@ -429,17 +463,20 @@ class Search:
             return
         trials = [self._known[trial.id] for trial in trials]
         missing = [t for t in trials if not t.variant and self.store.weights(t.source).exists()]
-        begun, spent = time.monotonic(), self.experiment.seconds or time.monotonic() - self._begun
+        begun, spent, done = time.monotonic(), self.experiment.seconds or time.monotonic() - self._begun, 0
         until = min(begun + share * spent, self._end)
         for some, end in ((missing[:least], math.inf), (missing[least:], until)):
             for trial in self._converters.convert(some, end):
                 self._keep_file(trial)
+                done += 1
+                self.listener(Event(kind="data", text="making files of the leading", done=done, planned=len(missing)))
         made = [self._known[trial.id] for trial in missing if self._known[trial.id].variant]
         if made:
-            self.store.set("seconds a file", (time.monotonic() - begun) * self.workers.size / len(made))
+            self.store.set("seconds each conversion", (time.monotonic() - begun) * self.workers.size / len(made))
         untimed = [self._known[trial.id] for trial in trials]
         for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
             self._keep_file(trial)
+        self.store.set("conversion seconds", self.store.get("conversion seconds", 0.0) + time.monotonic() - begun)
         if made:
             self._say("notice", _files_text([self._known[trial.id] for trial in made]))
 
@@ -523,20 +560,21 @@ class Search:
             self._running.pop(trial.id, None)
         self._jobs = [job for job in self._jobs if any(trial.id in self._running for trial in job.trials)]
         if over:
+            curves = {outcome.trial.id: outcome.curve for outcome in outcomes}
             with self.store.at_once():  # a group is in the journal whole, or trains again
-                over = [self._tell_journal(trial) for trial in over]
+                over = [self._tell_journal(trial, curves[trial.id]) for trial in over]
         for trial in over:
             self._finished(trial)
         for outcome in outcomes:
             if outcome.epoch is not None:
                 self._say("epoch", _epoch_text(outcome), trial=outcome.trial)
 
-    def _tell_journal(self, trial: Trial) -> Trial:
+    def _tell_journal(self, trial: Trial, curve: Curve | None = None) -> Trial:
         if trial.stage == "refit" and trial.score is not None:
             trial = self._as_on_folds(trial)
         if trial.score is not None and not math.isfinite(trial.score):
             trial = dataclasses.replace(trial, status="failed", score=None, message="its score is not a number")
-        self.store.record_tell(trial)
+        self.store.record_tell(trial, curve)
         return trial
 
     def _as_on_folds(self, trial: Trial) -> Trial:
@@ -578,7 +616,7 @@ class Search:
                 trial=trial,
                 done=sum(t.stage == "explore" if self._again is None else t.id in self._again for t in over),
                 running=len(self._running),
-                refused=self._limit.refused if self._again is None else 0,
+                refused=self._limits.refused if self._again is None else 0,
                 planned=self._planned,
                 best=max(scored, key=self.judge.rank) if scored else None,
                 seconds_left=left,

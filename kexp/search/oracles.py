@@ -1,7 +1,7 @@
 """Who proposes the next candidate: the table of oracles, and grid search, which needs nobody's help.
 
-The first proposal of each is the default candidate, a recipe made by hand. keras-tuner is imported when one
-of its oracles is made, not before (it brings TensorFlow: 5 seconds).
+The first proposal of each is the default candidate, a recipe made by hand. keras-tuner and Optuna are imported when
+one of their oracles is made, not before (keras-tuner brings TensorFlow: 5 seconds).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class OracleRow(NamedTuple):
     block b - 2 was told.
 
     `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: all),
-    trained for `epochs`, the better the higher ("max") or lower ("min") their score. What climbs takes `recipes` too.
+    trained for `epochs`, the better the higher ("max") or lower ("min") their score. What climbs takes `recipes` too,
+    what weighs several objectives `costs`: how many are told beside the score, 0 unless said.
     Raises ExperimentError for a space that the oracle cannot walk.
     """
 
@@ -104,11 +105,20 @@ def _sampling(
 
 def _evolution(
     dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int,
-    recipes: Recipes = NO_RECIPES,
+    recipes: Recipes = NO_RECIPES, costs: int = 0,
 ) -> AbstractOracle:  # fmt: skip
     from kexp.search.evolution import EvolutionOracle
 
     return EvolutionOracle(dimensions, seed=seed, direction=direction, trials=trials, epochs=epochs, recipes=recipes)
+
+
+def _optuna(
+    dimensions: Sequence[Dimension], *, seed: int, direction: Direction, trials: int | None, epochs: int,
+    sampler: str, costs: int = 0,
+) -> AbstractOracle:  # fmt: skip
+    from kexp.search.optuna_oracles import OptunaOracle
+
+    return OptunaOracle(dimensions, sampler=sampler, seed=seed, direction=direction, trials=trials, costs=costs)
 
 
 def _hyperband(
@@ -122,7 +132,10 @@ def _hyperband(
 
 ORACLES: dict[str, OracleRow] = {
     "random": OracleRow(
-        functools.partial(_sampling, model=False), learns=False, doc="candidates drawn evenly from the space"
+        functools.partial(_sampling, model=False),
+        learns=False,
+        doc="candidates drawn evenly from the space",
+        several=True,
     ),
     "bayesian": OracleRow(
         functools.partial(_sampling, model=True),
@@ -132,8 +145,30 @@ ORACLES: dict[str, OracleRow] = {
         block=8,
     ),
     "evolution": OracleRow(
-        _evolution, learns=True, doc="small changes to the best so far", window=6, block=8, climbs=True
+        _evolution,
+        learns=True,
+        doc="small changes to the best so far",
+        window=6,
+        block=8,
+        climbs=True,
+        several=True,
     ),
     "hyperband": OracleRow(_hyperband, learns=True, doc="many short trainings, the best third goes on"),
-    "grid": OracleRow(_grid, learns=False, doc="every combination, for small spaces"),
+    "tpe": OracleRow(
+        functools.partial(_optuna, sampler="tpe"),
+        learns=True,
+        doc="Optuna's tree of Parzen estimators",
+        window=16,
+        block=8,
+        several=True,
+    ),
+    "nsga2": OracleRow(
+        functools.partial(_optuna, sampler="nsga2"),
+        learns=True,
+        doc="Optuna's NSGA-II: generations bred from the front so far",
+        window=16,
+        block=16,
+        several=True,
+    ),
+    "grid": OracleRow(_grid, learns=False, doc="every combination, for small spaces", several=True),
 }

@@ -70,6 +70,13 @@ class AbstractOracle(ABC):
         """
         raise NotImplementedError
 
+    def hold(self, values: Mapping[str, Value]) -> None:
+        """Propose nothing but `values` for the dimensions that they name, until `hold({})`.
+
+        Asked of oracles that climb.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """What `ask(id)` returns now, if it once returned `proposal`: that, or None until more is told.

@@ -7,6 +7,7 @@ check of a user's own factory, load it all the same.)
 
 from __future__ import annotations
 
+import functools
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from kexp.errors import KexpError
 from kexp.layouts import Kind
-from kexp.records import NO_RECIPES, DatasetSpec, Dimension, Experiment, Recipes, Value
+from kexp.records import NO_RECIPES, Costs, DatasetSpec, Dimension, Experiment, Recipes, Value
 
 
 class Outline(NamedTuple):
@@ -25,14 +26,20 @@ class Outline(NamedTuple):
     dimensions: tuple[Dimension, ...]
     recipes: Recipes
     alone: bool
+    held: Mapping[str, Value] = {}  # what would keep it from overfitting, each as if it was not there
 
 
 class Sketch(NamedTuple):
-    """One candidate: the values that its build reads, its trainable and other weights, what it is to others."""
+    """One candidate: the values that its build reads, what it is to others, and what it will cost."""
 
     values: dict[str, Value]
-    parameters: int
     kind: Kind | None  # None: it trains alone
+    costs: Costs
+
+    @property
+    def parameters(self) -> int:
+        """Its trainable and other weights."""
+        return self.costs.parameters
 
 
 class AbstractSketches(ABC):
@@ -63,25 +70,45 @@ class Sketches(AbstractSketches):
 
         recipes = models.RECIPES.get(self._factory, NO_RECIPES)
         dimensions = models.space(self._spec, self._experiment)
-        return Outline(self._factory, dimensions, recipes, self.look({}).kind is None)
+        held = models.unregularised(dimensions)
+        return Outline(self._factory, dimensions, recipes, self.look({}).kind is None, held)
 
     def look(self, values: Mapping[str, Value]) -> Sketch:
-        """See AbstractSketches."""
+        """See AbstractSketches. A network of dense layers alone is known without building it: 1 ms instead of 20."""
         from kexp import models
+        from kexp.export.costs import planned
+        from kexp.export.walk import walk, walk_known
         from kexp.models.space import HyperParameters
         from kexp.train import kind_of
 
         hp = HyperParameters(values, self._experiment.space)
+        known = self._unbuilt.known(hp)
+        if known is not None:
+            found = planned(walk_known(known), known.parameters, self._said)
+            return Sketch(dict(hp.read), Kind(known.features, known.layout), found)
+        hp = HyperParameters(values, self._experiment.space)
         network = models.sketch(self._spec, self._factory, hp)
-        kind, parameters = kind_of(self._spec, network), network.parameters
+        kind, found = kind_of(self._spec, network), planned(walk(network), network.parameters, self._said)
         models.forget()
-        return Sketch(dict(hp.read), parameters, kind)
+        return Sketch(dict(hp.read), kind, found)
 
-    @property
+    @functools.cached_property
     def _factory(self) -> str:
         from kexp import models
 
         return self._experiment.factory or models.default_factory(self._spec)
+
+    @functools.cached_property
+    def _unbuilt(self) -> Any:
+        from kexp import models
+
+        return models.Unbuilt(self._spec, self._factory)
+
+    @functools.cached_property
+    def _said(self) -> int:
+        from kexp.export.costs import described
+
+        return described(self._spec)
 
 
 class Request(NamedTuple):

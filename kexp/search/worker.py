@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kexp.errors import KexpError
-from kexp.records import ClassWeight, Trial
+from kexp.metrics import objective
+from kexp.records import EVERY, ClassWeight, Curve, Trial
 from kexp.search import convert, sketches
 
 
@@ -47,7 +48,7 @@ class Job(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a worker says of its job. epoch: still at work; done: its trials; bug, error: the search must stop."""
+    """What a worker says of its job. epoch: still at work; done: trials with their curves; bug, error: the end."""
 
     kind: str
     payload: Any = None
@@ -62,6 +63,7 @@ class Bench:
         from kexp.train import Trainer
 
         self._store = RunStore.open(Path(setup.home), setup.run)
+        self._objective = setup.objective
         self._trainer = Trainer(
             Dataset.open(self._store.data),
             batch_size=setup.batch_size,
@@ -70,8 +72,8 @@ class Bench:
             keep=self._store.features,
         )
 
-    def do(self, job: Job, on_epoch: Callable[[int], None] | None = None) -> list[Trial]:
-        """The trials of `job` as they ended; their weights are in the run."""
+    def do(self, job: Job, on_epoch: Callable[[int], None] | None = None) -> list[tuple[Trial, Curve | None]]:
+        """The trials of `job` as they ended, with their curves; their weights are in the run."""
         store = self._store
         finished = self._trainer.run(
             job.trials,
@@ -83,7 +85,8 @@ class Bench:
         for trial, fitted in finished:
             if fitted is not None:
                 store.save_weights(trial.id, fitted.weights)
-        return [trial for trial, _ in finished]
+        name, _ = objective(self._trainer.spec.task, self._objective)
+        return [(t, fit.curve(name, t.fold != EVERY) if fit is not None else None) for t, fit in finished]
 
     def close(self) -> None:
         """Give the run back."""

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kexp.errors import SearchError
-from kexp.records import DatasetSpec, Experiment, Trial
+from kexp.records import Curve, DatasetSpec, Experiment, Trial
 from kexp.search.convert import Request
 from kexp.search.converters import Converters
 from kexp.search.forks import Forks
@@ -52,10 +52,11 @@ YIELDING = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")  # to what the user has set
 
 
 class Outcome(NamedTuple):
-    """What became of a job: a trial that is over, or (with `epoch`) one that is still at work."""
+    """What became of a job: a trial that is over, with its curve, or (with `epoch`) one that is still at work."""
 
     trial: Trial
     epoch: int | None = None
+    curve: Curve | None = None
 
 
 class AbstractWorkers(ABC):
@@ -221,7 +222,7 @@ class Processes(AbstractWorkers):
         if worker.worn >= RECYCLE:
             worker.end()
             self._replace(worker, "")
-        return [Outcome(trial) for trial in report.payload]
+        return [Outcome(trial, curve=curve) for trial, curve in report.payload]
 
     def _how_it_ended(self, worker: _Process) -> str:
         code = worker.end(5.0)
@@ -281,7 +282,7 @@ class Here(AbstractWorkers):
         drawn = random.getstate(), np.random.get_state()  # a training seeds both, which are the program's
         try:
             self._bench = self._bench or Bench(self._setup)
-            return [Outcome(trial) for trial in self._bench.do(self._queue.popleft())]
+            return [Outcome(trial, curve=curve) for trial, curve in self._bench.do(self._queue.popleft())]
         finally:
             random.setstate(drawn[0])
             np.random.set_state(drawn[1])

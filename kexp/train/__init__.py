@@ -170,6 +170,7 @@ class Trainer:
         metrics = {key: float(value) for key, value in fitted.metrics.items()}
         status = "stopped" if fitted.stopped else "completed"
         done = dataclasses.replace(done, status=status, metrics=metrics, score=metrics[name], message=text)  # type: ignore[arg-type]
+        done = dataclasses.replace(done, train={key: float(value) for key, value in fitted.train.items()})
         return done, fitted
 
     def _shared(self, trial: Trial, network: models.Network) -> Graphs | None:

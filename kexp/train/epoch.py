@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from kexp.errors import FailedTrial
 from kexp.metrics import rank
 from kexp.models import Network
-from kexp.records import DatasetSpec
+from kexp.records import Curve, DatasetSpec
 from kexp.train.arithmetic import in_training, precision
-from kexp.train.feed import OnDisk, Samples, chunks, slabs
+from kexp.train.feed import OnDisk, Samples, cut, even, slabs
 from kexp.train.loss import losses, weighted
 from kexp.train.watch import Watched
 
@@ -35,13 +35,29 @@ FORWARD_ROWS = 64  # in one forward pass of validation: what lies between two la
 
 @dataclass(kw_only=True)
 class Fit:
-    """What training left: the best epoch's metrics and weights (of the core), and the curves."""
+    """What training left: the best epoch's metrics and weights (of the core), and the curves.
+
+    `train` are metrics of these weights on training rows, see Samples.some.
+    """
 
     metrics: dict[str, float]
     weights: list[Array]
     epochs: int
     stopped: bool = False  # by the deadline
     history: list[dict[str, float]] = field(default_factory=list)
+    train: dict[str, float] = field(default_factory=dict)
+
+    def curve(self, objective: str, validated: bool = True) -> Curve:
+        """Its history as it is kept, to six digits, with the metric `objective`; the loss alone unless `validated`."""
+
+        def column(key: str) -> tuple[float | None, ...]:
+            known = validated or key == "loss"
+            return tuple(float(f"{one[key]:.6g}") if known and key in one else None for one in self.history)
+
+        return Curve(
+            epochs=tuple(int(one["epoch"]) for one in self.history), running_loss=column("loss"),
+            validation_loss=column("validation_loss"), score=column(objective),
+        )  # fmt: skip
 
 
 class Graphs:
@@ -127,8 +143,10 @@ def fit(
             raise FailedTrial(diverged(epoch, loss, network.learning_rate))
         over_time = time.monotonic() > deadline and epoch + 1 < epochs
         seen = epoch >= unseen or over_time
-        now = validation.metrics(spec, graphs.answers(validation)) if seen else {}
-        over = course.add(epoch, loss, now, core.get_weights)
+        out = graphs.answers(validation) if seen else None
+        now = {} if out is None else validation.metrics(spec, out)
+        held = math.nan if out is None else validation.loss(spec, out, now)
+        over = course.add(epoch, loss, now, held, core.get_weights)
         if on_epoch is not None:
             on_epoch(epoch + 1)
         watched.end(epoch, {"loss": loss, **{f"val_{name}": value for name, value in now.items()}})
@@ -139,6 +157,8 @@ def fit(
             break
     watched.close(course.best.history[-1])
     core.set_weights(course.best.weights)
+    known = train.some(step * batch)
+    course.best.train = known.metrics(spec, graphs.answers(known, even(len(validation.y), FORWARD_ROWS)))
     return course.best
 
 
@@ -156,11 +176,17 @@ class Course:
         self._patience = patience_of(epochs)
         self._history: list[dict[str, float]] = []
 
-    def add(self, epoch: int, loss: float, now: dict[str, float], weights: Callable[[], list[Array]]) -> bool:
-        """Epoch `epoch` (from 0) ended, with the metrics `now` if it was validated. Whether the training is over."""
+    def add(
+        self, epoch: int, loss: float, now: dict[str, float], held: float, weights: Callable[[], list[Array]]
+    ) -> bool:
+        """Epoch `epoch` (from 0) ended, with the metrics `now` and the loss `held` if it was validated.
+
+        Whether the training is over.
+        """
         self._history.append({"epoch": float(epoch + 1), "loss": loss, **now})
         if not now:
             return False
+        self._history[-1]["validation_loss"] = held
         if self._best is None or self._rank(now) > self._rank(self._best.metrics):
             self._best = Fit(metrics=now, weights=weights(), epochs=epoch + 1, history=self._history)
         return epoch + 1 - self._best.epochs >= self._patience
@@ -240,24 +266,31 @@ def _epoch_graph(
     return run  # type: ignore[no-any-return]
 
 
-def _answers(spec: DatasetSpec, network: Network) -> Callable[[Samples], Array]:
-    """Computes answers (n, outputs) to the rows of a part, in the task's own terms."""
+def _answers(spec: DatasetSpec, network: Network) -> Callable[..., Array]:
+    """Computes answers (n, outputs) to the rows of a part, in the task's own terms: so many at a time, if told."""
     answer = network.answer
+    traced: dict[tuple[int, ...], Callable[[tf.Tensor], tf.Tensor]] = {}
 
     def one(rows: tf.Tensor) -> tf.Tensor:
         out = network.core(prepare(spec, network, rows), training=False)
         return out if answer is None else answer(out)
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @tf.function  # type: ignore[untyped-decorator]
     def forward(held: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.map_fn(one, held, fn_output_signature=tf.float32), [-1, spec.outputs])
 
-    def read(part: Samples) -> Array:
-        features = part.features
+    def run(features: tf.Tensor, size: int) -> Array:
+        held = cut(features, size)
+        shape = tuple(held.shape[1:])
+        if shape not in traced:  # for any number of chunks: that of training rows is another one
+            traced[shape] = forward.get_concrete_function(tf.TensorSpec([None, *shape], held.dtype))
+        found: Array = traced[shape](held).numpy()
+        return found[: features.shape[0]]
+
+    def read(part: Samples, size: int = 0) -> Array:
+        features, size = part.features, size or even(len(part.y), FORWARD_ROWS)
         if not isinstance(features, OnDisk):
-            found: Array = forward(chunks(features, FORWARD_ROWS)).numpy()
-            return found[: len(part.y)]
-        spans = features.spans(FORWARD_ROWS)
-        return np.concatenate([forward(chunks(features.read(s), FORWARD_ROWS)).numpy()[: len(s)] for s in spans])
+            return run(features, size)
+        return np.concatenate([run(features.read(span), size) for span in features.spans(size)])
 
     return read

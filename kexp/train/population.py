@@ -92,8 +92,10 @@ class Population:
                     failures[i] = diverged(epoch, loss[place], members[i].network.learning_rate)
                     alive.remove(i)
                     continue
-                now = validation.metrics(spec, outputs[place, : len(validation.y)]) if seen else {}
-                if courses[i].add(epoch, float(loss[place]), now, functools.partial(state.weights, place)):
+                out = outputs[place, : len(validation.y)]
+                now = validation.metrics(spec, out) if seen else {}
+                missed = validation.loss(spec, out, now) if seen else math.nan
+                if courses[i].add(epoch, float(loss[place]), now, missed, functools.partial(state.weights, place)):
                     alive.remove(i)
             if on_epoch is not None:
                 on_epoch(epoch + 1)
@@ -108,7 +110,25 @@ class Population:
                 state = state.without([inside.index(i) for i in inside if i not in alive])
                 inside = alive[:]
                 run = self._graph(state.members, left)
+        self._know(members, {i: one.best for i, one in enumerate(courses) if i not in failures}, train, batch * steps)
         return [failures.get(i) or course.best for i, course in enumerate(courses)]
+
+    def _know(self, members: Sequence[Member], fits: dict[int, Fit], train: Samples, rows: int) -> None:
+        """Tell each of `fits`, by the place of its member, how its weights do on training rows.
+
+        Without a graph: it would take longer to be made than the few operations take.
+        """
+        if not fits:
+            return
+        within = [members[i] for i in fits]
+        state = _State(within, [fit.weights for fit in fits.values()])
+        names = tuple(sorted({name for member in within for name in member.layout.activations}))
+        forward = _forward(self._spec, within[0].network, within[0].layout, names, False)
+        known, answer = train.some(rows * max(len(fit.history) for fit in fits.values())), answer_layer(self._spec)
+        outputs = [answer(forward(state.values, state.settings, x, None)[0]).numpy() for x in _chunks(known, within)]
+        together = np.concatenate(outputs, axis=1)[:, : len(known.y)]
+        for fit, out in zip(fits.values(), together, strict=True):
+            fit.train = known.metrics(self._spec, out)
 
     def _graph(self, members: Sequence[Member], examples: int) -> Callable[..., Any]:
         """The graph for networks like these; its shapes are settled when it is called."""
@@ -141,13 +161,13 @@ class _State:
     outputs), which multiplies rows that all share; vectors are (k, 1, units).
     """
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[Member], weights: Sequence[list[Array]] | None = None) -> None:
         self.members = list(members)
         self._arrays: list[Array] = []  # the values, as of the last step
         layouts = [member.layout for member in members]
         self.slots = _slots(layouts[0])
         widest = [max(widths) for widths in zip(*(one.widths for one in layouts), strict=True)]
-        weights = [member.network.core.get_weights() for member in members]
+        weights = weights or [member.network.core.get_weights() for member in members]
         self.values = []
         for k, slot in enumerate(self.slots):
             shape = (widest[slot.layer], widest[slot.layer + 1]) if slot.kernel else (1, widest[slot.layer + 1])
@@ -235,45 +255,7 @@ def _epoch(
     slots, answer = _slots(layout), answer_layer(spec)
     loss_of = losses(spec, logits=True, weights=balance)
     trained = [k for k, slot in enumerate(slots) if slot.trained]
-    functions = [keras.activations.get(name) for name in names]
-    hidden = len(layout.activations)
-
-    def forward(values: list[tf.Tensor], settings: list[tf.Tensor], x: tf.Tensor, noise: Any) -> Any:
-        """Logits (k, rows, outputs) of rows (rows, ...), and the values that follow; `noise(layer, shape)` or None."""
-        _, _, keep, which = settings
-        k = keep.shape[0]
-        x = prepare(spec, network, x)
-        h = tf.reshape(x, [-1, layout.widths[0]])
-        after = list(values)
-        at = {slot: i for i, slot in enumerate(slots)}
-        for layer in range(hidden + 1):
-            kernel = values[at[_Slot(layer, "kernel")]]
-            if layer == 0:
-                h = tf.matmul(h, tf.reshape(kernel, [layout.widths[0], -1]))
-                h = tf.transpose(tf.reshape(h, [-1, k, kernel.shape[2]]), [1, 0, 2])
-            else:
-                h = tf.matmul(h, kernel)
-            if layout.biases[layer]:
-                h += values[at[_Slot(layer, "bias")]]
-            if layer == hidden:
-                break
-            if (norm := layout.norms[layer]) is not None:
-                gamma, beta, mean, variance = (at[_Slot(layer, name)] for name in ("gamma", "beta", "mean", "variance"))
-                momentum, epsilon = norm
-                middle, spread = values[mean], values[variance]
-                if noise is not None:
-                    middle, spread = tf.nn.moments(h, axes=[1], keepdims=True)
-                    after[mean] = values[mean] * momentum + middle * (1.0 - momentum)
-                    after[variance] = values[variance] * momentum + spread * (1.0 - momentum)
-                h = (h - middle) * (tf.math.rsqrt(spread + epsilon) * values[gamma]) + values[beta]
-            found = functions[0](h)
-            for i, function in enumerate(functions[1:], 1):
-                found = tf.where(tf.equal(which[:, layer], i)[:, None, None], function(h), found)
-            h = found
-            if noisy and noise is not None:
-                kept = keep[:, layer][:, None, None]
-                h = tf.where(noise(layer, h.shape) < tf.cast(kept * 2.0**KEEP_BITS, tf.int32), h / kept, 0.0)
-        return h, after
+    forward = _forward(spec, network, layout, names, noisy)
 
     def run(
         values: list[tf.Tensor], moments: list[tf.Tensor], settings: list[tf.Tensor], features: tf.Tensor,
@@ -314,6 +296,53 @@ def _epoch(
         return values, moments, lost / float(steps), outputs
 
     return run
+
+
+def _forward(
+    spec: DatasetSpec, network: Network, layout: Layout, names: Sequence[str], noisy: bool
+) -> Callable[..., Any]:
+    """The function that answers, of networks whose activations are among `names`; `noisy` where one has dropout."""
+    slots, hidden = _slots(layout), len(layout.activations)
+    functions = [keras.activations.get(name) for name in names]
+
+    def forward(values: list[tf.Tensor], settings: list[tf.Tensor], x: tf.Tensor, noise: Any) -> Any:
+        """Logits (k, rows, outputs) of rows (rows, ...), and the values that follow; `noise(layer, shape)` or None."""
+        _, _, keep, which = settings
+        k = keep.shape[0]
+        x = prepare(spec, network, x)
+        h = tf.reshape(x, [-1, layout.widths[0]])
+        after = list(values)
+        at = {slot: i for i, slot in enumerate(slots)}
+        for layer in range(hidden + 1):
+            kernel = values[at[_Slot(layer, "kernel")]]
+            if layer == 0:
+                h = tf.matmul(h, tf.reshape(kernel, [layout.widths[0], -1]))
+                h = tf.transpose(tf.reshape(h, [-1, k, kernel.shape[2]]), [1, 0, 2])
+            else:
+                h = tf.matmul(h, kernel)
+            if layout.biases[layer]:
+                h += values[at[_Slot(layer, "bias")]]
+            if layer == hidden:
+                break
+            if (norm := layout.norms[layer]) is not None:
+                gamma, beta, mean, variance = (at[_Slot(layer, name)] for name in ("gamma", "beta", "mean", "variance"))
+                momentum, epsilon = norm
+                middle, spread = values[mean], values[variance]
+                if noise is not None:
+                    middle, spread = tf.nn.moments(h, axes=[1], keepdims=True)
+                    after[mean] = values[mean] * momentum + middle * (1.0 - momentum)
+                    after[variance] = values[variance] * momentum + spread * (1.0 - momentum)
+                h = (h - middle) * (tf.math.rsqrt(spread + epsilon) * values[gamma]) + values[beta]
+            found = functions[0](h)
+            for i, function in enumerate(functions[1:], 1):
+                found = tf.where(tf.equal(which[:, layer], i)[:, None, None], function(h), found)
+            h = found
+            if noisy and noise is not None:
+                kept = keep[:, layer][:, None, None]
+                h = tf.where(noise(layer, h.shape) < tf.cast(kept * 2.0**KEEP_BITS, tf.int32), h / kept, 0.0)
+        return h, after
+
+    return forward
 
 
 def _noise(seed: tf.Tensor, step: tf.Tensor, layer: int, shape: Sequence[Any]) -> tf.Tensor:

@@ -1,0 +1,258 @@
+"""The files of candidates: who makes them, what is known of them, and that they are what ships."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import multiprocessing
+import os
+import time
+
+import numpy as np
+import pytest
+from test_search import prepared, toy
+from test_search_choose import JUDGE, trial
+from test_search_loop import BUDGET, SPEC, FakeWorkers, Killed
+
+from kexp import pipeline
+from kexp.data.dataset import Dataset
+from kexp.experiment import asked
+from kexp.metrics import metrics
+from kexp.records import Experiment, Trial
+from kexp.runtime import open_runtime
+from kexp.search import converters, search
+from kexp.search.convert import Converter, Request
+from kexp.search.converters import Converters
+from kexp.search.events import ignore
+from kexp.search.loop import Search
+from kexp.search.sketches import Sketches
+from kexp.store import RunStore
+
+REQUEST = Request("home", "run", "tflite_int8", ())
+
+
+def child(connection):
+    """Answers as a converter does; trial 1 kills it, at trial 2 it hangs."""
+    connection.recv()
+    while (task := connection.recv()) is not None:
+        if task.verb == "probe":
+            connection.send((100, 0.5))
+            continue
+        if task.argument.id == 1:
+            os._exit(11)
+        if task.argument.id == 2:
+            time.sleep(60)
+        connection.send(dataclasses.replace(task.argument, variant="tflite_int8", bytes=os.getpid()))
+
+
+@pytest.fixture
+def made():
+    """Converters of such children, two at most; and the processes that were started."""
+    context, started = multiprocessing.get_context("fork"), []
+
+    def start():
+        ours, theirs = context.Pipe()
+        process = context.Process(target=child, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()
+        started.append(process)
+        return ours, process.kill
+
+    found = Converters(start, REQUEST, 2)
+    yield found, started
+    found.close()
+    for process in started:
+        process.join(5)
+        assert not process.is_alive()
+
+
+def test_a_converter_stays_warm_and_is_replaced_where_it_died(made, monkeypatch):
+    found, started = made
+    done = {t.id: t for t in found.convert([trial(id, 0.9) for id in (3, 4, 1, 5, 6)], math.inf)}
+    assert set(done) == {1, 3, 4, 5, 6}
+    count = len(started)
+    assert count <= 3  # two, and one for the one that died
+    assert "the converter died" in done[1].message
+    assert done[1].bytes is None
+    assert len({done[id].bytes for id in (3, 4, 5, 6)}) <= 3
+    assert found.probe("dense", {}) == (100, 0.5)
+    assert [t.variant for t in found.timed([trial(7, 0.9)])] == ["tflite_int8"]
+    assert len(started) == count
+    monkeypatch.setattr(converters, "SILENCE_SECONDS", 0.3)
+    (hung,) = found.convert([trial(2, 0.9)], math.inf)
+    assert "no answer" in hung.message
+
+
+def test_none_is_begun_when_the_time_is_up(made):
+    found, started = made
+    assert list(found.convert([trial(3, 0.9)], time.monotonic() - 1)) == []
+    assert not started
+
+
+def test_a_worn_converter_is_replaced(made, monkeypatch):
+    found, started = made
+    monkeypatch.setattr(converters, "WORN", 2)
+    assert len(list(found.convert([trial(id, 0.9) for id in range(3, 13)], math.inf))) == 10
+    assert len(started) >= 5
+
+
+# what ranks
+
+
+def shipped(one: Trial, accuracy: float, bytes_: int = 1000, ms: float = 0.1) -> Trial:
+    file = {"accuracy": accuracy, "log_loss": one.metrics["log_loss"]}
+    return dataclasses.replace(one, variant="tflite_int8", shipped=file, bytes=bytes_, latency_ms=ms)
+
+
+def test_the_file_ranks_not_the_network_in_floats():
+    explored = [trial(0, 0.95), trial(1, 0.93)]
+    again = [trial(2, 0.95, parent=0, epochs=9), trial(3, 0.93, parent=1, epochs=9)]
+    assert JUDGE.choose(explored, again)[0].id == 2
+    files = [shipped(again[0], 0.80), shipped(again[1], 0.92)]
+    explored = [shipped(explored[0], 0.80), shipped(explored[1], 0.92)]
+    assert JUDGE.choose(explored, files)[0].id == 3
+    # one that no file was made of does not win by its floats
+    assert JUDGE.choose(explored, [again[0], files[1]])[0].id == 3
+
+
+def test_a_file_over_a_limit_is_not_chosen_and_the_nearest_is_named_where_none_fits():
+    explored = [trial(0, 0.95), trial(1, 0.90), trial(2, 0.85)]
+    files = [shipped(one, one.score, bytes_) for one, bytes_ in zip(explored, (3000, 2000, 1000), strict=True)]
+    assert JUDGE.choose(files, [])[0].id == 0
+    assert dataclasses.replace(JUDGE, max_size=2500).choose(files, [])[0].id == 1
+    best, why = dataclasses.replace(JUDGE, max_size=800).choose(files, [])
+    assert best.id == 2
+    assert "no file is within the limits; trial 2 is the nearest, 1.25 times" in why
+    slow = [shipped(files[0], 0.95, ms=9.0), *files[1:]]
+    assert dataclasses.replace(JUDGE, max_latency=5.0).choose(slow, [])[0].id == 1
+
+
+# the loop
+
+
+class FakeConverters:
+    """Makes files at once, and notes of which trials."""
+
+    def __init__(self, last: int | None = None) -> None:
+        self.made: list[int] = []
+        self.last = last
+
+    def convert(self, trials, until):
+        for one in trials:
+            if time.monotonic() >= until:
+                return
+            if self.last is not None and len(self.made) >= self.last:
+                raise Killed
+            self.made.append(one.id)
+            yield shipped(one, one.metrics["accuracy"], 1000 + one.id)
+
+    def timed(self, trials):
+        return list(trials)
+
+    def close(self):
+        """Nothing is held."""
+
+
+def looped(home, name, last=None, **options):
+    question = Experiment(name=name, data="d", **{"trials": 8, "finalists": 2, "seeds": 2, "window": 5, **options})
+    run = RunStore.open(home, name) if (home / "runs" / name).exists() else RunStore.create(home, name, question)
+    with run, run.lock():
+        files = FakeConverters(last)
+        loop = Search(
+            question, SPEC, Sketches(SPEC, question), run, FakeWorkers(run, 2, 0), BUDGET, 100, ignore,
+            converters=files,
+        )  # fmt: skip
+        with contextlib.suppress(Killed):
+            loop.run()
+        return run.trials(), files.made
+
+
+def test_those_that_lead_and_those_that_are_run_again_have_files(tmp_path):
+    trials, made = looped(tmp_path, "whole")
+    assert len(made) == len(set(made))
+    again = [t for t in trials if t.stage == "confirm"]
+    assert len(again) == 4
+    assert all(t.shipped for t in again)
+    best = max((t for t in trials if t.stage == "explore"), key=lambda t: t.score)
+    assert best.id in made
+
+
+def test_a_killed_search_makes_no_file_twice_and_ends_as_one_that_was_not(tmp_path):
+    whole, made = looped(tmp_path, "whole")
+    first, early = looped(tmp_path, "killed", last=3)
+    assert len(early) == 3
+    assert [t.id for t in first if t.shipped] == sorted(early)
+    again, late = looped(tmp_path, "killed")
+    must = {t.id for t in whole if t.stage == "confirm"}
+    assert must <= {*early, *late}
+    assert not set(early) & set(late)
+    assert [(t.id, t.values, t.score) for t in again] == [(t.id, t.values, t.score) for t in whole]
+    assert made
+
+
+def test_time_that_no_second_training_fits_explores_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("kexp.search.loop.confirmation", lambda *_, **__: None)
+    said = []
+    question = Experiment(name="on", data="d", seconds=4.0, oracle="random", window=5)
+    with RunStore.create(tmp_path, "on", question) as run, run.lock():
+        budget = dataclasses.replace(BUDGET, explore_share=0.2)
+        workers = FakeWorkers(run, 2, 0)
+        monkeypatch.setattr(workers, "poll", lambda timeout: time.sleep(0.02) or FakeWorkers.poll(workers, timeout))
+        Search(question, SPEC, Sketches(SPEC, question), run, workers, budget, 100, said.append).run()
+        at = next(i for i, event in enumerate(said) if "exploring goes on" in event.text)
+        assert sum(event.kind == "finished" for event in said[at:]) > 1
+        assert {t.stage for t in run.trials()} == {"explore"}
+
+
+# real files
+
+
+def test_what_ranks_is_what_is_exported(tmp_path):
+    question, _ = asked("sklearn:iris", trials=3, epochs=2, finalists=1, seeds=2, folds=0)
+    pipeline.search(question, home=tmp_path, workers=1)
+    for pick in (None, "smallest"):  # then another network of the front becomes the run's model
+        (artifact,) = pipeline.export(tmp_path, wanted=["tflite_int8"], pick=pick).artifacts
+        file = tmp_path / "exported" / "iris" / artifact.path
+        with RunStore.open(tmp_path, "iris") as run:
+            dataset, trials = Dataset.open(run.data), run.trials()
+            best = next(t for t in trials if t.id == run.get("best_trial"))
+            assert file.read_bytes() == run.file(best.id).read_bytes()
+        assert best.bytes == artifact.bytes
+        assert best.variant == "tflite_int8"
+        assert best.latency_ms > 0
+        rows = dataset.rows("validation")
+        assert metrics("multiclass", dataset.y[rows], open_runtime(file).predict(dataset.x[rows])) == best.shipped
+    assert best.bytes == min(t.bytes for t in trials if t.shipped)
+    assert pipeline.show(tmp_path)["front"]["picks"]["smallest"] == best.id
+
+
+def test_what_cannot_be_converted_says_why_and_the_search_goes_on(tmp_path, monkeypatch):
+    with prepared(tmp_path, trials=1, epochs=1, finalists=0) as run, run.lock():
+        search(run.experiment, Dataset.open(run.data), run, workers=1)
+        (done,) = run.trials()
+        assert done.shipped
+
+        def refuse(*_):
+            raise ValueError("no such operator")
+
+        converter = Converter(Request(str(tmp_path), run.name, "tflite_int8", ("kexp.models.layers",)))
+        monkeypatch.setattr("kexp.export.write", refuse)
+        refused = converter.convert(dataclasses.replace(done, shipped={}, bytes=None))
+        assert not refused.shipped
+        assert refused.message == "tflite_int8 cannot be made: ValueError: no such operator"
+        assert converter.probe((done.factory, done.values)) is None
+
+
+def test_a_refit_stands_with_the_files_of_its_folds(tmp_path):
+    rows = toy()
+    rows.fold = np.where(rows.part == 2, 0, np.arange(len(rows.part)) % 3 + 1).astype(np.int8)
+    with prepared(tmp_path, trials=2, epochs=1, finalists=1, folds=3) as run, run.lock():
+        rows.save(run.data)
+        search(run.experiment, Dataset.open(run.data), run, workers=1)
+        trials = run.trials()
+    (refit,) = [t for t in trials if t.stage == "refit"]
+    folds = [t for t in trials if t.fold > 0]
+    assert len(folds) == 3
+    assert refit.shipped["accuracy"] == pytest.approx(np.mean([t.shipped["accuracy"] for t in folds]))
+    assert refit.bytes
