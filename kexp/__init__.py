@@ -18,14 +18,27 @@ from typing import Any
 
 _NAMES = {  # public name -> the module that has it
     "Experiment": "kexp.records",
+    "KexpClassifier": "kexp.estimators",
     "KexpError": "kexp.errors",
+    "KexpRegressor": "kexp.estimators",
     "init": "kexp.api",
     "load": "kexp.api",
     "runs": "kexp.api",
 }
 _STEPS = ("compare", "search", "verify")  # modules that are called as the functions of kexp.api that have their names
 
-__all__ = ["Experiment", "KexpError", "compare", "init", "load", "runs", "search", "verify"]
+__all__ = [
+    "Experiment",
+    "KexpClassifier",
+    "KexpError",
+    "KexpRegressor",
+    "compare",
+    "init",
+    "load",
+    "runs",
+    "search",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kexp import experiment, pipeline, store
+from kexp import experiment, notebook, pipeline, store
 from kexp.records import Artifact, Check, Trial, to_json
 from kexp.runtime import import_modules, modules
 from kexp.store import RunStore
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kexp.release import Release
-
-
-SHOWN = 10  # trials, in a notebook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +38,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """What a notebook shows of a run: its best trials."""
-        document = pipeline.show(self.home, self.name)
-        table = self.leaderboard()
-        shown = [name for name in ("id", document["objective"], "parameters", "seconds", "factory") if name in table]
-        reason = f"<p>{escape(document['reason'])}</p>" if document.get("reason") else ""
-        best = "none yet" if document["best"] is None else document["best"]
-        title = f"<p><b>{escape(self.name)}</b>, best trial: {best}</p>"
-        return f"{title}{table[shown].head(SHOWN).to_html(index=False)}{reason}"
+        return notebook.html(pipeline.show(self.home, self.name))
 
     @property
     def best(self) -> Trial:

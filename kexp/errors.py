@@ -2,6 +2,7 @@
 
 KexpError               what happened, what was expected, what to do; the command line prints it and exits 1
 +-- DataError           a file, a row or a column that cannot be used
+|   +-- SamplesError    ... of arrays in a program: a ValueError too, as scikit-learn expects
 +-- ExperimentError     a TOML or an option that cannot be right
 +-- RunError            a run that is missing, locked or of another experiment
 +-- SearchError         a search that ended with nothing to show
@@ -22,6 +23,10 @@ class KexpError(Exception):
 
 class DataError(KexpError):
     """A file, a row or a column that cannot be used."""
+
+
+class SamplesError(DataError, ValueError):
+    """Arrays of a program that cannot be used; a ValueError too, which those who use scikit-learn expect."""
 
 
 class ExperimentError(KexpError):

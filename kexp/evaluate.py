@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kexp.consistency import consistency
 from kexp.data.dataset import Dataset
+from kexp.errors import RunError
 from kexp.export import card
 from kexp.forecasts import errors
 from kexp.metrics import METRICS, adjusted_rand, classes, metrics, objective
@@ -42,12 +43,17 @@ def evaluate(
     `_truth`, "files": {file: metrics}, "consistency": what `consistency.consistency` says of the model and the int8
     file, "baselines": {name: metrics}, "verdict": see `verdict.verdict`, or None}. `others` predict as the model does,
     by name, the best on the validation rows first; `notes` say by name what held one back, or why it is not there.
-    The predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet.
+    The predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet, or no test row.
     """
     model = digest(store.need_model())
     import_modules(modules(store.experiment))
     dataset = Dataset.open(store.data)
     x, y = dataset.take("test")
+    if not len(y):
+        raise RunError(
+            f"the run {store.name!r} has no test rows (test = 0): all of them train and validate. Measure its model on "
+            "rows of your own with kexp run, or search with a share for test."
+        )
     files = _files(model, exported)
     runtimes = {path.name: open_runtime(path) for path in [store.model, *files]}
     outputs = {name: runtime.predict(x) for name, runtime in runtimes.items()}

@@ -28,7 +28,8 @@ DEFAULT_SECONDS = 600.0
 
 NO_FILES = ("none", "imagenet")  # weights that a backbone may begin with, besides those in a file
 COSTS = typing.get_args(Cost)
-BUNDLED = ("sklearn:", "generated:")  # data = "sklearn:digits" is a set that comes along, not a path
+MEMORY = "memory:"  # samples that a program handed in
+BUNDLED = ("sklearn:", "generated:", MEMORY)  # data = "sklearn:digits" is a set that comes along, not a path
 
 
 def load(path: Path | str) -> Experiment:

@@ -99,16 +99,20 @@ def doctor(
 
 def search(
     question: Experiment, *, home: Path, base: Path = Path(), workers: int | None = None, fresh: bool = False,
-    listener: Listener = ignore,
+    listener: Listener = ignore, raw: Raw | None = None,
 ) -> bool:  # fmt: skip
     """Load the data, search, keep the best model. An unfinished run of the same name goes on; `fresh` starts again.
+
+    `workers` are processes, as many as there are cores unless it says so; 0 trains in this process. `raw` are samples
+    that a program has, in the place of those that the experiment names (`data.memory`).
 
     True if it came to its end; False if Ctrl-C ended it and the best so far was kept. KeyboardInterrupt passes where
     nothing was finished.
     """
     listener(Event(kind="data", text=question.data))
-    with contextlib.closing(WORKERS["processes"]()) as pool:  # they load TensorFlow while the data are read
-        raw = data.read(
+    # They load TensorFlow while the data are read.
+    with contextlib.closing(WORKERS["here" if workers == 0 else "processes"]()) as pool:
+        raw = raw or data.read(
             question, base=base, cache=store.cache(home),
             progress=lambda done, total: listener(Event(kind="data", text="reading", done=done, planned=total)),
         )  # fmt: skip
@@ -119,7 +123,7 @@ def search(
         _warn(question, raw, dataset, home, base, listener)
         if fresh:
             store.fresh(home, question.name)
-        return _search(question, dataset, home, pool, workers or _cores(), listener)
+        return _search(question, dataset, home, pool, _cores() if workers is None else max(1, workers), listener)
 
 
 def _search(

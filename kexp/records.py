@@ -130,7 +130,7 @@ class Experiment:
     group_column: str = ""  # rows of one group stay in one part
     time_column: str = ""  # oldest rows train, newest rows test
     validation: float = 0.15  # shares of the rows, where the data do not say
-    test: float = 0.15
+    test: float = 0.15  # 0: none, and nothing for kexp evaluate
     kind: Kind | None = None  # where the same file may be read in two ways
     size: tuple[int, ...] = ()  # (height, width) that pictures and clips are brought to
     length: float | None = None  # seconds that sounds are brought to
@@ -197,7 +197,7 @@ class Experiment:
             raise ValueError(f"target = {', '.join(self.target)}: the same column twice, each is expected once")
         if dropped := set(self.target) & set(self.drop):
             raise ValueError(f"drop = {', '.join(sorted(dropped))}: that is the target, which cannot be dropped")
-        if not 0 < self.validation < 1 or not 0 < self.test < 1 or self.validation + self.test >= 1:
+        if not 0 < self.validation < 1 or not 0 <= self.test < 1 or self.validation + self.test >= 1:
             raise ValueError(f"validation = {self.validation}, test = {self.test}: shares, together below 1")
 
 

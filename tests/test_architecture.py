@@ -22,6 +22,7 @@ LAYERS = [
         "experiment",
         "data",
         "models",
+        "handed",
         "layouts",
         "metrics",
         "front",
@@ -49,7 +50,7 @@ LAYERS = [
     {"search", "baselines", "knobs", "study"},
     {"report", "phone"},
     {"pipeline"},
-    {"api"},
+    {"api", "estimators", "notebook"},
     {"screen", "live", "cli", "__main__", "__init__"},
 ]
 # Dependency -> the modules that may import it: a package by its name and a dot, a module by its full name.
@@ -60,7 +61,8 @@ OWNERS = {
     "click": ("cli",),
     "tensorboard": ("report.tensorboard",),
     "rich": ("screen", "live"),
-    "sklearn": ("data.", "baselines.", "report.importance"),
+    "sklearn": ("data.", "baselines.", "report.importance", "estimators"),
+    "cloudpickle": ("handed",),
     "ai_edge_litert": ("runtime.litert",),
     "ai_edge_quantizer": ("export.",),
     "onnx": ("export.onnx", "runtime.onnx"),

@@ -168,3 +168,14 @@ def test_merged_groups_hold_whole_groups_of_both():
     merged = merge(["a", "a", "b", "c", "c", "d"], [0, 1, 1, 2, 3, 4])
     assert merged[0] == merged[1] == merged[2]
     assert merged[3] == merged[4] and len(set(merged)) == 3
+
+
+def test_without_a_share_for_test_all_rows_train_and_validate():
+    y = np.arange(100) % 4
+    for options in ({}, {"y": y}, {"groups": np.arange(100) // 3}, {"times": np.arange(100)}):
+        part = split(100, test=0, **options)
+        assert set(part.tolist()) == {0, 1} and (part == 1).sum() == pytest.approx(15, abs=2)
+    given = np.where(np.arange(100) < 10, 2, -1).astype(np.int8)
+    assert (split(100, parts=given, test=0) == 2).sum() == 10  # what the data say holds
+    with pytest.raises(DataError, match="validation part"):
+        split(1, test=0)

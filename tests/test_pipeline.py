@@ -38,6 +38,15 @@ def test_the_leaderboard_is_a_dataframe_best_first(searched):
     assert searched.best.id in set(board["id"])
 
 
+def test_a_search_in_this_process_finds_what_one_in_others_finds(searched, tmp_path):
+    here = kexp.search("sklearn:iris", home=tmp_path, workers=0, **BUDGET).leaderboard().set_index("id")
+    there = searched.leaderboard().set_index("id").loc[here.index]
+    named = ["stage", "seed", "epochs", "hidden_layers", "units_0", "learning_rate"]
+    pd.testing.assert_frame_equal(here[named], there[named])
+    np.testing.assert_allclose(here["log_loss"], there["log_loss"], rtol=0.02)
+    assert here["bytes"].isna().all()  # files take a process of their own
+
+
 def test_a_notebook_shows_the_best_trials(searched):
     shown = searched._repr_html_()
     assert "<b>iris</b>" in shown and f"best trial: {searched.best.id}" in shown

@@ -15,7 +15,7 @@ from kexp.data import class_folders, prepare, targets
 from kexp.data.dataset import PARTS, Dataset, Raw
 from kexp.data.readers import READERS, Progress, Reader
 from kexp.errors import DataError, ExperimentError, nearest
-from kexp.experiment import BUNDLED, locate
+from kexp.experiment import BUNDLED, MEMORY, locate
 from kexp.records import PLURALS, DatasetSpec, Experiment, Kind
 
 __all__ = ["READERS", "Dataset", "Raw", "Reader", "describe", "load", "prepared", "read"]
@@ -55,6 +55,11 @@ def read(experiment: Experiment, *, base: Path = Path(), cache: Path, progress: 
     if experiment.clusters and experiment.task != "clustering":
         raise ExperimentError(
             f'clusters = {experiment.clusters} goes with task = "clustering" alone. Remove or add one.'
+        )
+    if experiment.data.startswith(MEMORY):
+        raise DataError(
+            f'data = "{experiment.data}": the samples were arrays of a program, which kept none of them for another '
+            "search. Search from that program again, or write the samples into files."
         )
     path = Path(locate(experiment.data, base))
     if not experiment.data.startswith(BUNDLED) and not path.exists():

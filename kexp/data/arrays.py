@@ -219,7 +219,7 @@ def _raw(
         whole, told = series.gather(list(found), ids, experiment.steps if experiment else None)
         notices += told
         return made(x=whole, channels=_channel_names(path, whole.shape[2]))
-    return made(x=_resized(_bytes(path, x, notices), size, notices))
+    return made(x=resized(_bytes(path, x, notices), size, notices))
 
 
 def _kind(path: Path, x: NDArray[Any], experiment: Experiment | None) -> Kind:
@@ -276,7 +276,8 @@ def _bytes(path: Path, x: NDArray[Any], notices: list[str]) -> NDArray[np.uint8]
     return x.astype(np.uint8)
 
 
-def _resized(x: NDArray[np.uint8], size: tuple[int, ...], notices: list[str]) -> NDArray[np.uint8]:
+def resized(x: NDArray[np.uint8], size: tuple[int, ...], notices: list[str]) -> NDArray[np.uint8]:
+    """Pictures (n, height, width, channels) brought to `size`, or to the size that suits theirs. Adds to `notices`."""
     from PIL import Image
 
     from kexp.data.pictures import as_array, choose_size, fit

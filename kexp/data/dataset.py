@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexp.errors import RunError
-from kexp.records import EVERY, Clustering, DatasetSpec, Kind, Part, from_json, to_json
+from kexp.records import EVERY, Clustering, ColumnKind, DatasetSpec, Kind, Part, from_json, to_json
 from kexp.store import atomic_write
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Raw:
     horizon: int = 0
     seasons: tuple[int, ...] = ()
     forecast: tuple[int, ...] = ()
+    kinds: dict[str, ColumnKind] = field(default_factory=dict)  # of a table's columns, as far as the data say it
 
     def take(self, rows: NDArray[np.integer]) -> Raw:
         """The rows `rows` (m,), in this order."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,9 +28,12 @@ IDENTIFIER = re.compile(r"(?i:(^|[_\s-])(id|index|idx|key|uuid|guid|no|nr|row)$)
 Kinds = Mapping[str, tuple[ColumnKind, str]]  # of each column that is of use: its kind and its date format
 
 
-def infer(frame: pd.DataFrame, ids: Sequence[str]) -> tuple[Kinds, list[str]]:
+def infer(
+    frame: pd.DataFrame, ids: Sequence[str], known: Mapping[str, ColumnKind] = MappingProxyType({})
+) -> tuple[Kinds, list[str]]:
     """Kind and date format of each column that is of use, and notices on the others and on cells left out.
 
+    The kinds of columns that are `known` are as they are, unless they have no value at all.
     Cells of `frame` that are no number or date, in a column of them, are emptied in place.
     Raises DataError for an infinite number, and where no column is of use.
     """
@@ -37,7 +41,7 @@ def infer(frame: pd.DataFrame, ids: Sequence[str]) -> tuple[Kinds, list[str]]:
     notices: list[str] = []
     for name in frame.columns:
         cells = frame[name].tolist()
-        kind, detail = kind_of(name, cells)
+        kind, detail = (known[name], "") if name in known and any(cells) else kind_of(name, cells)
         if kind is None:
             notices.append(f"Column {name!r} is left out: {detail}.")
             continue

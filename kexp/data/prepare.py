@@ -37,7 +37,7 @@ def _table(raw: Raw, target: Target, experiment: Experiment) -> Dataset:
 
     frame: Any = raw.x
     frame = frame.copy()
-    useful, notices = kinds.infer(frame, raw.ids)
+    useful, notices = kinds.infer(frame, raw.ids, raw.kinds)
     raw.notices += notices
     part, fold = _parts(raw, target, kinds.row_keys(frame, useful), experiment)
     train = np.flatnonzero(part == PARTS["train"])

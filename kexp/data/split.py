@@ -36,7 +36,8 @@ def split(
     `y` (n,) are strata: classes, or bins of a number. `parts` (n,) are those that the data bring, -1 where
     they do not say: these rows are divided into the parts that the data do not have. Equal `groups` (n,)
     stay in one part. `times` (n,) order the rows: oldest train, newest test. `validation` and `test` are
-    shares of the rows that are divided. Raises DataError where a part would be left without rows.
+    shares of the rows that are divided. Raises DataError where a part would be left without rows, test rows aside
+    where their share is 0.
     """
     part = np.full(n, -1, np.int8) if parts is None else np.array(parts, np.int8)
     given = {int(value) for value in np.unique(part)}
@@ -60,7 +61,7 @@ def split(
             strata = np.zeros(len(rows), np.int64) if y is None else np.unique(y[rows], return_inverse=True)[1]
             part[rows] = _by_chance(strata, group, shares, np.random.default_rng(seed))
     for name, value in PARTS.items():
-        if not (part == value).any():
+        if not (part == value).any() and (value != TEST or test > 0):
             raise DataError(
                 f"{n:,} rows leave no row for the {name} part: each of train, validation and test needs one. "
                 "Add rows, or rows of further groups, or change the shares `validation` and `test`."

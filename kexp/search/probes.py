@@ -30,7 +30,7 @@ def probes(
     """
     asked: list[Mapping[str, Value]] = [{}, *outline.recipes.short, *outline.recipes.long]
     asked += [_extreme(outline.dimensions, least) for least in (True, False)]
-    dice = random.Random(seed)  # noqa: S311 - no secret
+    dice = random.Random(seed)
     asked += [{one.name: _drawn(one, dice) for one in outline.dimensions} for _ in range(DRAWN)]
     looked: dict[object, Probe] = {}
     for values in asked:

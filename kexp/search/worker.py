@@ -11,14 +11,15 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kexp.errors import KexpError
-from kexp.records import EVERY, ClassWeight, Trial
+from kexp.metrics import objective
+from kexp.records import EVERY, ClassWeight, Curve, Trial
 from kexp.search import convert, sketches
 
 
@@ -53,37 +54,53 @@ class Report(NamedTuple):
     payload: Any = None
 
 
+class Bench:
+    """Where jobs are done, one after another: the saved data of a run, opened once, and what trains on them."""
+
+    def __init__(self, setup: Setup) -> None:
+        from kexp.data.dataset import Dataset
+        from kexp.store import RunStore
+        from kexp.train import Trainer
+
+        self._store = RunStore.open(Path(setup.home), setup.run)
+        self._objective = setup.objective
+        self._trainer = Trainer(
+            Dataset.open(self._store.data),
+            batch_size=setup.batch_size,
+            objective=setup.objective,
+            class_weight=setup.class_weight,
+            keep=self._store.features,
+        )
+
+    def do(self, job: Job, on_epoch: Callable[[int], None] | None = None) -> list[tuple[Trial, Curve | None]]:
+        """The trials of `job` as they ended, with their curves; their weights are in the run."""
+        store = self._store
+        finished = self._trainer.run(
+            job.trials,
+            initial_epoch=job.initial_epoch,
+            weights={t.id: store.load_weights(job.parents[t.id]) for t in job.trials if t.id in job.parents},
+            deadline=min(job.end, time.monotonic() + job.seconds),
+            on_epoch=on_epoch,
+        )
+        for trial, fitted in finished:
+            if fitted is not None:
+                store.save_weights(trial.id, fitted.weights)
+        name, _ = objective(self._trainer.spec.task, self._objective)
+        return [(t, fit.curve(name, t.fold != EVERY) if fit is not None else None) for t, fit in finished]
+
+    def close(self) -> None:
+        """Give the run back."""
+        self._store.close()
+
+
 def serve(connection: Connection, setup: Setup) -> None:
     """Train what arrives until None does."""
-    from kexp.data.dataset import Dataset
-    from kexp.metrics import objective
-    from kexp.store import RunStore
-    from kexp.train import Trainer
-
-    store = RunStore.open(Path(setup.home), setup.run)
-    trainer = Trainer(
-        Dataset.open(store.data),
-        batch_size=setup.batch_size,
-        objective=setup.objective,
-        class_weight=setup.class_weight,
-        keep=store.features,
-    )
-    name, _ = objective(trainer.spec.task, setup.objective)
+    bench = Bench(setup)
     connection.send(Report("ready"))
     while (job := connection.recv()) is not None:
         try:
-            finished = trainer.run(
-                job.trials,
-                initial_epoch=job.initial_epoch,
-                weights={t.id: store.load_weights(job.parents[t.id]) for t in job.trials if t.id in job.parents},
-                deadline=min(job.end, time.monotonic() + job.seconds),
-                on_epoch=lambda epoch: connection.send(Report("epoch", epoch)),
-            )
-            for trial, fitted in finished:
-                if fitted is not None:
-                    store.save_weights(trial.id, fitted.weights)
-            told = [(t, fit.curve(name, t.fold != EVERY) if fit is not None else None) for t, fit in finished]
-            connection.send(Report("done", told))
+            done = bench.do(job, lambda epoch: connection.send(Report("epoch", epoch)))
+            connection.send(Report("done", done))
         except KexpError as error:
             connection.send(Report("error", error))
         except BrokenPipeError:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import gc
 import os
+import random
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -18,13 +20,15 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from kexp.errors import SearchError
 from kexp.records import Curve, DatasetSpec, Experiment, Trial
 from kexp.search.convert import Request
 from kexp.search.converters import Converters
 from kexp.search.forks import Forks
 from kexp.search.sketches import AbstractSketches, RemoteSketches, Sketches
-from kexp.search.worker import Job, Report, Setup
+from kexp.search.worker import Bench, Job, Report, Setup
 
 # Jobs after which a worker is replaced, since TensorFlow gives little memory back. A network that trains alone counts
 # for more: its graphs are its own, and few others use them. At 24 a worker has grown by a tenth; another is there in a
@@ -251,4 +255,44 @@ def _named(job: Job | None) -> str:
     return f"trial{'s' if len(ids) > 1 else ''} {', '.join(ids)}"
 
 
-WORKERS: dict[str, Callable[[], AbstractWorkers]] = {"processes": Processes}
+class Here(AbstractWorkers):
+    """This process alone, one job after another: for short searches in a program that has TensorFlow loaded.
+
+    No other process has to start, and none is there to be killed: what runs out of memory ends the program, and an
+    epoch without end is waited for. No files are made of trials, which takes a process of its own.
+    """
+
+    def __init__(self) -> None:
+        self._bench: Bench | None = None
+
+    def begin(self, setup: Setup, size: int, log: Path) -> None:
+        """See AbstractWorkers; `size` is 1, whatever is asked for, and there is no log."""
+        self.size = 1
+        self._queue: collections.deque[Job] = collections.deque()
+        self._setup = setup
+
+    def submit(self, job: Job) -> None:
+        """See AbstractWorkers."""
+        self._queue.append(job)
+
+    def poll(self, timeout: float) -> list[Outcome]:
+        """See AbstractWorkers: the next job to its end, however long that takes. Bugs pass through as they are."""
+        if not self._queue:
+            return []
+        drawn = random.getstate(), np.random.get_state()  # a training seeds both, which are the program's
+        try:
+            self._bench = self._bench or Bench(self._setup)
+            return [Outcome(trial, curve=curve) for trial, curve in self._bench.do(self._queue.popleft())]
+        finally:
+            random.setstate(drawn[0])
+            np.random.set_state(drawn[1])
+
+    def close(self) -> None:
+        """See AbstractWorkers."""
+        if self._bench is not None:
+            self._bench.close()
+            self._bench = None
+            gc.unfreeze()  # see train.Trainer
+
+
+WORKERS: dict[str, Callable[[], AbstractWorkers]] = {"processes": Processes, "here": Here}

@@ -1,0 +1,62 @@
+"""A build(hp) that a program hands in itself, as keras-tuner takes it, by a name that every process can import.
+
+A function of a module is that module's. What no module has (a notebook's function, a lambda, a HyperModel) is kept as a
+file, and `kexp.handed:/path/of/it.pickle` is its name: `module:function`, as an experiment file names a factory.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+from kexp.errors import ExperimentError
+
+SUFFIX = ".pickle"
+
+
+def name(build: Any, folder: Path) -> str:
+    """The factory of an experiment that is `build`: a function of hp, or an object with a method `build(hp)`.
+
+    What no module has is written into `folder`. Raises ExperimentError for what is neither, or cannot be written.
+    """
+    made = build if callable(build) and not hasattr(build, "build") else getattr(build, "build", None)
+    if not callable(made):
+        raise ExperimentError(f"build = {build!r}: a function build(hp) is expected, or an object with such a method.")
+    module, path = getattr(made, "__module__", None) or "", getattr(made, "__qualname__", "")
+    if made is build and module != "__main__" and path.isidentifier() and _has(module, path, build):
+        return f"{module}:{path}"
+    import cloudpickle  # what __main__ has goes by value
+
+    try:
+        content: bytes = cloudpickle.dumps(made)
+    except Exception as error:
+        raise ExperimentError(
+            f"build = {build!r} cannot be handed to other processes: {error}. Put it into a module of its own, and "
+            "give factory = 'module:function'."
+        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder.resolve() / f"build-{hashlib.blake2b(content, digest_size=8).hexdigest()}{SUFFIX}"
+    file.write_bytes(content)
+    return f"{__name__}:{file}"
+
+
+def _has(module: str, function: str, build: Any) -> bool:
+    try:
+        return getattr(importlib.import_module(module), function, None) is build
+    except ImportError:
+        return False
+
+
+def __getattr__(path: str) -> Any:
+    if not path.endswith(SUFFIX) or not Path(path).is_file():
+        raise AttributeError(f"{path} is no build(hp) that a program left there")
+    return _load(path)
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: str) -> Any:
+    return pickle.loads(Path(path).read_bytes())  # the user's own program, in the user's own folder

@@ -1,0 +1,69 @@
+"""A build(hp) that a program hands in: a name that other processes can import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from kexp import handed
+from kexp.errors import ExperimentError
+from kexp.runtime import import_modules
+
+
+def doubled(hp):
+    return 2 * hp
+
+
+class Times:
+    """As keras-tuner's HyperModel."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def build(self, hp):
+        return self.factor * hp
+
+
+def found(factory):
+    module, _, function = factory.partition(":")
+    import_modules([module])
+    return getattr(sys.modules[module], function)
+
+
+def test_a_function_of_a_module_is_named_by_it(tmp_path):
+    assert handed.name(doubled, tmp_path) == f"{__name__}:doubled"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_no_module_has_is_kept_as_a_file(tmp_path):
+    factor = 5
+    factories = [handed.name(build, tmp_path) for build in (lambda hp: factor * hp, Times(7))]
+    assert [found(factory)(3) for factory in factories] == [15, 21]
+    assert handed.name(lambda hp: factor * hp, tmp_path) not in factories  # another function, another file
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_notebook_s_function_reaches_another_process(tmp_path):
+    program = "from kexp import handed; import pathlib, math\ndef build(hp): return math.floor(hp)\n"
+    program += f"print(handed.name(build, pathlib.Path({str(tmp_path)!r})))"
+    factory = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    assert found(factory)(2.5) == 2
+
+
+@pytest.mark.parametrize("build", ["dense", 3, type("Empty", (), {})()])
+def test_what_builds_nothing_is_refused(tmp_path, build):
+    with pytest.raises(ExperimentError, match=r"build\(hp\) is expected"):
+        handed.name(build, tmp_path)
+
+
+def test_what_cannot_be_written_says_what_to_do(tmp_path):
+    stream = (tmp_path / "open").open("w")
+    with stream, pytest.raises(ExperimentError, match="module of its own"):
+        handed.name(lambda hp: stream, tmp_path)
+
+
+def test_a_file_that_is_gone_is_no_attribute():
+    with pytest.raises(AttributeError, match="no build"):
+        getattr(handed, "/nowhere/build-1.pickle")
