@@ -25,6 +25,7 @@ from kexp.search import converters, search
 from kexp.search.convert import Converter, Request
 from kexp.search.converters import Converters
 from kexp.search.events import ignore
+from kexp.search.files import _files_text
 from kexp.search.loop import Search
 from kexp.search.sketches import Sketches
 from kexp.store import RunStore
@@ -207,6 +208,12 @@ def test_time_that_no_second_training_fits_explores_on(tmp_path, monkeypatch):
         at = next(i for i, event in enumerate(said) if "exploring goes on" in event.text)
         assert sum(event.kind == "finished" for event in said[at:]) > 1
         assert {t.stage for t in run.trials()} == {"explore"}
+
+
+def test_what_could_not_be_made_is_said_once():
+    one = dataclasses.replace(trial(0, 0.9), variant="tflite_int8", message="tflite_int8 cannot be made: no such thing")
+    told = _files_text([shipped(trial(1, 0.9), 0.9, 2000), one])
+    assert told == "1 file(s) made (tflite_int8): 2.0 KB; 1 cannot be made, the first: no such thing"
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.4, 2), (0.8, 2), (60.0, 4), (None, 6)])

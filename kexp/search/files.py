@@ -129,4 +129,5 @@ def _files_text(made: Sequence[Trial]) -> str:
     text = f"{len(sizes)} file(s) made ({made[0].variant})"
     if sizes:
         text += f": {size(sizes[0])}" + (f" to {size(sizes[-1])}" if len(sizes) > 1 else "")
-    return text + (f"; {failed} cannot be made, the first: {made[0].message}" if failed else "")
+    first = next((trial.message for trial in made if trial.bytes is None), "")
+    return text + (f"; {failed} cannot be made, the first: {first.partition(': ')[2]}" if failed else "")
