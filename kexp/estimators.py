@@ -42,9 +42,9 @@ from kexp.store import RunStore
 
 Array = NDArray[Any]
 
-# Checks of scikit-learn that these do not pass, each with its reason.
+# Checks of scikit-learn that are skipped for these, by scikit-learn itself, each with its reason. All others pass.
 EXCEPTIONS: dict[str, str] = {
-    "check_array_api_input": "asked where SCIPY_ARRAY_API is set alone; arrays are NumPy's",
+    "check_array_api_input": "asked only where SCIPY_ARRAY_API is set, and passed there",
     "check_classifiers_multilabel_output_format_decision_function": "there is predict_proba, and no decision_function",
 }
 
@@ -114,7 +114,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         SamplesError, which is a ValueError, for samples that cannot be used, ExperimentError for parameters that
         cannot be, SearchError where nothing finished.
         """
-        vars(self).pop("_network", None)  # of an earlier fit, whose classes may be others: this one may fail
+        self.__dict__.pop("_network", None)  # of an earlier fit, whose classes may be others: this one may fail
         X, y = self._checked(X, y)
         if groups is not None:
             check_consistent_length(X, groups)
@@ -259,8 +259,8 @@ class KexpClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     `best_score_` (the objective on validation rows), `notices_` (what a person should know of the data).
 
     Predictions are the Keras network's own, by TensorFlow: it is there for every network, and exactly what was scored.
-    A pickle carries it, and the run where there is a `home`. The checks of scikit-learn's `check_estimator` that these
-    do not pass are estimators.EXCEPTIONS.
+    A pickle carries it, and the run where there is a `home`. The checks of scikit-learn's `check_estimator` that are
+    skipped are estimators.EXCEPTIONS.
     """
 
     _name = "classifier"

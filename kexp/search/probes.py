@@ -53,8 +53,8 @@ def _structure(sketch: Sketch) -> object:
 
 def _distance(one: Costs, other: Costs) -> float:
     """By what factor they differ, in whichever they differ most."""
-    pairs = ((one.macs, other.macs), (one.bytes, other.bytes), (one.operators, other.operators))
-    return max(abs(math.log((a + 1) / (b + 1))) for a, b in pairs)
+    counts = [(each.macs, each.bytes, each.operators, each.memory) for each in (one, other)]
+    return max(abs(math.log((a + 1) / (b + 1))) for a, b in zip(*counts, strict=True))
 
 
 def _extreme(dimensions: Sequence[Dimension], least: bool) -> dict[str, Value]:
