@@ -159,7 +159,7 @@ ORACLES: dict[str, OracleRow] = {
         learns=True,
         doc="Optuna's tree of Parzen estimators",
         window=16,
-        block=8,
+        block=32,
         several=True,
     ),
     "nsga2": OracleRow(
