@@ -15,7 +15,8 @@ from kexp.store import RunStore
 
 def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[str, Any]:
     """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials",
-    "baselines": the simpler models that were fitted, best first, "front": see `_front`, "devices": what phones
+    "baselines": the simpler models that were fitted, best first, "opened": when and why the
+    space was opened to what keeps networks from overfitting, or None, "front": see `_front`, "devices": what phones
     measured, "clustering": a records.Clustering or None}; of devices those that measured files in `exported` (SHA-256
     by path) alone, if given.
     """
@@ -29,6 +30,7 @@ def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[s
         "finished": run.get("finished"),
         "trials": [to_json(trial) for trial in ranked(run)],
         "baselines": [to_json(trial) for trial in run.in_order(run.baselines(refitted(run)))],
+        "opened": run.get("opened"),
         "front": _front(run) if task else {},
         "devices": run.devices(exported),
         "clustering": to_json(_clustering(run)),

@@ -284,7 +284,8 @@ def baselines(document: Mapping[str, Any]) -> Group:
     table = _table("simpler model", *right, "", right=right, fold=("",))
     network = next((trial for trial in document["trials"] if trial["id"] == document.get("best")), None)
     if network is not None:
-        table.add_row(dim("the network"), number(network["score"]), "", "", clock(network["seconds"]), "")
+        cells = _file(network, objective) if network["shipped"] else [number(network["score"]), "", ""]
+        table.add_row(dim("the network"), *cells, clock(network["seconds"]), "")
     for one in document["baselines"]:
         told = ", ".join(filter(None, (values(one["values"]), one["message"])))
         milliseconds = "-" if one["latency_ms"] is None else f"{one['latency_ms']:.2f}"

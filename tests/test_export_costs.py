@@ -157,6 +157,29 @@ def test_layers_that_are_not_known_count_their_weights():
     assert told.bytes > 4 * (21 + 260)
 
 
+def test_what_is_done_to_each_step_is_done_so_often():
+    layers = keras.layers
+    inner = keras.Sequential([keras.Input((12, 12, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])
+    each = [layers.TimeDistributed(inner), layers.TimeDistributed(layers.Dense(6, activation="relu"))]
+    told = costs(CLIP, models.Network(core=own(*each, layers.Flatten(), layers.Dense(10), shape=CLIP.shape)))
+    assert told.macs == 4 * (10 * 10 * 4 * 27 + 4 * 6) + 4 * 6 * 10
+    assert told.parameters == 4 * 27 + 4 + 4 * 6 + 6 + 24 * 10 + 10
+
+
+def test_a_layer_may_put_out_several_things_and_have_the_name_of_another():
+    class Dense(keras.layers.Layer):
+        def call(self, x):
+            return x, 2 * x
+
+        def compute_output_shape(self, shape):
+            return shape, shape
+
+    entry = keras.Input((8,))
+    one, other = Dense()(entry)
+    model = keras.Model(entry, keras.layers.Dense(1)(keras.layers.Concatenate()([one, other])))
+    assert costs(TABLE, models.Network(core=model)).macs == 16
+
+
 def test_a_model_with_a_call_of_its_own_counts_its_weights():
     class Mine(keras.Model):
         def __init__(self):

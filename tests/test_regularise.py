@@ -15,7 +15,8 @@ from kexp.models import unregularised
 from kexp.records import Dimension, Experiment
 from kexp.search import check
 from kexp.search.evolution import EvolutionOracle
-from kexp.search.loop import LEAST_TOLD, Search
+from kexp.search.explore import LEAST_TOLD
+from kexp.search.loop import Search
 from kexp.search.sketches import Sketches
 from kexp.store import RunStore
 

@@ -192,7 +192,7 @@ def test_a_killed_search_makes_no_file_twice_and_ends_as_one_that_was_not(tmp_pa
 
 
 def test_time_that_no_second_training_fits_explores_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("kexp.search.loop.confirmation", lambda *_, **__: None)
+    monkeypatch.setattr("kexp.search.confirm.confirmation", lambda *_, **__: None)
     said = []
     question = Experiment(name="on", data="d", seconds=4.0, oracle="random", window=5)
     with RunStore.create(tmp_path, "on", question) as run, run.lock():

@@ -9,6 +9,7 @@ from kexp.records import PLURALS, Trial
 from kexp.report import front, history, importance, learning, markup
 from kexp.report.markup import Cell, Html, code, figure, heading, join, note, paragraph, plural
 from kexp.report.material import Material
+from kexp.search.choose import Judge
 from kexp.wording import clock, number, short, size, telling, values
 
 TOP = 12  # trials that are seen at once; the others are folded away ...
@@ -69,6 +70,7 @@ def leaderboard(material: Material) -> Html:
         rest = _trials(material, others, differing)
         parts.append(markup.details(plural(len(others), "further trial"), rest))
     parts.append(note(_counts(material.trials), " Scores are on validation rows."))
+    parts += _opened(material)
     if best is not None:
         chosen = {name: short(value) for name, value in best.values.items()}
         parts += [heading(f"The best: trial {best.id}, {best.factory}"), markup.pairs(chosen)]
@@ -102,7 +104,7 @@ def _trials(material: Material, trials: list[Trial], differing: list[str]) -> Ht
             told = f"as trial {trial.parent}, {again}"
         star = Cell(Html('<span role="img" aria-label="best">★</span>' if trial.id == material.board["best"] else ""))
         rows.append(
-            (star, trial.id, Cell(number(trial.score), "strong right"),
+            (star, trial.id, Cell(number(trial.score), "right" if file else "strong right"),
              *(Cell(number(trial.metrics.get(name)), "right") for name in others),
              *(_of_file(trial, metric) if file else []),
              Cell(number(trial.parameters), "right"), Cell(str(trial.epochs), "right"),
@@ -125,6 +127,20 @@ def _of_file(trial: Trial, metric: str) -> list[Cell]:
     ]
 
 
+def _opened(material: Material) -> list[Html]:
+    """When the space was opened to what keeps networks from overfitting, and whether it did."""
+    opened, best = material.board.get("opened"), material.best
+    if opened is None:
+        waiting = material.experiment.regularise == "overfitting"
+        return [note("The leading candidates did not overfit: dropout and the like were not searched.")] * waiting
+    judge = Judge(task=material.dataset.spec.task, objective=material.experiment.objective, rows=1)
+    after = None if best is None else judge.gap(best)
+    told = f"Without {', '.join(name.replace('_', ' ') for name in opened['held'])}, {opened['gap']:.0%} of the error "
+    told += f"of the leading candidates was not there on training rows. After {opened['after']} candidates these were "
+    told += "searched too" + ("." if after is None else f"; of the best network it is {after:.0%}.")
+    return [note(told)]
+
+
 def _counts(trials: tuple[Trial, ...]) -> str:
     counts: dict[str, int] = {}
     for trial in trials:
@@ -140,7 +156,9 @@ def _baselines(material: Material) -> Html:
     best = material.best
     if best is not None:
         own = ((material.evaluation or {}).get("metrics") or {}).get(metric)
-        rows.append(("the network", number(best.score), number(own), "-", "-", clock(best.seconds)))
+        weight = "-" if best.bytes is None else size(best.bytes)
+        slow = "-" if best.latency_ms is None else f"{best.latency_ms:.2g}"
+        rows.append(("the network", number(best.standing.get(metric)), number(own), weight, slow, clock(best.seconds)))
     for one in material.board["baselines"]:
         milliseconds = "-" if one.get("latency_ms") is None else f"{one['latency_ms']:.2f}"
         weight = "-" if one.get("bytes") is None else size(one["bytes"])

@@ -74,8 +74,11 @@ def verdict(material: Material) -> Html:
         )
         return Html(f'<div class="verdict open"><p>{text(sentence)}</p></div>')
     best = material.best
-    score = number(best.score) if best is not None else "-"
-    sentence = f"The best network reaches {metric} {score} on validation rows, by which it was chosen: on new rows "
+    score = number(best.standing.get(material.metric)) if best is not None else "-"
+    file = f", as the {best.variant.rpartition('_')[2]} file that ships," if best is not None and best.shipped else ""
+    sentence = (
+        f"The best network reaches {metric} {score}{file} on validation rows, by which it was chosen: on new rows "
+    )
     sentence += "expect a little less. Nothing was measured on test rows yet."
     return Html(f'<div class="verdict open"><p>{text(sentence)}</p></div>')
 

@@ -13,9 +13,10 @@ from kexp.metrics import objective
 from kexp.records import EVERY, DatasetSpec, Experiment, Trial
 from kexp.runtime import modules
 from kexp.search.budget import Budget, budget
+from kexp.search.confirm import NO_FOLDS, Folds
 from kexp.search.convert import Request
 from kexp.search.events import Event, Listener, ignore
-from kexp.search.loop import NO_FOLDS, Folds, Search
+from kexp.search.loop import Search
 from kexp.search.oracles import ORACLES
 from kexp.search.worker import Setup
 from kexp.search.workers import WORKERS, AbstractWorkers

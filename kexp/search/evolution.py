@@ -1,8 +1,10 @@
 """`evolution`: small changes to the best so far, beginning with the default candidate.
 
 For searches of ten to a hundred trials in twenty dimensions, where the default is a good recipe and even draws rarely
-find one as good. Tournament-free variant of evolution for architectures (Real et al. 2019, "Regularized Evolution for
-Image Classifier Architecture Search"): no ageing, since a candidate's score hardly depends on luck here.
+find one as good. Of several objectives those are the best that few or none dominate and that are far from each other
+(Deb et al. 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II"). Tournament-free variant of evolution
+for architectures (Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search"): no ageing, since
+a candidate's score hardly depends on luck here.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from kexp import pareto
 from kexp.records import Dimension, Recipes, Value
 from kexp.search.protocol import FACTOR, AbstractOracle, Code, Proposal, Space, refused_last
 
@@ -40,6 +43,7 @@ class EvolutionOracle(AbstractOracle):
         self._first = self._new = self._most = epochs  # of a training: the shortest; of new ones; of promoted ones
         self._epochs: dict[int, int] = {}  # of each that was asked, in all: the longer ones prove more
         self._scores: dict[int, float] = {}  # of those that did not fail; higher is better
+        self._costs: dict[int, tuple[float, ...]] = {}  # of these, where costs are told
         self._told: set[int] = set()
         self._refused: set[int] = set()
         self._seen: set[tuple[Code, ...]] = set()
@@ -72,12 +76,13 @@ class EvolutionOracle(AbstractOracle):
         return used_up and self._by_hand() is None and self._promoted() is None
 
     def tell(self, id: int, score: float | None, costs: Sequence[float] = ()) -> None:
-        """Remember the score of trial `id`; a failed one has no offspring."""
+        """Remember score and costs of trial `id`; a failed one has no offspring."""
         if id not in self._asked or id in self._told:
             raise ValueError(f"trial {id} was not asked of this oracle, or is told twice")
         self._told.add(id)
         if score is not None and math.isfinite(score):
             self._scores[id] = self._sign * score
+            self._costs[id] = tuple(math.inf if math.isnan(cost) else float(cost) for cost in costs)
 
     def refuse(self, id: int) -> None:
         """Trial `id` was seen, and is nobody's parent: it has no score."""
@@ -104,11 +109,31 @@ class EvolutionOracle(AbstractOracle):
     def _best(self, epochs: int | None = None) -> list[int]:
         """The best of those that trained for `epochs`; of all, the longest trained first, each candidate once."""
         known = [id for id in self._scores if epochs in (None, self._epochs[id])]
-        known.sort(key=lambda id: (-self._epochs[id], -self._scores[id], id))
+        places = self._places(known)
+        known.sort(key=lambda id: (-self._epochs[id], *places[id], -self._scores[id], id))
         found: dict[tuple[Code, ...], int] = {}
         for id in known:
             found.setdefault(tuple(self._asked[id].values()), id)
         return list(found.values())
+
+    def _places(self, known: Sequence[int]) -> dict[int, tuple[float, float]]:
+        """Of each of `known`, the less the better: how many fronts are before its own, and how crowded it is there.
+
+        Among those that trained for as long. Where no costs are told all are alike.
+        """
+        places = dict.fromkeys(known, (0.0, 0.0))
+        alike: dict[int, list[int]] = {}
+        for id in known:
+            if self._costs[id]:
+                alike.setdefault(self._epochs[id], []).append(id)
+        for some in alike.values():
+            points = np.array([(-self._scores[id], *self._costs[id]) for id in some])
+            ranks = pareto.ranks(points)
+            for rank in range(int(ranks.max()) + 1):
+                there = np.flatnonzero(ranks == rank)
+                for i, distance in zip(there, pareto.crowding(points[there]), strict=True):
+                    places[some[i]] = (float(rank), -float(distance))
+        return places
 
     def _made(self, values: Mapping[str, Value]) -> dict[str, Code]:
         """The default candidate with `values` in it, as near as the space allows."""

@@ -1,8 +1,8 @@
 """How long a file takes for one sample on this machine, foretold from what a candidate costs.
 
-    milliseconds = start + macs / rate + bytes / bandwidth + operators * overhead
+    milliseconds = start + macs / rate + bytes / bandwidth + operators * overhead + memory / bandwidth
 
-The four are at least 0, and fitted to a few candidates that were converted and measured here. Measured times differ by
+The five are at least 0, and fitted to a few candidates that were converted and measured here. Measured times differ by
 factors, so it is relative errors that are least. It foretells the order of candidates and the scale of their times, no
 more: kernels are not equally fast (benchmarks/costs.py says how far it is off).
 """
@@ -14,23 +14,27 @@ from typing import Any, NamedTuple
 
 from kexp.records import Costs
 
-UNITS = (1.0, 1e-6, 1e-6, 1e-3)  # of what is counted, so that coefficients are of like size
+UNITS = (1.0, 1e-6, 1e-6, 1e-3, 1e-6)  # of what is counted, so that coefficients are of like size
 FLOOR_MS = 1e-3  # a clock tells no less apart
 
 
 class LatencyModel(NamedTuple):
-    """Milliseconds: a constant, and for each million macs, megabyte and thousand operators."""
+    """Milliseconds: a constant, and for each million macs, megabyte, thousand operators and megabyte of memory.
+
+    Activations that are large take time, whatever is done to them: late fusion of clips was told 4 times too short.
+    """
 
     start: float
     macs: float
     bytes: float
     operators: float
+    memory: float = 0.0
     error: float = 0.0  # the largest factor by which it was off where it was fitted, less 1
     measured: int = 0  # candidates that it was fitted to
 
     def __call__(self, costs: Costs) -> float:
         """Milliseconds for one sample."""
-        return max(FLOOR_MS, sum(a * b for a, b in zip(self[:4], _features(costs), strict=True)))
+        return max(FLOOR_MS, sum(a * b for a, b in zip(self[:5], _features(costs), strict=True)))
 
     @classmethod
     def fitted(cls, measured: Sequence[tuple[Costs, float]]) -> LatencyModel | None:
@@ -41,8 +45,8 @@ class LatencyModel(NamedTuple):
         if not pairs:
             return None
         scaled = np.array([[feature / ms for feature in _features(costs)] for costs, ms in pairs])
-        start, macs, size, operators = map(float, nonnegative(scaled, np.ones(len(pairs))))
-        found = cls(start, macs, size, operators)
+        start, macs, size, operators, memory = map(float, nonnegative(scaled, np.ones(len(pairs))))
+        found = cls(start, macs, size, operators, memory)
         factors = [max(found(costs) / ms, ms / found(costs)) for costs, ms in pairs]
         return found._replace(error=round(max(factors) - 1, 4), measured=len(pairs))
 
@@ -57,7 +61,7 @@ class LatencyModel(NamedTuple):
 
 
 def _features(costs: Costs) -> tuple[float, ...]:
-    counts = (1, costs.macs, costs.bytes, costs.operators)
+    counts = (1, costs.macs, costs.bytes, costs.operators, costs.memory)
     return tuple(count * unit for count, unit in zip(counts, UNITS, strict=True))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
@@ -23,21 +24,29 @@ from kexp.records import Dimension, Value
 from kexp.search.protocol import AbstractOracle, Code, Proposal, Space
 
 GENERATION = 16  # candidates of NSGA-II; Optuna's 50 are more than many searches have in all
+STARTUP = 10  # even draws before TPE makes a model: Optuna's own number
 DRAWS = 10  # of a sampler that were all proposed before: then one is drawn evenly
 REDRAWS = 1000  # even draws that were all proposed before: the space counts as used up
 
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": lambda seed: TPESampler(seed=seed, constant_liar=True),
-    "nsga2": lambda seed: NSGAIISampler(seed=seed, population_size=GENERATION),
-}
+
+def _tpe(seed: int, feasible: int) -> BaseSampler:
+    # Before one is feasible its model would be of those that are not, of which it would take the first for the best.
+    return TPESampler(seed=seed, constant_liar=True, n_startup_trials=STARTUP if feasible else sys.maxsize)
+
+
+def _nsga2(seed: int, feasible: int) -> BaseSampler:
+    return NSGAIISampler(seed=seed, population_size=GENERATION)
+
+
+# From a seed, and how many were scored, refused ones left out.
+SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {"tpe": _tpe, "nsga2": _nsga2}
 
 
 class OptunaOracle(AbstractOracle):
     """A row of SAMPLERS, told of a score and of `costs` more numbers. No candidate is proposed twice.
 
-    What is running, TPE keeps away from. That is where its refused candidates stay: told as infeasible, they would
-    take the places of good ones when fewer than a tenth are feasible. NSGA-II has them in its generations, dominated by
-    all that are feasible, so that these breed as soon as there is one.
+    What is running is known to TPE, which keeps away from it. What was refused is told as infeasible, dominated by all
+    that is not: both samplers go on from the few that are feasible as soon as there is one.
     """
 
     def __init__(
@@ -51,10 +60,10 @@ class OptunaOracle(AbstractOracle):
         self._costs = costs
         self._distributions = {name: _distribution(*free) for name, free in self._space.free.items()}
         with _quiet():
-            self._study = optuna.create_study(directions=["minimize"] * (1 + costs), sampler=SAMPLERS[sampler](0))
+            self._study = optuna.create_study(directions=["minimize"] * (1 + costs), sampler=SAMPLERS[sampler](0, 0))
         self._asked: dict[int, Trial] = {}  # in the order asked
         self._told: set[int] = set()
-        self._refused = 0
+        self._refused = self._feasible = 0
         self._seen: set[tuple[Value, ...]] = set()
         self._used_up = False
 
@@ -83,6 +92,7 @@ class OptunaOracle(AbstractOracle):
         with _quiet():
             if all(map(math.isfinite, values)):
                 self._study.tell(trial, values)
+                self._feasible += 1
             else:
                 self._study.tell(trial, state=TrialState.FAIL)
 
@@ -90,16 +100,15 @@ class OptunaOracle(AbstractOracle):
         """Trial `id` is none of the trials wanted, and the next is drawn elsewhere."""
         trial = self._over(id)
         self._refused += 1
-        if self._sampler == "nsga2":
-            with _quiet():
-                trial.set_constraint("feasible", 1.0)
-                self._study.tell(trial, [0.0] * (1 + self._costs))
+        with _quiet():
+            trial.set_constraint("feasible", 1.0)  # above 0: it is not
+            self._study.tell(trial, [0.0] * (1 + self._costs))
 
     def replay(self, id: int, proposal: Proposal) -> Proposal | None:
         """Note `proposal`: cheaper than to draw it again, and the same to every later draw."""
         codes = self._space.encode(proposal.values)
         with _quiet():
-            self._study.sampler = sampler = SAMPLERS[self._sampler](0)
+            self._study.sampler = sampler = SAMPLERS[self._sampler](0, 0)
             self._study.enqueue_trial(codes)
             self._asked[id] = self._study.ask(self._distributions)
             if isinstance(sampler, NSGAIISampler):
@@ -115,7 +124,7 @@ class OptunaOracle(AbstractOracle):
         for draw in range(DRAWS):
             seed = np.random.SeedSequence((self._seed, number, draw)).generate_state(1)[0]
             with _quiet():
-                self._study.sampler = SAMPLERS[self._sampler](int(seed))
+                self._study.sampler = SAMPLERS[self._sampler](int(seed), self._feasible)
                 trial = self._study.ask(self._distributions)
                 self._study.tell(trial, state=TrialState.FAIL)  # a draw that failed counts for no sampler
             if self._is_new(trial.params):

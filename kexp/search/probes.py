@@ -30,7 +30,7 @@ def probes(
     """
     asked: list[Mapping[str, Value]] = [{}, *outline.recipes.short, *outline.recipes.long]
     asked += [_extreme(outline.dimensions, least) for least in (True, False)]
-    dice = random.Random(seed)  # noqa: S311 - no secret
+    dice = random.Random(seed)
     asked += [{one.name: _drawn(one, dice) for one in outline.dimensions} for _ in range(DRAWN)]
     looked: dict[object, Probe] = {}
     for values in asked:
@@ -53,8 +53,8 @@ def _structure(sketch: Sketch) -> object:
 
 def _distance(one: Costs, other: Costs) -> float:
     """By what factor they differ, in whichever they differ most."""
-    pairs = ((one.macs, other.macs), (one.bytes, other.bytes), (one.operators, other.operators))
-    return max(abs(math.log((a + 1) / (b + 1))) for a, b in pairs)
+    counts = [(each.macs, each.bytes, each.operators, each.memory) for each in (one, other)]
+    return max(abs(math.log((a + 1) / (b + 1))) for a, b in zip(*counts, strict=True))
 
 
 def _extreme(dimensions: Sequence[Dimension], least: bool) -> dict[str, Value]:

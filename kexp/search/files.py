@@ -1,0 +1,127 @@
+"""The files of the leading candidates: made, measured, kept in the run, within a share of the time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+
+from kexp.front import front
+from kexp.records import Trial
+from kexp.search.board import Board
+from kexp.search.confirm import FRONT, spread
+from kexp.search.converters import Converters
+from kexp.search.events import Event
+from kexp.search.latency import LatencyModel
+from kexp.search.probes import FEW, probes
+from kexp.search.sketches import AbstractSketches, Outline
+from kexp.wording import size
+
+# Of the time of a search, at most, for the files of the leading candidates: before these are run again, and after.
+SHARE_BEFORE, SHARE_AFTER = 0.03, 0.05
+USUAL_SECONDS = 2.5  # of one file, until this search knows better
+SHORT = 180.0  # seconds of a search that measures fewer candidates before it begins
+
+
+class Files:
+    """Of one search. Without `converters` there are none."""
+
+    def __init__(self, board: Board, converters: Converters | None) -> None:
+        self._board, self._converters = board, converters
+
+    def foretell(self, outline: Outline, sketches: AbstractSketches) -> LatencyModel | None:
+        """What foretells the milliseconds of a candidate, where they are limited or sought: fitted to a few files.
+
+        These are made of untrained candidates before the search begins; the model is kept in the run.
+        """
+        experiment, store = self._board.experiment, self._board.store
+        if experiment.max_latency is None and "latency" not in experiment.objectives:
+            return None
+        known = LatencyModel.read(store.get("latency_model"))
+        if known is None and self._converters is not None:
+            begun, measured = time.monotonic(), []
+            short = (experiment.seconds or SHORT) < SHORT
+            chosen = probes(outline, sketches.look, seed=experiment.seed, few=FEW - 2 if short else FEW)
+            for done, one in enumerate(chosen):
+                text = "measuring how fast this machine is"
+                self._board.listener(Event(kind="data", text=text, done=done, planned=len(chosen)))
+                found = self._converters.probe(outline.factory, one.values)
+                measured += [] if found is None else [(one.costs, found[1])]
+            known = LatencyModel.fitted(measured)
+            if known is not None:
+                store.set("latency_model", known.document())
+                self._board.say(
+                    "notice", f"milliseconds are foretold from {len(measured)} files that were measured here"
+                )
+            store.set("conversion seconds", store.get("conversion seconds", 0.0) + time.monotonic() - begun)
+        return known
+
+    def reserve(self, runs: int) -> float:
+        """Seconds that are kept for the files of those that are run again."""
+        if not self._board.timed or self._converters is None:
+            return 0.0
+        each = float(self._board.store.get("seconds each conversion", USUAL_SECONDS))
+        return min(SHARE_AFTER * (self._board.experiment.seconds or 0.0), 1.0 + runs * each / self._board.workers.size)
+
+    def make(self, trials: Sequence[Trial], share: float, *, least: int) -> None:
+        """Make the files of `trials` that have none, in `share` of the time; of the first `least` in any case."""
+        if self._converters is None:
+            return
+        trials = self._board.now(trials)
+        missing = [t for t in trials if not t.variant and self._board.store.weights(t.source).exists()]
+        begun, spent, done = time.monotonic(), self._board.experiment.seconds or time.monotonic() - self._board.begun, 0
+        until = min(begun + share * spent, self._board.end)
+        for some, end in ((missing[:least], math.inf), (missing[least:], until)):
+            for trial in self._converters.convert(some, end):
+                self._keep_file(trial)
+                done += 1
+                self._board.listener(
+                    Event(kind="data", text="making files of the leading", done=done, planned=len(missing))
+                )
+        made = [trial for trial in self._board.now(missing) if trial.variant]
+        if made:
+            self._board.store.set(
+                "seconds each conversion", (time.monotonic() - begun) * self._board.workers.size / len(made)
+            )
+        untimed = self._board.now(trials)
+        for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
+            self._keep_file(trial)
+        self._board.store.set(
+            "conversion seconds", self._board.store.get("conversion seconds", 0.0) + time.monotonic() - begun
+        )
+        if made:
+            self._board.say("notice", _files_text(self._board.now(made)))
+
+    def ship(self, leader: Trial) -> None:
+        """Make the files of those that were run again, best first, of the explored `leader`, and of the front.
+
+        The leader is chosen where no run under another seed comes near it.
+        """
+        runs: dict[int | None, list[Trial]] = {}
+        for id in self._board.again or ():
+            if (trial := self._board.known[id]).score is not None:
+                runs.setdefault(trial.parent, []).append(trial)
+        best_first = sorted(runs.values(), key=lambda some: max(map(self._board.judge.rank, some)), reverse=True)
+        again = [trial for some in best_first for trial in some]
+        least = len(best_first[0]) if best_first and self._board.timed else len(again)
+        self.make([*again, leader], SHARE_AFTER, least=max(1, least))
+        everything = [
+            t for t in self._board.known.values() if t.score is not None and t.fold <= 0 and t.same_as is None
+        ]
+        self.make(spread(front(everything, self._board.aim), FRONT), SHARE_AFTER / 2, least=0)
+
+    def _keep_file(self, trial: Trial) -> None:
+        if trial.stage == "refit" and trial.shipped:
+            trial = dataclasses.replace(trial, shipped=self._board.mean_on_folds(trial, lambda one: one.shipped))
+        self._board.known[trial.id] = trial
+        self._board.store.record_file(trial)
+
+
+def _files_text(made: Sequence[Trial]) -> str:
+    sizes = sorted(trial.bytes for trial in made if trial.bytes is not None)
+    failed = len(made) - len(sizes)
+    text = f"{len(sizes)} file(s) made ({made[0].variant})"
+    if sizes:
+        text += f": {size(sizes[0])}" + (f" to {size(sizes[-1])}" if len(sizes) > 1 else "")
+    return text + (f"; {failed} cannot be made, the first: {made[0].message}" if failed else "")
