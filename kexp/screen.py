@@ -248,7 +248,7 @@ def _file(trial: Mapping[str, Any], metric: str, style: str = "") -> list[Render
     """The cells of a trial's file: its metric, size and milliseconds; empty ones where there is none."""
     if not trial["shipped"]:
         return ["", "", ""]
-    milliseconds = "" if trial["latency_ms"] is None else f"{trial['latency_ms']:.3g}"
+    milliseconds = "" if trial["latency_ms"] is None else f"{trial['latency_ms']:.2g}"
     return [Text(number(trial["shipped"].get(metric)), style=style), size(trial["bytes"]), milliseconds]
 
 
@@ -257,24 +257,25 @@ def front(document: Mapping[str, Any]) -> Group:
     found = document["front"]
     metric, by_id = found["metric"], {trial["id"]: trial for trial in document["trials"]}
     right = ("trial", metric, "size", "ms", "weights")
-    table = _table("", "front", *right, "", right=right)
+    table = _table("", *right, "", right=right)
     for id in found["trials"]:
         trial = by_id[id]
         bytes_, slow = trial["bytes"], trial["latency_ms"]
         table.add_row(
             Text("★", style="green") if id == document.get("best") else "",
-            "",
             str(id),
             number({**trial["metrics"], **trial["shipped"]}.get(metric)),
             "" if bytes_ is None else size(bytes_),
-            "" if slow is None else f"{slow:.3g}",
+            "" if slow is None else f"{slow:.2g}",
             number(trial["parameters"]),
             dim(", ".join(how for how, picked in found["picks"].items() if picked == id)),
         )
     volume = found["hypervolume"]
     told = f"better {metric} costs {' and '.join(found['costs'])}"
     told += "" if volume is None else f"; hypervolume {volume:.3f} of 1"
-    return Group(Text(), table, dim(told), following(f"kexp export {document['run']} --pick smallest --tflite"))
+    return Group(
+        Text("\nfront", "bold"), table, dim(told), following(f"kexp export {document['run']} --pick smallest --tflite")
+    )
 
 
 def baselines(document: Mapping[str, Any]) -> Group:

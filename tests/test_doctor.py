@@ -771,7 +771,7 @@ def test_suspects_of_numbers_and_of_several_labels():
 
 
 @pytest.mark.slow
-def test_of_a_run_the_validation_rows_with_wrong_labels_are_named_and_no_test_rows(tmp_path, kexp):  # noqa: F811
+def test_of_a_run_the_validation_rows_with_wrong_labels_are_named_and_no_test_rows(tmp_path, kexp):
     net = small_models.digits_net()
     random = np.random.default_rng(0)
     y = net.dataset.y.copy()
@@ -843,7 +843,7 @@ def test_a_leak_needs_rows_that_were_not_fitted():
     assert leaks._score(y + random.normal(0, 0.01, 200), y, numbers=False) == 1
 
 
-def test_the_command_exits_1_for_an_error_alone(tmp_path, kexp):  # noqa: F811
+def test_the_command_exits_1_for_an_error_alone(tmp_path, kexp):
     columns = table()
     path = write(tmp_path / "clean.csv", columns)
     status, out, _ = kexp("doctor", path, "--target", "answer", "--home", tmp_path)
@@ -861,7 +861,7 @@ def test_the_command_exits_1_for_an_error_alone(tmp_path, kexp):  # noqa: F811
     assert status == 0
 
 
-def test_the_command_speaks_json(tmp_path, kexp):  # noqa: F811
+def test_the_command_speaks_json(tmp_path, kexp):
     columns = table()
     copied(columns)
     path = write(tmp_path / "copy.csv", columns)
@@ -872,13 +872,13 @@ def test_the_command_speaks_json(tmp_path, kexp):  # noqa: F811
     assert document["findings"][0]["where"] == ["verdict"]
 
 
-def test_nothing_there_is_one_message(tmp_path, kexp):  # noqa: F811
+def test_nothing_there_is_one_message(tmp_path, kexp):
     status, out, err = kexp("doctor", tmp_path / "nothing.csv", "--home", tmp_path)
     assert (status, out) == (1, "")
     assert "does not exist" in err
 
 
-def test_init_tells_what_is_grave_and_where_more_is_said(tmp_path, kexp):  # noqa: F811
+def test_init_tells_what_is_grave_and_where_more_is_said(tmp_path, kexp):
     columns = table()
     copied(columns)
     constant(columns)
@@ -906,7 +906,7 @@ def test_findings_fit_80_columns():
     assert "4 more" in shown.get()
 
 
-def test_the_help_of_the_command_names_what_it_is_for(kexp):  # noqa: F811
+def test_the_help_of_the_command_names_what_it_is_for(kexp):
     status, out, _ = kexp("doctor", "--help")
     assert status == 0
     assert "EXPERIMENT.toml|DATA|RUN" in out

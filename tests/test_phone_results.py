@@ -242,7 +242,7 @@ def test_of_an_earlier_export_nothing_is_shown(home, files):
     assert [one["artifact"] for one in pipeline.show(home)["devices"][0]["measurements"]] == [files[1].path]
 
 
-def test_a_file_that_could_not_run_is_shown_as_failed(home, files, kexp):  # noqa: F811
+def test_a_file_that_could_not_run_is_shown_as_failed(home, files, kexp):
     failed = {"artifact": files[1].path, "sha256": files[1].sha256, "error": "out of memory"}
     received = parse(post(measured(files[0]), failed), files)
     with RunStore.open(home, "digits") as run:
@@ -260,7 +260,7 @@ def test_entries_are_grouped_by_device():
     assert by_device([]) == []
 
 
-def test_show_has_the_devices_as_a_table_and_as_json(home, files, kexp):  # noqa: F811
+def test_show_has_the_devices_as_a_table_and_as_json(home, files, kexp):
     assert "device" not in kexp("show")[1]
     with RunStore.open(home, "digits") as run:
         run.add_devices(model_of(home), entries(files[0], device="Pixel 7"))
@@ -522,7 +522,7 @@ def test_it_ends_after_the_given_time(home, files):
 
 
 @pytest.mark.parametrize("more", [["--https"], ["--host", "127.0.0.1"]])
-def test_a_cable_needs_no_more(home, kexp, more):  # noqa: F811
+def test_a_cable_needs_no_more(home, kexp, more):
     status, _, err = kexp("phone", "--adb", *more)
     assert status == 2
     assert "http://localhost" in err

@@ -31,13 +31,13 @@ SMALL = (
     Dimension(name="b", kind="boolean", default=True),
     Dimension(name="c", kind="choice", default="y", values=("x", "y")),
 )
-SEVERAL = [name for name, row in ORACLES.items() if row.several]
+SEVERAL = [name for name, row in ORACLES.items() if row.several and row.learns]
 OPTUNA = ["tpe", "nsga2"]
 REFERENCE = (0.5, math.log(100_000))  # no worse point counts
 
 
 def make(name, dimensions=DIMENSIONS, *, costs=1, seed=0, trials=None, direction="max"):
-    several = {"costs": costs} if ORACLES[name].several else {}
+    several = {"costs": costs} if name in SEVERAL else {}
     return ORACLES[name].make(dimensions, seed=seed, direction=direction, trials=trials, epochs=9, **several)
 
 
