@@ -371,6 +371,18 @@ def test_the_leaderboard_fits_80_columns_and_marks_the_best():
     assert "best  trial 4, dense: units_0=80 activation=relu learning_rate=0.00123" in told
 
 
+def test_the_leaderboard_tells_the_metric_size_and_milliseconds_of_the_file_that_ranks():
+    from kexp.records import to_json
+
+    file = {"variant": "tflite_int8", "shipped": {"accuracy": 0.45}, "bytes": 14_600, "latency_ms": 0.0126}
+    trials = to_json([trial(4, **file), trial(2)])
+    told = text(screen.leaderboard({"run": "r", "objective": "accuracy", "best": 4, "trials": trials}, top=3))
+    head, first, second = told.splitlines()[1:4]
+    assert head.split() == ["trial", "accuracy", "int8", "size", "ms", "time", "values"]
+    assert first.split()[1:8] == ["4", "0.5000", "0.4500", "14.6", "KB", "0.013", "1:15"]
+    assert second.split()[:3] == ["2", "0.5000", "1:15"]  # no file was made of it
+
+
 def test_the_leaderboard_counts_what_was_too_large_and_lists_none_of_it():
     from kexp.records import to_json
 
