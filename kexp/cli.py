@@ -330,7 +330,7 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 @click.option(
     "--oracle",
     type=Row("kexp.search.oracles", "ORACLES"),
-    help="evolution, random, bayesian, hyperband, grid, tpe or nsga2.",
+    help="evolution, random, bayesian, hyperband, tpe, nsga2 or grid.",
 )
 @click.option(
     "--factory",

@@ -35,7 +35,6 @@ SMALL = (
 )
 DEFAULTS = {d.name: d.default for d in DIMENSIONS}
 LEARNING = [name for name, row in ORACLES.items() if row.learns]
-SEVERAL = [name for name, row in ORACLES.items() if row.several]
 OPTUNA = ["tpe", "nsga2"]
 TUNER = ["random", "bayesian", "hyperband"]
 DRAWING = [*TUNER, "evolution", *OPTUNA]

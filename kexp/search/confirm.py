@@ -34,7 +34,9 @@ class Confirming:
         self._board, self._spec, self._folds, self._together = board, spec, folds.number, together
         limits = board.experiment
         # Of several objectives it is the front that is run again, once: none of it is compared with another.
-        self._limits = dataclasses.replace(limits, finalists=FRONT, seeds=1) if limits.objectives else limits
+        self._limits = (
+            dataclasses.replace(limits, finalists=FRONT, seeds=1) if limits.objectives and limits.finalists else limits
+        )
 
     @property
     def runs(self) -> int:

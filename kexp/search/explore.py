@@ -22,6 +22,7 @@ from kexp.search.rungs import Rungs
 from kexp.search.sketches import AbstractSketches, Outline
 
 TIMED_BLOCK = 32
+FEW, LESSONS = 8, 5  # an oracle that learns is told so often in a search of few trials, but not for blocks below FEW
 # Of the error on validation rows so much is not there on training rows where candidates overfit; and so many must have
 # been told before that is asked.
 OVERFIT, LEAST_TOLD = 0.25, 6
@@ -249,6 +250,8 @@ def _blocks(experiment: Experiment, outline: Outline) -> tuple[int, float]:
         return 1, window
     # Under a time limit not much more than can be trained is asked for: what is left would only be looked through.
     block = row.block if experiment.seconds is None else min(row.block, TIMED_BLOCK)
+    if row.window is not None and experiment.trials is not None:
+        block = min(block, max(FEW, experiment.trials // LESSONS))
     if experiment.window is None:
         return block, max(window, 2 * block)
     return max(1, min(block, experiment.window // 2)), window

@@ -30,7 +30,7 @@ class OracleRow(NamedTuple):
 
     `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: all),
     trained for `epochs`, the better the higher ("max") or lower ("min") their score. What climbs takes `recipes` too,
-    what weighs several objectives `costs`: how many are told beside the score, 0 unless said.
+    what learns, of several objectives, `costs`: how many are told beside the score, 0 unless said.
     Raises ExperimentError for a space that the oracle cannot walk.
     """
 
@@ -40,7 +40,7 @@ class OracleRow(NamedTuple):
     window: int | None = None
     block: int = 256
     climbs: bool = False  # it begins with short trainings, and takes the best of them on to longer ones
-    several: bool = False  # it weighs several objectives against each other
+    several: bool = False  # it weighs several objectives against each other, or looks at none
 
 
 class GridOracle(AbstractOracle):
@@ -109,6 +109,9 @@ def _evolution(
 ) -> AbstractOracle:  # fmt: skip
     from kexp.search.evolution import EvolutionOracle
 
+    if costs:
+        space = Space(dimensions)
+        recipes = recipes._replace(short=(*map(space.decode, space.ends), *recipes.short))
     return EvolutionOracle(dimensions, seed=seed, direction=direction, trials=trials, epochs=epochs, recipes=recipes)
 
 
@@ -159,7 +162,7 @@ ORACLES: dict[str, OracleRow] = {
         learns=True,
         doc="Optuna's tree of Parzen estimators",
         window=16,
-        block=8,
+        block=32,
         several=True,
     ),
     "nsga2": OracleRow(
