@@ -108,12 +108,12 @@ def test_a_dimension_that_cannot_be_off_is_not_held():
 
 def test_the_gap_is_what_is_not_there_on_training_rows():
     one = trial(0, 0.9)
-    assert JUDGE.gap(one) is None
-    assert JUDGE.gap(dataclasses.replace(one, train={"accuracy": 0.95})) == pytest.approx(0.5)
+    assert JUDGE.overfitting(one) is None
+    assert JUDGE.overfitting(dataclasses.replace(one, train={"accuracy": 0.95})) == pytest.approx(0.5)
     loss = dataclasses.replace(JUDGE, objective="log_loss")
-    assert loss.gap(dataclasses.replace(one, train={"log_loss": 0.5})) == 0.0
+    assert loss.overfitting(dataclasses.replace(one, train={"log_loss": 0.5})) == 0.0
     perfect = dataclasses.replace(trial(1, 1.0), train={"accuracy": 1.0})
-    assert JUDGE.gap(perfect) == 0.0
+    assert JUDGE.overfitting(perfect) == 0.0
 
 
 def test_an_oracle_that_draws_from_the_whole_space_is_refused():

@@ -134,7 +134,7 @@ def _opened(material: Material) -> list[Html]:
         waiting = material.experiment.regularise == "overfitting"
         return [note("The leading candidates did not overfit: dropout and the like were not searched.")] * waiting
     judge = Judge(task=material.dataset.spec.task, objective=material.experiment.objective, rows=1)
-    after = None if best is None else judge.gap(best)
+    after = None if best is None else judge.overfitting(best)
     told = f"Without {', '.join(name.replace('_', ' ') for name in opened['held'])}, {opened['gap']:.0%} of the error "
     told += f"of the leading candidates was not there on training rows. After {opened['after']} candidates these were "
     told += "searched too" + ("." if after is None else f"; of the best network it is {after:.0%}.")

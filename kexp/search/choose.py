@@ -78,7 +78,7 @@ class Judge:
         score = trial.standing.get(objective(self.task, self.objective)[0], math.nan)
         return 1.0 - score if objective(self.task, self.objective)[1] == "max" else score
 
-    def gap(self, trial: Trial) -> float | None:
+    def overfitting(self, trial: Trial) -> float | None:
         """How much of the error on validation rows is not there on training rows, from 1 down; None if not known.
 
         Of a loss, or of what is missing to a share of 1, as the network in floats has them after its training.

@@ -159,7 +159,7 @@ class Exploring:
         gaps = [
             gap
             for one in self._board.judge.leaders(told, CANDIDATES)
-            if (gap := self._board.judge.gap(one)) is not None
+            if (gap := self._board.judge.overfitting(one)) is not None
         ]
         gap = sum(gaps) / len(gaps) if gaps else 0.0
         if gap < OVERFIT and not used_up:
