@@ -182,8 +182,6 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             seed = check_random_state(seed).randint(1 << 31)
         if self.build is not None and self.factory:
             raise ExperimentError(f"build and factory = {self.factory!r} both say what to build. Give one of them.")
-        if self.workers == 0 and self.max_size is not None:
-            raise ExperimentError("max_size is of files, and workers=0 makes none. Use workers=1, or max_parameters.")
         factory = handed.name(self.build, home / "handed") if self.build is not None else self.factory
         given = {
             "name": name, "task": self._task(), "time": self.time, "trials": self.trials, "epochs": self.epochs,
@@ -191,6 +189,15 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             "max_parameters": self.max_parameters, "max_size": self.max_size, "kind": self.kind, "test": 0.0,
         }  # fmt: skip
         asked = experiment.from_data(f"{experiment.MEMORY}{name}", **{**given, **(self.options or {})})
+        of_files = {
+            "max_size": asked.max_size,
+            "max_latency": asked.max_latency,
+            "latency": "latency" in asked.objectives,
+        }
+        if self.workers == 0 and (named := [name for name, given in of_files.items() if given]):
+            raise ExperimentError(
+                f"{named[0]} is of files, and workers=0 makes none. Use workers=1, or max_parameters."
+            )
         self.notices_: list[str] = []
         pipeline.search(
             experiment.with_budget(asked), home=home, workers=self.workers, fresh=True, listener=self._heard, raw=raw

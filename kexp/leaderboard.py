@@ -38,17 +38,20 @@ def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[s
 
 
 def _front(run: RunStore) -> dict[str, Any]:
-    """{"metric", "costs", "trials": ids of the front, best metric first, "picks": which of them a row of PICKS means,
-    "hypervolume": see `front.hypervolume`}.
+    """{"metric", "costs", "trials": ids of the front and of what was chosen, best first, "picks": which of them a row
+    of PICKS means, "hypervolume": see `front.hypervolume`}.
     """
     sought = aim(run.experiment, run.get("task"))
     some = shippable(run.trials())
     found = front(some, sought)
+    chosen = next((trial for trial in some if trial.id == run.get("chosen")), None)
+    if chosen is not None and chosen not in found:
+        found = sorted([*found, chosen], key=sought.error)
     return {
         "metric": sought.metric,
         "costs": list(sought.costs),
         "trials": [trial.id for trial in found],
-        "picks": {how: pick(how, found, sought).id for how in PICKS} if found else {},
+        "picks": {how: pick(how, found, sought, chosen).id for how in PICKS} if found else {},
         "hypervolume": hypervolume(some, sought),
     }
 

@@ -17,11 +17,13 @@ from test_search_loop import BUDGET, SPEC, FakeWorkers, Killed
 
 from kexp import pipeline
 from kexp.data.dataset import Dataset
-from kexp.experiment import asked
+from kexp.errors import ExperimentError
+from kexp.experiment import asked, from_data
+from kexp.front import Aim, pick, shippable
 from kexp.metrics import metrics
-from kexp.records import Experiment, Trial
+from kexp.records import EVERY, Experiment, Trial
 from kexp.runtime import open_runtime
-from kexp.search import converters, search
+from kexp.search import check, converters, search
 from kexp.search.convert import Converter, Request
 from kexp.search.converters import Converters
 from kexp.search.events import ignore
@@ -224,14 +226,46 @@ def test_what_is_measured_before_a_search_takes_a_tenth_of_its_time(tmp_path, se
         assert run.get("latency_model")["measured"] == count
 
 
+def test_what_is_chosen_has_a_file_and_is_within_the_limits(tmp_path, monkeypatch):
+    # Of the first eight files only that of trial 3 is small enough; whatever leads, it is chosen in the end.
+    real = shipped
+    monkeypatch.setattr(
+        "test_search_files.shipped", lambda one, accuracy, _: real(one, accuracy, 100_000 if one.id == 3 else 200_000)
+    )
+    question = {"finalists": 0, "max_size": 150_000, "trials": 6}
+    _, made = looped(tmp_path, "limits", **question)
+    with RunStore.open(tmp_path, "limits") as run:
+        judge = dataclasses.replace(JUDGE, rows=100, max_size=150_000)
+        best, _ = judge.choose([t for t in run.trials() if t.score is not None], [])
+    assert best.shipped
+    assert best.bytes == 100_000
+    assert len(made) == len(set(made))
+
+
+def test_the_best_of_a_front_is_what_the_search_chose(tmp_path):
+    lucky, mean = shipped(trial(0, 0.95), 0.95, 900), shipped(trial(1, 0.93), 0.93, 950)
+    sought = Aim("accuracy", "max", ("size",))
+    assert pick("best", [lucky], sought).id == 0
+    assert pick("best", [lucky], sought, mean).id == 1
+    assert pick("smallest", [lucky], sought, mean).id == 0
+    refit = dataclasses.replace(mean, stage="refit", fold=EVERY)
+    assert shippable([lucky, refit]) == [refit]
+
+
+def test_bytes_are_of_the_variant_that_ships():
+    with pytest.raises(ExperimentError, match=r"max_size counts the bytes of tflite_int8.*Add tflite_int8"):
+        check(from_data("d", max_size="9kB", formats=("tflite_float16",)), SPEC)
+    check(from_data("d", max_size="9kB", formats=("tflite_float16", "tflite_int8")), SPEC)
+
+
 # real files
 
 
 def test_what_ranks_is_what_is_exported(tmp_path):
     question, _ = asked("sklearn:iris", trials=3, epochs=2, finalists=1, seeds=2, folds=0)
     pipeline.search(question, home=tmp_path, workers=1)
-    for pick in (None, "smallest"):  # then another network of the front becomes the run's model
-        (artifact,) = pipeline.export(tmp_path, wanted=["tflite_int8"], pick=pick).artifacts
+    for wanted in (None, "smallest"):  # then another network of the front becomes the run's model
+        (artifact,) = pipeline.export(tmp_path, wanted=["tflite_int8"], pick=wanted).artifacts
         file = tmp_path / "exported" / "iris" / artifact.path
         with RunStore.open(tmp_path, "iris") as run:
             dataset, trials = Dataset.open(run.data), run.trials()

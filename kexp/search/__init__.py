@@ -7,7 +7,7 @@ from dataclasses import replace
 from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
-from kexp.formats import shipping
+from kexp.formats import SHIPS, shipping
 from kexp.front import PICKS, aim, front, pick, shippable
 from kexp.metrics import objective
 from kexp.records import EVERY, DatasetSpec, Experiment, Trial
@@ -42,7 +42,17 @@ def check(experiment: Experiment, spec: DatasetSpec, listener: Listener = ignore
         able = ", ".join(name for name, row in ORACLES.items() if row.several)
         raise ExperimentError(
             f"oracle = {experiment.oracle!r} seeks one objective, and {len(experiment.objectives) + 1} are asked for "
-            f"({', '.join((objective(spec.task, experiment.objective)[0], *experiment.objectives))}). Use {able}."
+            f"({', '.join((objective(spec.task, experiment.objective)[0], *experiment.objectives))}). "
+            f"Use one of {able}."
+        )
+    sized = [
+        name for name, asked in (("max_size", experiment.max_size), ("size", "size" in experiment.objectives)) if asked
+    ]
+    if sized and (variant := shipping(spec.kind, experiment.formats)) != SHIPS:
+        raise ExperimentError(
+            f"{sized[0]} counts the bytes of {SHIPS}, and with formats = {', '.join(experiment.formats)} {variant} "
+            "ships. "
+            f"Add {SHIPS} to formats, or use max_parameters or the objective parameters."
         )
     if experiment.class_weight != "none" and spec.task == "regression":
         raise ExperimentError(
@@ -132,13 +142,14 @@ def pick_model(run: RunStore, how: str) -> Trial:
     dataset = Dataset.open(run.data)
     sought = aim(run.experiment, dataset.spec.task)
     found = front(shippable(run.trials()), sought)
-    chosen = pick(how, found, sought)
+    own = next((trial for trial in run.trials() if trial.id == run.get("chosen")), None)
+    chosen = pick(how, found, sought, own)
     if chosen.id != run.get("best_trial"):
         lean.keras()
         from kexp.search.keep import keep
 
         with run.lock():
-            keep(run, dataset, chosen, f"{PICKS[how][1]} of the {len(found)} networks of the front, picked by hand")
+            keep(run, dataset, chosen, f"{PICKS[how][1]}, of {len(found)} networks on the front; picked by hand")
     return chosen
 
 

@@ -21,6 +21,7 @@ from kexp.wording import size
 # Of the time of a search, at most, for the files of the leading candidates: before these are run again, and after.
 SHARE_BEFORE, SHARE_AFTER = 0.03, 0.05
 USUAL_SECONDS = 2.5  # of one file, until this search knows better
+TRIES = 8  # of those that would be chosen have a file made for that
 SHORT = 180.0  # seconds of a search that measures fewer candidates before it begins
 # What these may take: two are measured in any case, the others in this share of the time.
 SHARE_PROBES, LEAST_PROBES = 0.1, 2
@@ -115,6 +116,21 @@ class Files:
             t for t in self._board.known.values() if t.score is not None and t.fold <= 0 and t.same_as is None
         ]
         self.make(spread(front(everything, self._board.aim), FRONT), SHARE_AFTER / 2, least=0)
+
+    def settle(self, explored: Sequence[Trial]) -> None:
+        """Make the file of what will be chosen, if it has none: only of a file it is known whether it is in the limits.
+
+        What is over a limit is not chosen, and the next one is looked at.
+        """
+        board = self._board
+        for _ in range(TRIES if self._converters is not None else 0):
+            again = [board.known[id] for id in board.again or ()]
+            best, _ = board.judge.choose(
+                board.now(explored), [t for t in again if t.stage == "confirm" and t.score is not None]
+            )
+            if best.variant:
+                return
+            self.make([best], SHARE_AFTER, least=1)
 
     def _keep_file(self, trial: Trial) -> None:
         if trial.stage == "refit" and trial.shipped:

@@ -17,6 +17,7 @@ def keep_best(run: RunStore, dataset: Dataset, experiment: Experiment) -> Trial:
     Raises ValueError where no trial has a score: then there was nothing to keep.
     """
     best, reason = _best(run, dataset, experiment)
+    run.set("chosen", best.id)
     keep(run, dataset, best, reason)
     return best
 

@@ -68,6 +68,7 @@ class Search:
             board.say("stage", "confirm")
             confirming.run(finished, *plan)
         files.ship(confirming.leaders(finished)[0])
+        files.settle(finished)
 
 
 def _scored(trials: Sequence[Trial]) -> list[Trial]:
