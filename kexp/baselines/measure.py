@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from kexp.baselines import BASELINES, SECONDS, which
+from kexp.baselines import BASELINES, SECONDS, automl, which
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, RunError, nearest
 from kexp.leaderboard import refitted
@@ -31,20 +31,23 @@ def measure(
     run: RunStore, names: Sequence[str] = (), *, again: bool = False, seconds: float = SECONDS,
     progress: Progress = lambda done, total, text: None,
 ) -> list[Trial]:  # fmt: skip
-    """The baselines `names` of `run`, or all that its data allow: fitted where they are not, or `again`.
+    """The baselines `names` of `run`, or all that its data allow but extras: fitted where they are not, or `again`.
 
-    Each takes about `seconds` at most. What was fitted is kept at once. Raises ExperimentError for a name that is none.
+    Each takes about `seconds` at most. What was fitted is kept at once. Raises ExperimentError for a name that is none,
+    and for an extra where what it needs is not installed.
     """
     dataset = Dataset.open(run.data)
-    able = which(dataset.spec)
+    able = which(dataset.spec, extras=True)
     for name in names:
         if name not in able:
             why = f"is not for data of kind {dataset.spec.kind}" if name in BASELINES else "is no baseline"
             raise ExperimentError(f"{name!r} {why}: {', '.join(able)} are.{nearest(name, able)}")
     folds = refitted(run)
-    wanted = [name for name in able if not names or name in names]
+    wanted = [name for name in able if name in (names or which(dataset.spec))]
     there = {} if again else {trial.factory for trial in run.baselines(folds)}
     left = [name for name in wanted if name not in there]
+    if any(BASELINES[name].extra for name in left):
+        automl.library()
     total = len(left)
     with tempfile.TemporaryDirectory(prefix="kexp-baselines-") as scratch:
         folder = Path(scratch)
