@@ -114,7 +114,7 @@ def train(
     if BASELINES[name].extra:
         with automl.server():  # one for all that is asked of it
             setting, found, model, notes = _searched(name, dataset, question, folds, seconds)
-        size, slow = model.estimator.bytes, None  # most of what could be timed is the way to the server and back
+        size, slow = model.estimator.bytes, None
     else:
         setting, found, model, notes = _tuned(name, dataset, question, folds, seconds)
         size, slow = len(pickle.dumps(model, protocol=5)), latency(model, dataset.x)
@@ -174,6 +174,7 @@ def _searched(
     splits = _splits(name, dataset, question, folds)
     searches = len(splits) + (len(splits) > 1)  # and one on all rows
     notes = [splits[0][1]] if splits[0][1] else []
+    notes.append("no ms: most of it would be the way to Java and back")
     each = []
 
     def fit(one: _Split, held: tuple[Array, Array] | None) -> Fitted:

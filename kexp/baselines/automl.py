@@ -32,7 +32,7 @@ from kexp.records import DatasetSpec
 
 Array = NDArray[Any]
 MEMORY = "4g"  # of the server's heap, at most
-START_S = 90.0  # until the server answers: seconds on an idle machine
+START_S = 90.0  # at most until the server answers: a machine with nothing else to do needs some seconds
 LEAST_S = 4.0  # of one search: in less than that no model is trained
 DEEP = ["DeepLearning"]  # not searched: rows of BASELINES answer whether a deep network is needed
 SORTS = {"auc": "AUC", "log_loss": "logloss", "balanced_accuracy": "mean_per_class_error", "mae": "MAE"}
@@ -43,6 +43,7 @@ child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
 threading.Thread(target=lambda: (os.read(0, 1), child.kill()), daemon=True).start()
 os._exit(child.wait() & 255)
 """
+_MISSING = "NA"  # in files; an empty line would be none
 _running: Any = None  # the module h2o, connected, inside of `server`
 
 
@@ -254,8 +255,8 @@ class AutoML:
                 _, back, counts = np.unique(column, return_inverse=True, return_counts=True)
                 rows["weight"], kinds["weight"] = (len(column) / (len(counts) * counts))[back], "numeric"
         path = folder / "rows.csv"
-        rows.to_csv(path, index=False)
-        return h2o.import_file(str(path), header=1, sep=",", col_types=kinds)
+        rows.to_csv(path, index=False, na_rep=_MISSING)
+        return h2o.import_file(str(path), header=1, sep=",", col_types=kinds, na_strings=[_MISSING])
 
     def _sort(self, metric: str) -> str:
         if metric == "auc" and self.spec.task == "multiclass":
@@ -269,5 +270,5 @@ def _columns(wanted: Array) -> Array:
 
 
 def _names(letter: str, codes: Array) -> list[str]:
-    """Codes as words, which H2O takes for no numbers; nothing for one below 0 or missing."""
-    return [f"{letter}{int(code)}" if code >= 0 else "" for code in codes.tolist()]
+    """Codes as words, which H2O takes for no numbers; one below 0 is missing."""
+    return [f"{letter}{int(code)}" if code >= 0 else _MISSING for code in codes.tolist()]

@@ -75,17 +75,17 @@ def _fitted(
     with (folder / "stderr").open("w+", encoding="utf-8") as said:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
         late: list[float] = []
-        limit = PATIENCE * seconds + START_S
+        start = START_S
         try:
             while waiting:
+                limit = start + PATIENCE * seconds + (automl.START_S if BASELINES[waiting[0]].extra else 0.0)
                 with _alarm(limit, child, late):
                     line = child.stdout.readline() if child.stdout else ""
                 if not line:
                     child.wait()
                     break
                 told = json.loads(line)
-                name = waiting.pop(0)
-                limit = PATIENCE * seconds
+                name, start = waiting.pop(0), 0.0
                 if "trial" in told:
                     yield name, from_json(Trial, told["trial"]), (folder / f"{name}.pkl").read_bytes()
                 else:
