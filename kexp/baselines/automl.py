@@ -34,7 +34,8 @@ Array = NDArray[Any]
 MEMORY = "4g"  # of the server's heap, at most
 START_S = 90.0  # at most until the server answers: a machine with nothing else to do needs some seconds
 LEAST_S = 4.0  # of one search: in less than that no model is trained
-DEEP = ["DeepLearning"]  # not searched: rows of BASELINES answer whether a deep network is needed
+MOST = 100  # models of a search, beside those that stack others: what more of them find is luck on validation rows
+LEFT_OUT = ["DeepLearning"]  # not searched: rows of BASELINES answer whether a deep network is needed
 SORTS = {"auc": "AUC", "log_loss": "logloss", "balanced_accuracy": "mean_per_class_error", "mae": "MAE"}
 # Runs the command that follows, and ends it when standard input ends: also where the process that holds it is killed.
 _GUARD = """
@@ -100,6 +101,7 @@ def server() -> Iterator[Any]:
             guard = subprocess.Popen(
                 [sys.executable, "-c", _GUARD, *command], stdin=subprocess.PIPE, stdout=said, stderr=said,
                 start_new_session=True,  # Ctrl-C is for kexp, which ends it in order
+                env={"OMP_WAIT_POLICY": "passive", **os.environ},  # or XGBoost's threads take cores to wait for cores
             )  # fmt: skip
         try:
             _connect(h2o, port, password, guard, folder / "said")
@@ -119,7 +121,10 @@ def _connect(h2o: Any, port: int, password: str, guard: subprocess.Popen[bytes],
     end = time.monotonic() + START_S
     while time.monotonic() < end and guard.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1), _silence():
-            h2o.connect(url=f"http://127.0.0.1:{port}", auth=("kexp", password), verbose=False, telemetry=False)
+            try:
+                h2o.connect(url=f"http://127.0.0.1:{port}", auth=("kexp", password), verbose=False, telemetry=False)
+            except h2o.exceptions.H2OError:  # it listens before it answers, long before where the machine is busy
+                continue
             h2o.no_progress()
             return
         time.sleep(0.2)
@@ -189,8 +194,8 @@ class AutoML:
                     frame = self._frame(h2o, Path(scratch), inputs, column)
                     beside = None if held is None else self._frame(h2o, Path(scratch), held[0], _columns(held[1])[at])
                     search = h2o.automl.H2OAutoML(
-                        max_runtime_secs=max(1, round(each)), seed=seed, exclude_algos=DEEP, verbosity=None,
-                        sort_metric=self._sort(metric),
+                        max_runtime_secs=max(1, round(each)), max_models=MOST, seed=seed, exclude_algos=LEFT_OUT,
+                        sort_metric=self._sort(metric), verbosity=None,
                     )  # fmt: skip
                     weights = {"weights_column": "weight"} if self.balanced and self.classed else {}
                     search.train(y="y", training_frame=frame, leaderboard_frame=beside, **weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def measure(
     if any(BASELINES[name].extra for name in left):
         automl.library()
     total = len(left)
-    with tempfile.TemporaryDirectory(prefix="kexp-baselines-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="kexp-baselines-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         while left:
             progress(total - len(left), total, f"fitting {left[0]}")
@@ -73,7 +74,8 @@ def _fitted(
     command = [sys.executable, "-m", "kexp.baselines.child", str(folder)]
     waiting = list(names)
     with (folder / "stderr").open("w+", encoding="utf-8") as said:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+        environment = {**os.environ, "TMPDIR": str(folder)}  # what it leaves behind where it is killed
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment)
         late: list[float] = []
         start = START_S
         try:
