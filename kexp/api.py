@@ -27,13 +27,16 @@ class Run:
     interrupted: bool = False
 
     def leaderboard(self) -> pd.DataFrame:
-        """The trials, best first: a row each, metrics and hyperparameters as columns."""
+        """The trials, best first: a row each, metrics and hyperparameters as columns.
+
+        `shipped_accuracy` and the like are of a trial's file, where the search made one: those rank then.
+        """
         import pandas as pd
 
         rows = []
         for trial in pipeline.show(self.home, self.name)["trials"]:
-            values, metrics = trial.pop("values"), trial.pop("metrics")
-            rows.append({**trial, **metrics, **values})
+            values, metrics, shipped = trial.pop("values"), trial.pop("metrics"), trial.pop("shipped")
+            rows.append({**trial, **metrics, **{f"shipped_{name}": of for name, of in shipped.items()}, **values})
         return pd.DataFrame(rows)
 
     def _repr_html_(self) -> str:

@@ -328,7 +328,9 @@ def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:
 @click.option("--folds", type=click.IntRange(0), metavar="N", help="Leading trials run on N folds. Of few rows: 5.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that train at the same time.")
 @click.option(
-    "--oracle", type=Row("kexp.search.oracles", "ORACLES"), help="evolution, random, bayesian, hyperband or grid."
+    "--oracle",
+    type=Row("kexp.search.oracles", "ORACLES"),
+    help="evolution, random, bayesian, hyperband, tpe, nsga2 or grid.",
 )
 @click.option(
     "--factory",

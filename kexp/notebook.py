@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from kexp.wording import clock, number, size, telling, values
+from kexp.wording import clock, number, short_name, size, telling, values
 
 SHOWN = 10  # trials
 STYLE = """<style>
@@ -24,7 +24,7 @@ STYLE = """<style>
 def html(document: Mapping[str, Any]) -> str:
     """The run of `leaderboard.document`: its name, its best trials with what differs between them, and what is best.
 
-    Bytes and milliseconds are of the files that the search made of trials, where it made any.
+    Their metric, bytes and milliseconds are also of the files that the search made of trials, where it made any.
     """
     trials = [trial for trial in document["trials"] if trial["status"] != "infeasible"]
     shown = trials[:SHOWN]
@@ -33,8 +33,12 @@ def html(document: Mapping[str, Any]) -> str:
         "": ("text", ["★" if trial["id"] == document["best"] else "" for trial in shown]),
         "trial": ("", [str(trial["id"]) for trial in shown]),
         document["objective"]: ("", [number(trial["score"]) for trial in shown]),
-        "weights": ("", [number(trial["parameters"]) for trial in shown]),
     }
+    file = next((short_name(trial["variant"]) for trial in shown if trial["shipped"]), "")
+    if file:  # that is what ranks
+        metric = document["objective"]
+        columns[file] = ("", [number(trial["shipped"][metric]) if trial["shipped"] else "" for trial in shown])
+    columns["weights"] = ("", [number(trial["parameters"]) for trial in shown])
     if any(trial["bytes"] is not None for trial in shown):
         columns["size"] = ("", ["" if trial["bytes"] is None else size(trial["bytes"]) for trial in shown])
     if any(trial["latency_ms"] is not None for trial in shown):

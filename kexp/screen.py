@@ -16,7 +16,7 @@ from rich.text import Text
 from kexp.records import Artifact, Check, Finding, Measurement
 from kexp.wording import clock as clock
 from kexp.wording import number as number
-from kexp.wording import short
+from kexp.wording import short, short_name
 from kexp.wording import size as size
 from kexp.wording import telling as telling
 from kexp.wording import values as values
@@ -237,11 +237,6 @@ def _told(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_told(one)}" for name, one in value.items())
     return ", ".join(map(_told, value)) if isinstance(value, list) else short(value)
-
-
-def short_name(variant: str) -> str:
-    """What a row of FORMATS is called at the head of a column: "int8" of tflite_int8."""
-    return variant.rpartition("_")[2]
 
 
 def _file(trial: Mapping[str, Any], metric: str, style: str = "") -> list[RenderableType]:

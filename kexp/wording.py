@@ -49,6 +49,11 @@ def telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:
     return [name for name, found in seen.items() if len(found) > 1] if len(each) > 1 else list(seen)
 
 
+def short_name(variant: str) -> str:
+    """What a row of FORMATS is called at the head of a column: "int8" of tflite_int8."""
+    return variant.rpartition("_")[2]
+
+
 def short(value: Any) -> str:
     """A hyperparameter in a few letters: yes, 0.00288, relu."""
     if isinstance(value, bool):

@@ -307,12 +307,17 @@ def test_export_asks_for_the_formats_and_always_for_keras(kexp, home, monkeypatc
     from kexp.release import Release
 
     asked = []
-    monkeypatch.setattr(
-        pipeline, "export", lambda *arguments: asked.append(arguments) or Release(home, [], [], {}, True)
-    )
+
+    def export(*arguments, pick):
+        asked.append((*arguments, pick))
+        return Release(home, [], [], {}, True)
+
+    monkeypatch.setattr(pipeline, "export", export)
     assert kexp("export", *options, "--tolerance", "tflite_int8=0.5")[0] == 0
-    ((*arguments, progress),) = asked
-    assert arguments == [home, None, formats, {"tflite_int8": 0.5}] and callable(progress)
+    assert kexp("export", *options, "--pick", "knee")[0] == 0
+    (*arguments, progress, pick), (*picked, _, how) = asked
+    assert arguments == [home, None, formats, {"tflite_int8": 0.5}] and callable(progress) and pick is None
+    assert picked == [home, None, formats, {}] and how == "knee"
 
 
 # -- what is printed -----------------------------------------------------------------------------
@@ -360,10 +365,22 @@ def test_the_leaderboard_fits_80_columns_and_marks_the_best():
     told = text(screen.leaderboard({"run": "r", "objective": "accuracy", "best": 4, "trials": to_json(trials)}, top=3))
     lines = told.splitlines()
     assert max(map(len, lines)) <= 80
-    assert re.match(r"★ +4 +0\.5000 +12,345 +1:15  dense +units_0=80 *$", lines[2])
+    assert re.match(r"★ +4 +0\.5000 +12,345 +1:15  units_0=80 *$", lines[2])
     assert "failed: out of memory" in told
     assert "3 completed, 1 failed; the first 3 are shown" in told
-    assert "best  trial 4: units_0=80 activation=relu learning_rate=0.00123" in told
+    assert "best  trial 4, dense: units_0=80 activation=relu learning_rate=0.00123" in told
+
+
+def test_the_leaderboard_tells_the_metric_size_and_milliseconds_of_the_file_that_ranks():
+    from kexp.records import to_json
+
+    file = {"variant": "tflite_int8", "shipped": {"accuracy": 0.45}, "bytes": 14_600, "latency_ms": 0.0126}
+    trials = to_json([trial(4, **file), trial(2)])
+    told = text(screen.leaderboard({"run": "r", "objective": "accuracy", "best": 4, "trials": trials}, top=3))
+    head, first, second = told.splitlines()[1:4]
+    assert head.split() == ["trial", "accuracy", "int8", "size", "ms", "time", "values"]
+    assert first.split()[1:8] == ["4", "0.5000", "0.4500", "14.6", "KB", "0.013", "1:15"]
+    assert second.split()[:3] == ["2", "0.5000", "1:15"]  # no file was made of it
 
 
 def test_the_leaderboard_counts_what_was_too_large_and_lists_none_of_it():

@@ -52,11 +52,11 @@ def fitted():
 def test_scikit_learn_s_own_checks_pass(estimator):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of scikit-learn, on what it gives to estimators in these checks
-        results = check_estimator(estimator, on_skip=None, on_fail=None)
+        results = check_estimator(estimator, expected_failed_checks=estimators.EXCEPTIONS, on_skip=None, on_fail=None)
     failed = {one["check_name"]: one["exception"] for one in results if one["status"] == "failed"}
     assert not failed
-    skipped = {one["check_name"] for one in results if one["status"] == "skipped"}
-    assert skipped <= set(estimators.EXCEPTIONS)
+    excused = {one["check_name"]: one["status"] for one in results if one["status"] in ("skipped", "xfail")}
+    assert set(excused) <= set(estimators.EXCEPTIONS) and len(excused) <= 2
     assert sum(one["status"] == "passed" for one in results) > 45
 
 
@@ -79,7 +79,7 @@ def test_labels_may_be_of_any_kind(labels):
 
 def test_the_run_is_a_run(fitted):
     assert len(fitted.run_.leaderboard()) == 1
-    assert fitted.run_._repr_html_().startswith("<p><b>classifier</b>")
+    assert "<b>classifier</b>" in fitted.run_._repr_html_()
     with RunStore.open(fitted.run_.home, fitted.run_.name) as run:
         assert run.need_model() == fitted.model_
     with pytest.raises(RunError, match="no test rows"):
@@ -177,7 +177,7 @@ def test_several_labels_each():
 def test_several_numbers_each():
     x, y = make_regression(200, 4, n_targets=2, random_state=0)
     model = regressor(epochs=40).fit(x, y)
-    assert model.predict(x).shape == (200, 2) and model.predict(x).dtype == np.float64
+    assert model.predict(x).shape == (200, 2) and model.predict(x).dtype == np.float32
     assert model.score(x, y) > 0.8
 
 

@@ -33,6 +33,12 @@ def test_the_best_trials_with_what_differs_between_them():
     assert "<b>photos</b>, best trial: 1" in page and "activation=relu units=16" in page and "<p>why</p>" in page
 
 
+def test_the_metric_of_the_file_is_shown_where_it_ranks():
+    file = {"variant": "tflite_int8", "shipped": {"accuracy": 0.875}}
+    rows = cells(shown(trial(1, **file), trial(0), best=1))
+    assert [row[2:4] for row in rows] == [["accuracy", "int8"], ["0.9000", "0.8750"], ["0.9000", ""]]
+
+
 def test_no_column_of_files_where_there_are_none():
     assert cells(shown(trial(0)))[0] == ["", "trial", "accuracy", "weights", "time", "factory", "values"]
 

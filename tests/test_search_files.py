@@ -25,6 +25,7 @@ from kexp.search import converters, search
 from kexp.search.convert import Converter, Request
 from kexp.search.converters import Converters
 from kexp.search.events import ignore
+from kexp.search.files import _files_text
 from kexp.search.loop import Search
 from kexp.search.sketches import Sketches
 from kexp.store import RunStore
@@ -150,6 +151,10 @@ class FakeConverters:
     def timed(self, trials):
         return list(trials)
 
+    def probe(self, factory, values):
+        time.sleep(0.05)
+        return 1000, 0.1
+
     def close(self):
         """Nothing is held."""
 
@@ -203,6 +208,20 @@ def test_time_that_no_second_training_fits_explores_on(tmp_path, monkeypatch):
         at = next(i for i, event in enumerate(said) if "exploring goes on" in event.text)
         assert sum(event.kind == "finished" for event in said[at:]) > 1
         assert {t.stage for t in run.trials()} == {"explore"}
+
+
+def test_what_could_not_be_made_is_said_once():
+    one = dataclasses.replace(trial(0, 0.9), variant="tflite_int8", message="tflite_int8 cannot be made: no such thing")
+    told = _files_text([shipped(trial(1, 0.9), 0.9, 2000), one])
+    assert told == "1 file(s) made (tflite_int8): 2.0 KB; 1 cannot be made, the first: no such thing"
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.4, 2), (0.8, 2), (60.0, 4), (None, 6)])
+def test_what_is_measured_before_a_search_takes_a_tenth_of_its_time(tmp_path, seconds, count):
+    options = {"trials": 3, "seconds": seconds, "objectives": ("latency",), "finalists": 1}
+    looped(tmp_path, "timed", **options)
+    with RunStore.open(tmp_path, "timed") as run:
+        assert run.get("latency_model")["measured"] == count
 
 
 # real files

@@ -262,3 +262,19 @@ def test_optuna_is_imported_with_its_oracles_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "optuna"]
+
+
+def test_a_front_begins_with_the_default_and_with_what_is_small():
+    space = (
+        Dimension(name="layers", kind="int", default=2, minimum=0, maximum=4),
+        Dimension(name="units", kind="choice", default=64, values=(256, 64, 16)),
+        Dimension(name="activation", kind="choice", default="relu", values=("relu", "elu")),
+        Dimension(name="rate", kind="float", default=1e-3, minimum=1e-4, maximum=1e-2, sampling="log"),
+    )
+    options = {"seed": 0, "direction": "max", "trials": 9, "epochs": 1}
+    for name in ("tpe", "nsga2", "evolution"):
+        for costs, sizes in ((1, [(2, 64), (2, 16), (0, 16)]), (0, [(2, 64)])):
+            oracle = ORACLES[name].make(space, costs=costs, **options)
+            asked = [oracle.ask(id).values for id in range(len(sizes))]
+            assert [(one["layers"], one["units"]) for one in asked] == sizes
+            assert {(one["activation"], one["rate"]) for one in asked} == {("relu", 1e-3)}

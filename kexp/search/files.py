@@ -22,6 +22,8 @@ from kexp.wording import size
 SHARE_BEFORE, SHARE_AFTER = 0.03, 0.05
 USUAL_SECONDS = 2.5  # of one file, until this search knows better
 SHORT = 180.0  # seconds of a search that measures fewer candidates before it begins
+# What these may take: two are measured in any case, the others in this share of the time.
+SHARE_PROBES, LEAST_PROBES = 0.1, 2
 
 
 class Files:
@@ -42,8 +44,11 @@ class Files:
         if known is None and self._converters is not None:
             begun, measured = time.monotonic(), []
             short = (experiment.seconds or SHORT) < SHORT
+            until = begun + SHARE_PROBES * (experiment.seconds or math.inf)
             chosen = probes(outline, sketches.look, seed=experiment.seed, few=FEW - 2 if short else FEW)
             for done, one in enumerate(chosen):
+                if done >= LEAST_PROBES and time.monotonic() >= until:
+                    break
                 text = "measuring how fast this machine is"
                 self._board.listener(Event(kind="data", text=text, done=done, planned=len(chosen)))
                 found = self._converters.probe(outline.factory, one.values)
@@ -124,4 +129,5 @@ def _files_text(made: Sequence[Trial]) -> str:
     text = f"{len(sizes)} file(s) made ({made[0].variant})"
     if sizes:
         text += f": {size(sizes[0])}" + (f" to {size(sizes[-1])}" if len(sizes) > 1 else "")
-    return text + (f"; {failed} cannot be made, the first: {made[0].message}" if failed else "")
+    first = next((trial.message for trial in made if trial.bytes is None), "")
+    return text + (f"; {failed} cannot be made, the first: {first.partition(': ')[2]}" if failed else "")

@@ -58,6 +58,7 @@ class OptunaOracle(AbstractOracle):
         self._sign = -1.0 if direction == "max" else 1.0  # all is minimised
         self._trials = math.inf if trials is None else trials
         self._costs = costs
+        self._by_hand = [self._space.default, *(self._space.ends if costs else ())]
         self._distributions = {name: _distribution(*free) for name, free in self._space.free.items()}
         with _quiet():
             self._study = optuna.create_study(directions=["minimize"] * (1 + costs), sampler=SAMPLERS[sampler](0, 0))
@@ -71,7 +72,7 @@ class OptunaOracle(AbstractOracle):
         """The next candidate; None when there is none left."""
         if self.exhausted:
             return None
-        codes = self._drawn() if self._asked else self._space.default
+        codes = next((codes for codes in self._by_hand if self._is_new(codes)), None) or self._drawn()
         if codes is None:
             self._used_up = True
             return None

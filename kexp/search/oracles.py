@@ -109,6 +109,9 @@ def _evolution(
 ) -> AbstractOracle:  # fmt: skip
     from kexp.search.evolution import EvolutionOracle
 
+    if costs:
+        space = Space(dimensions)
+        recipes = recipes._replace(short=(*map(space.decode, space.ends), *recipes.short))
     return EvolutionOracle(dimensions, seed=seed, direction=direction, trials=trials, epochs=epochs, recipes=recipes)
 
 

@@ -126,6 +126,22 @@ class Space:
         """The code of the default candidate, each value moved to the nearest that the space allows."""
         return {name: _code(dimension.default, dimension, values) for name, (dimension, values) in self.free.items()}
 
+    @property
+    def ends(self) -> list[dict[str, Code]]:
+        """Where a front of quality and cost may end: the default of the least widths, and of the least counts too.
+
+        Widths, and what else is chosen among numbers, are small in it; counts are whole numbers, of layers say.
+        """
+        return [self._least("choice"), self._least("choice", "int")]
+
+    def _least(self, *kinds: str) -> dict[str, Code]:
+        codes = self.default
+        for name, (dimension, values) in self.free.items():
+            numbers = values is not None and not any(isinstance(value, str | bool) for value in values)
+            if dimension.kind in kinds and values is not None and numbers:
+                codes[name] = min(range(len(values)), key=values.__getitem__)  # type: ignore[arg-type]
+        return codes
+
     def decode(self, codes: Mapping[str, Code]) -> dict[str, Value]:
         """The values of a candidate, fixed ones included, in the order of the dimensions."""
         return {d.name: self._value(d, codes.get(d.name, 0)) for d in self._dimensions}
