@@ -463,7 +463,11 @@ def compare(names: tuple[str, ...], home: Path, as_json: bool) -> None:
     _answer(as_json, document, screen.comparison(document))
 
 
-@commands.command(epilog=examples("kexp baselines", "kexp baselines digits --only forest --again"))
+@commands.command(
+    epilog=examples(
+        "kexp baselines", "kexp baselines digits --only forest --again", "kexp baselines digits --only h2o --time 5m"
+    )
+)
 @click.argument("name", required=False)
 @click.option("--only", multiple=True, type=Row("kexp.baselines", "BASELINES"), help="This one alone; may be repeated.")
 @click.option("--again", is_flag=True, help="Fit what was fitted before, too.")
@@ -476,7 +480,8 @@ def baselines(
     """Fit simpler models on the rows of a run.
 
     Linear models, neighbours, forests and more, on the rows that the networks of NAME, or of the latest run, were
-    trained on; kexp show lists them, kexp evaluate says whether deep learning was needed.
+    trained on; kexp show lists them, kexp evaluate says whether deep learning was needed. H2O AutoML, an extra that
+    needs Java, is one of them where --only h2o asks for it.
     """
     from kexp import live, pipeline, screen
 

@@ -27,6 +27,7 @@ from kexp.verdict import Rival, block, verdict
 from kexp.verify import digest
 
 INT8 = "model_int8.tflite"
+UNSAID = ("mean of", "no ms")  # notes on a baseline that say nothing of what it answers
 LEVEL = 0.95
 RESAMPLES = 2000
 Array = NDArray[Any]
@@ -82,7 +83,7 @@ def _verdict(
         return None
     name, out = next(iter(simple.items()))
     absent = tuple(other for other in notes if other not in simple)
-    note = ", ".join(part for part in notes.get(name, "").split(", ") if not part.startswith("mean of"))
+    note = ", ".join(part for part in notes.get(name, "").split(", ") if not part.startswith(UNSAID))
     rival = Rival(name, out, len(simple), note, absent)
     return verdict(spec.task, metric, y, outputs["model.keras"], rival, block=block(spec, len(y)))
 

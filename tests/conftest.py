@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -42,7 +43,11 @@ def browser():
         yield chromium
 
 
-PACKAGES = {"node": "nodejs", "qemu-aarch64-static": "qemu-user-static"}  # Debian's, where it is not called the same
+PACKAGES = {
+    "node": "nodejs",
+    "qemu-aarch64-static": "qemu-user-static",
+    "java": "default-jre-headless",
+}  # Debian's, where it is not called the same
 
 
 def pytest_runtest_setup(item):
@@ -52,6 +57,31 @@ def pytest_runtest_setup(item):
         if missing:
             packages = " ".join(PACKAGES.get(program, program) for program in missing)
             pytest.skip(f"{', '.join(missing)} not installed: apt-get install {packages}")
+
+    for mark in item.iter_markers("extra"):
+        missing = _without(mark)
+        if missing:
+            packages = " ".join(PACKAGES.get(program, program) for program in mark.args[1:])
+            wanted = f"pip install 'kexp[{mark.args[0]}]'" + (f", apt-get install {packages}" if packages else "")
+            pytest.skip(f"{', '.join(missing)} not installed: {wanted}")
+
+
+def _without(mark):
+    """What is missing of `extra(module, program, ...)`."""
+    module, *programs = mark.args
+    return [module] * (find_spec(module) is None) + [one for one in programs if shutil.which(one) is None]
+
+
+def pytest_collection_modifyitems(config, items):
+    """`@pytest.mark.extra("h2o", "java")`: of what `.[dev]` does not bring. In CI, where it is missing, such a test is
+    left out and counted as that: it is known that CI does not prove it. Elsewhere it is skipped and says what it needs.
+    """
+    if os.environ.get("KEXP_CI") != "1":
+        return
+    out = [item for item in items if any(_without(mark) for mark in item.iter_markers("extra"))]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
 
 
 def _refuse_skips(report):

@@ -61,6 +61,7 @@ OWNERS = {
     "click": ("cli",),
     "tensorboard": ("report.tensorboard",),
     "rich": ("screen", "live"),
+    "h2o": ("baselines.automl",),
     "sklearn": ("data.", "baselines.", "report.importance", "estimators"),
     "cloudpickle": ("handed",),
     "ai_edge_litert": ("runtime.litert",),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.baselines import estimators, features
+from kexp.baselines import automl, estimators, features
 from kexp.baselines.estimators import Fitted, Make
 from kexp.data.dataset import Dataset
 from kexp.metrics import METRICS, metrics, objective, rank
@@ -47,6 +47,7 @@ class Baseline:
     rows: int = 100_000  # training rows at most, the time grows faster than they
     grows: int = 0  # members at most of an ensemble
     inputs: int = 10_000  # features at most
+    extra: bool = False  # fitted where it is asked for by name alone: it needs what kexp does not bring, and time
 
 
 C: tuple[dict[str, Value], ...] = ({"C": 0.01}, {"C": 0.1}, {"C": 1.0}, {"C": 10.0})
@@ -76,13 +77,17 @@ BASELINES: dict[str, Baseline] = {
         "shares above thresholds of random kernels, ridge", estimators.ridge, kinds=("series",),
         prepare=features.Rocket, scaled=True, rows=20_000,
     ),
+    "h2o": Baseline(
+        "H2O AutoML: boosting, forests, linear models and stacks of them", lambda spec, _, balanced:
+        automl.AutoML(spec, balanced), inputs=4000, extra=True,
+    ),
 }  # fmt: skip
-TREES = ("forest", "boosting")
+TREES = ("forest", "boosting", "h2o")
 
 
-def which(spec: DatasetSpec) -> list[str]:
-    """The baselines that can learn data of this kind."""
-    return [name for name, row in BASELINES.items() if spec.kind in row.kinds]
+def which(spec: DatasetSpec, *, extras: bool = False) -> list[str]:
+    """The baselines that can learn data of this kind; `extras` too, where they are asked for."""
+    return [name for name, row in BASELINES.items() if spec.kind in row.kinds and (extras or not row.extra)]
 
 
 @dataclass
@@ -106,9 +111,28 @@ def train(
     data are too much for it.
     """
     start = time.monotonic()
+    if BASELINES[name].extra:
+        with automl.server():  # one for all that is asked of it
+            setting, found, model, notes = _searched(name, dataset, question, folds, seconds)
+        size, slow = model.estimator.bytes, None
+    else:
+        setting, found, model, notes = _tuned(name, dataset, question, folds, seconds)
+        size, slow = len(pickle.dumps(model, protocol=5)), latency(model, dataset.x)
+    trial = Trial(
+        id=list(BASELINES).index(name), factory=name, values=setting, status="completed", metrics=found,
+        score=found[objective(dataset.spec.task, question.objective)[0]], message=", ".join(notes), bytes=size,
+        latency_ms=slow, seconds=time.monotonic() - start,
+    )  # fmt: skip
+    return trial, model
+
+
+def _tuned(
+    name: str, dataset: Dataset, question: Experiment, folds: bool, seconds: float
+) -> tuple[dict[str, Value], dict[str, float], Fitted, list[str]]:
+    """The best of a row's settings, its metrics on validation rows, the model, and what is to be said of it."""
+    start = time.monotonic()
     row, spec, balanced = BASELINES[name], dataset.spec, question.class_weight == "balanced"
-    parts = range(1, dataset.folds + 1) if folds and dataset.folds else (0,)
-    splits = [_split(name, dataset, dataset.rows("train", k), dataset.rows("validation", k), question) for k in parts]
+    splits = _splits(name, dataset, question, folds)
     attempts: list[tuple[dict[str, Value], Any, dict[str, float]]] = []
     notes = [splits[0][1]] if splits[0][1] else []
     for tried, setting in enumerate(row.settings, 1):
@@ -138,13 +162,45 @@ def train(
     if "n_jobs" in estimator.get_params():
         estimator.set_params(n_jobs=None)  # one sample is answered sooner by one thread
     model.estimator = estimator
-    trial = Trial(
-        id=list(BASELINES).index(name), factory=name, values=setting, status="completed", metrics=found,
-        score=found[objective(spec.task, question.objective)[0]], message=", ".join(notes),
-        bytes=len(pickle.dumps(model, protocol=5)), latency_ms=latency(model, dataset.x),
-        seconds=time.monotonic() - start,
-    )  # fmt: skip
-    return trial, model
+    return setting, found, model, notes
+
+
+def _searched(
+    name: str, dataset: Dataset, question: Experiment, folds: bool, seconds: float
+) -> tuple[dict[str, Value], dict[str, float], Fitted, list[str]]:
+    """The same of one that searches by itself; of folds it is how well what it finds in its time does on average."""
+    start = time.monotonic()
+    row, spec, metric = BASELINES[name], dataset.spec, objective(dataset.spec.task, question.objective)[0]
+    splits = _splits(name, dataset, question, folds)
+    searches = len(splits) + (len(splits) > 1)  # and one on all rows
+    notes = [splits[0][1]] if splits[0][1] else []
+    notes.append("no ms: most of it would be the way to Java and back")
+    each = []
+
+    def fit(one: _Split, held: tuple[Array, Array] | None) -> Fitted:
+        nonlocal searches
+        left = (seconds - (time.monotonic() - start)) / searches
+        searches -= 1
+        one.model.estimator = row.make(spec, {}, question.class_weight == "balanced").fit(
+            one.inputs, one.wanted, held, seconds=left, seed=question.seed, metric=metric
+        )
+        return one.model
+
+    for one, _ in splits:
+        model = fit(one, (one.held, estimators.targets(spec, one.x, one.y)))
+        each.append(metrics(spec.task, one.y, model.answers(one.held, one.x)))
+    if len(splits) > 1:
+        whole, _ = _split(name, dataset, dataset.rows("train", EVERY), dataset.rows("validation"), question)
+        model = fit(whole, None)
+        notes.append(f"mean of {len(splits)} folds")
+    found = {metric: float(np.mean([values[metric] for values in each])) for metric in each[0]}
+    return dict(model.estimator.told), found, model, notes
+
+
+def _splits(name: str, dataset: Dataset, question: Experiment, folds: bool) -> list[tuple[_Split, str]]:
+    """The rows as they are split once, or in each of the folds."""
+    parts = range(1, dataset.folds + 1) if folds and dataset.folds else (0,)
+    return [_split(name, dataset, dataset.rows("train", k), dataset.rows("validation", k), question) for k in parts]
 
 
 def _loss(spec: DatasetSpec, y: Array, outputs: Array) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kexp import baselines
 from kexp.data.dataset import Dataset
+from kexp.errors import KexpError
 from kexp.records import Experiment, from_json, to_json
 
 
@@ -30,7 +31,7 @@ def main(folder: Path) -> None:
     for name in job["names"]:
         try:
             trial, model = baselines.train(name, dataset, question, folds=job["folds"], seconds=job["seconds"])
-        except (ValueError, MemoryError) as error:
+        except (ValueError, MemoryError, KexpError) as error:
             reason = " ".join(str(error).split())[:200] or "out of memory"
             print(json.dumps({"name": name, "reason": reason}), file=answers, flush=True)
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from kexp.baselines import BASELINES, SECONDS, which
+from kexp.baselines import BASELINES, SECONDS, automl, which
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, RunError, nearest
 from kexp.leaderboard import refitted
@@ -31,22 +32,25 @@ def measure(
     run: RunStore, names: Sequence[str] = (), *, again: bool = False, seconds: float = SECONDS,
     progress: Progress = lambda done, total, text: None,
 ) -> list[Trial]:  # fmt: skip
-    """The baselines `names` of `run`, or all that its data allow: fitted where they are not, or `again`.
+    """The baselines `names` of `run`, or all that its data allow but extras: fitted where they are not, or `again`.
 
-    Each takes about `seconds` at most. What was fitted is kept at once. Raises ExperimentError for a name that is none.
+    Each takes about `seconds` at most. What was fitted is kept at once. Raises ExperimentError for a name that is none,
+    and for an extra where what it needs is not installed.
     """
     dataset = Dataset.open(run.data)
-    able = which(dataset.spec)
+    able = which(dataset.spec, extras=True)
     for name in names:
         if name not in able:
             why = f"is not for data of kind {dataset.spec.kind}" if name in BASELINES else "is no baseline"
             raise ExperimentError(f"{name!r} {why}: {', '.join(able)} are.{nearest(name, able)}")
     folds = refitted(run)
-    wanted = [name for name in able if not names or name in names]
+    wanted = [name for name in able if name in (names or which(dataset.spec))]
     there = {} if again else {trial.factory for trial in run.baselines(folds)}
     left = [name for name in wanted if name not in there]
+    if any(BASELINES[name].extra for name in left):
+        automl.library()
     total = len(left)
-    with tempfile.TemporaryDirectory(prefix="kexp-baselines-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="kexp-baselines-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         while left:
             progress(total - len(left), total, f"fitting {left[0]}")
@@ -70,19 +74,20 @@ def _fitted(
     command = [sys.executable, "-m", "kexp.baselines.child", str(folder)]
     waiting = list(names)
     with (folder / "stderr").open("w+", encoding="utf-8") as said:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+        environment = {**os.environ, "TMPDIR": str(folder)}  # what it leaves behind where it is killed
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment)
         late: list[float] = []
-        limit = PATIENCE * seconds + START_S
+        start = START_S
         try:
             while waiting:
+                limit = start + PATIENCE * seconds + (automl.START_S if BASELINES[waiting[0]].extra else 0.0)
                 with _alarm(limit, child, late):
                     line = child.stdout.readline() if child.stdout else ""
                 if not line:
                     child.wait()
                     break
                 told = json.loads(line)
-                name = waiting.pop(0)
-                limit = PATIENCE * seconds
+                name, start = waiting.pop(0), 0.0
                 if "trial" in told:
                     yield name, from_json(Trial, told["trial"]), (folder / f"{name}.pkl").read_bytes()
                 else:
