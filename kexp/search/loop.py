@@ -58,7 +58,8 @@ class Search:
             raise SearchError(limits.nothing_fits() if nothing_fits else _nothing_finished(explored))
         lean.beside()  # the best will be built in this process
         leaders = confirming.leaders(finished)
-        files.make(leaders, SHARE_BEFORE, least=0 if board.timed else len(leaders))
+        # One more than are run again, so that one that int8 spoils gives way; with a time limit, as many as it allows.
+        files.make(leaders, SHARE_BEFORE, least=0 if board.timed else board.experiment.finalists + 1)
         board.train_until = board.end - files.reserve(confirming.runs)
         plan = confirming.plan(finished, exploring.asked)
         if plan is None and board.train_until - time.monotonic() > GRACE * (board.experiment.seconds or math.inf):
