@@ -142,12 +142,13 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
     trials = [trial for trial in document["trials"] if trial["status"] != "infeasible"]
     objective = document["objective"]
     shown = trials[:top]
+    shown += [trial for trial in trials[top:] if trial["id"] == document.get("best")]  # by its mean, or its loss
     file = next((short_name(trial["variant"]) for trial in shown if trial["shipped"]), "")
     right = ("trial", objective, *((file, "size", "ms") if file else ("weights",)), "time")
     table = _table("", *right, "values", right=right)
     table.expand = True  # one line for each trial, as wide as the screen
     table.columns[-1].overflow, table.columns[-1].ratio = "ellipsis", 1
-    differing = telling(trials[:top])
+    differing = telling(shown)
     for trial in shown:
         best = trial["id"] == document.get("best")
         strong = "bold" if best else ""

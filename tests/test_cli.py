@@ -371,6 +371,15 @@ def test_the_leaderboard_fits_80_columns_and_marks_the_best():
     assert "best  trial 4, dense: units_0=80 activation=relu learning_rate=0.00123" in told
 
 
+def test_the_leaderboard_shows_what_was_chosen_wherever_it_stands():
+    from kexp.records import to_json
+
+    trials = to_json([trial(id, 0.9 - id / 100) for id in range(6)])
+    told = text(screen.leaderboard({"run": "r", "objective": "accuracy", "best": 4, "trials": trials}, top=2))
+    ids = re.findall(r"^(★?) +(\d) +0\.", told, re.M)
+    assert ids == [("", "0"), ("", "1"), ("★", "4")]
+
+
 def test_the_leaderboard_tells_the_metric_size_and_milliseconds_of_the_file_that_ranks():
     from kexp.records import to_json
 
