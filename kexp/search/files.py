@@ -20,6 +20,7 @@ from kexp.wording import size
 
 # Of the time of a search, at most, for the files of the leading candidates: before these are run again, and after.
 SHARE_BEFORE, SHARE_AFTER = 0.03, 0.05
+MOST = 0.1  # of the time of a search, for all files together, but for those that it cannot do without
 USUAL_SECONDS = 2.5  # of one file, until this search knows better
 TRIES = 8  # of those that would be chosen have a file made for that
 SHORT = 180.0  # seconds of a search that measures fewer candidates before it begins
@@ -77,7 +78,8 @@ class Files:
         trials = self._board.now(trials)
         missing = [t for t in trials if not t.variant and self._board.store.weights(t.source).exists()]
         begun, spent, done = time.monotonic(), self._board.experiment.seconds or time.monotonic() - self._board.begun, 0
-        until = min(begun + share * spent, self._board.end)
+        left = MOST * spent - self._board.store.get("conversion seconds", 0.0)
+        until = min(begun + min(share * spent, left), self._board.end)
         for some, end in ((missing[:least], math.inf), (missing[least:], until)):
             for trial in self._converters.convert(some, end):
                 self._keep_file(trial)
