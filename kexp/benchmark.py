@@ -19,8 +19,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kexp.errors import ExportError
 from kexp.export import golden
@@ -28,6 +30,7 @@ from kexp.export.card import manifest
 from kexp.records import Artifact, Measurement, from_json, to_json
 from kexp.runtime import import_modules, open_runtime, title
 from kexp.runtime.profile import shares
+from kexp.runtime.protocol import AbstractRuntime
 
 RUNS = 300  # at most, of one sample
 SECONDS = 2.0  # at most, of them
@@ -100,9 +103,7 @@ def measure(folder: Path, file: str, threads: int) -> Measurement:
         with contextlib.closing(open_runtime(folder / file, threads)) as runtime:
             runtime.predict(x[:1])
             cold = (time.perf_counter() - start) * 1000
-            runtime.latency(x, WARM_UP)
-            typical = float(np.median(runtime.latency(x, WARM_UP)))
-            times = runtime.latency(x, int(np.clip(SECONDS * 1000 / max(typical, 1e-3), WARM_UP, RUNS)))
+            times = settled(runtime, x, SECONDS, RUNS)
             peak = _memory("VmHWM") - before
     return Measurement(
         artifact=file,
@@ -115,6 +116,13 @@ def measure(folder: Path, file: str, threads: int) -> Measurement:
         start_ms=cold if runtime.in_process else None,  # of the others most is compiling, or node
         peak_bytes=peak if runtime.in_process and counted and before and peak >= 0 else None,
     )
+
+
+def settled(runtime: AbstractRuntime, x: NDArray[Any], seconds: float, runs: int) -> list[float]:
+    """Milliseconds of each of at most `runs` samples of `x` (n, *shape), in `seconds` about, once it has warmed up."""
+    runtime.latency(x, WARM_UP)
+    typical = float(np.median(runtime.latency(x, WARM_UP)))
+    return runtime.latency(x, int(np.clip(seconds * 1000 / max(typical, 1e-3), WARM_UP, runs)))
 
 
 def device() -> str:

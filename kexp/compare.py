@@ -20,10 +20,10 @@ from kexp.errors import ExportError, RunError
 from kexp.evaluate import LEVEL, stored
 from kexp.export.card import manifest
 from kexp.leaderboard import ranked
-from kexp.metrics import METRICS, objective
+from kexp.metrics import METRICS, objective, sign_of
 from kexp.records import DatasetSpec, Trial, to_json
 from kexp.store import RunStore
-from kexp.verdict import RESAMPLES, block, discordant, gains
+from kexp.verdict import RESAMPLES, block, gains, no_coins
 from kexp.verify import digest
 from kexp.wording import number
 
@@ -174,7 +174,7 @@ def _judged(
         if why := _apart(there[0], other):
             return [], NOT_COMPARABLE, f"Not comparable: {there[0].run} and {other.run}: {why}."
     measure, direction, _ = METRICS[metric]
-    sign = 1.0 if direction == "max" else -1.0
+    sign = sign_of(direction)
     order = sorted(there, key=lambda one: sign * measure(one.spec.task, one.y, one.outputs), reverse=True)
     first, others = order[0], order[1:]
     pairs = [_pair(first, other, metric, 1 - (1 - LEVEL) / len(others)) for other in others]
@@ -190,12 +190,11 @@ def _pair(one: Tested, other: Tested, metric: str, level: float) -> dict[str, An
     difference of shares of right answers must pass McNemar's test too. Chance in training is not in it.
     """
     task, (measure, direction, _) = one.spec.task, METRICS[metric]
-    sign = 1.0 if direction == "max" else -1.0
+    sign = sign_of(direction)
     ours, theirs = measure(task, one.y, one.outputs), measure(task, one.y, other.outputs)
     draws = gains(task, metric, one.y, one.outputs, other.outputs, RESAMPLES, block=block(one.spec, len(one.y)))
     low, high = (float(value) for value in np.quantile(draws, ((1 - level) / 2, (1 + level) / 2)))
-    sure = metric != "accuracy" or task == "multilabel"
-    sure = sure or discordant(task, one.y, one.outputs, other.outputs) < 1 - level
+    sure = no_coins(task, metric, one.y, one.outputs, other.outputs, level)
     return {
         "run": one.run, "value": ours, "other": other.run, "other_value": theirs, "gain": sign * (ours - theirs),
         "low": low, "high": high, "level": level, "answer": BETTER if low > 0 and sure else NOT_SHOWN,

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from kexp.metrics import Direction
+from kexp.metrics import Direction, sign_of
 from kexp.records import Curve, Trial
 
 RISE = 0.1  # of the lowest validation loss: so much higher at the end is no wobble
@@ -49,7 +49,7 @@ def _before(first: Curve, then: Curve) -> Curve:
 
 def kept(curve: Curve, direction: Direction) -> int | None:
     """The place of the epoch whose weights were kept: the best score, and of equal ones the lowest loss."""
-    sign = 1.0 if direction == "max" else -1.0
+    sign = sign_of(direction)
     known = [
         (sign * score, -loss, -at)
         for at, (score, loss) in enumerate(zip(curve.score, curve.validation_loss, strict=True))

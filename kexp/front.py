@@ -6,7 +6,7 @@ A candidate is a point: its error, and what it costs. Of its file, where there i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,15 +76,24 @@ def _scaled(point: Sequence[float]) -> list[float]:
     return [point[0], *(math.log(max(one, 1e-6)) for one in point[1:])]
 
 
-def shippable(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that can ship: not what trained on some folds alone, nor the same twice; with a file, where any has one.
+def whole(trials: Iterable[Trial]) -> list[Trial]:
+    """Those with a score that were not trained on some folds alone, none twice."""
+    return [trial for trial in trials if trial.score is not None and trial.fold <= 0 and trial.same_as is None]
 
-    A file's score beside that of a network in floats would not be fair; nor, where candidates ran on folds, that of one
-    on a few validation rows beside a mean over all folds, which those that were trained on all rows then stand with.
+
+def converted(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Those that have a file, where any has one: a file's score beside that of a network in floats is not fair."""
+    return [trial for trial in trials if trial.shipped] or trials
+
+
+def shippable(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Those that can ship; with a file, where any has one.
+
+    Where candidates ran on folds, it would not be fair to set one's score on a few validation rows beside a mean over
+    all folds, which those that were trained on all rows then stand with.
     """
-    whole = [t for t in trials if t.score is not None and t.fold <= 0 and t.same_as is None]
-    whole = [trial for trial in whole if trial.stage == "refit"] or whole
-    return [trial for trial in whole if trial.shipped] or whole
+    found = whole(trials)
+    return converted([trial for trial in found if trial.stage == "refit"] or found)
 
 
 def _smallest(found: Sequence[Trial], sought: Aim) -> Trial:

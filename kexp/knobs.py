@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kexp.metrics import Direction
+from kexp.metrics import Direction, sign_of
 from kexp.records import Dimension, Value
 
 MOST = 6  # values of one knob
@@ -142,7 +142,7 @@ def judged(
     spread sqrt(1/a + 1/b); a value within `yardstick` of them of the best, or within `least`, is as good as far as is
     known, and of those the one with the fewest weights is enough. The knob matters where the worst is not among them.
     """
-    sign = 1 if direction == "max" else -1
+    sign = sign_of(direction)
     best = max(rows, key=lambda row: sign * row.mean)
 
     def close(row: Row) -> bool:

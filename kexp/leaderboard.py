@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from kexp.data.dataset import Dataset
-from kexp.front import PICKS, aim, front, hypervolume, pick, shippable
+from kexp.front import PICKS, Aim, aim, front, hypervolume, pick, shippable
 from kexp.metrics import objective
 from kexp.records import Clustering, Trial, to_json
 from kexp.store import RunStore
@@ -41,19 +41,38 @@ def _front(run: RunStore) -> dict[str, Any]:
     """{"metric", "costs", "trials": ids of the front and of what was chosen, best first, "picks": which of them a row
     of PICKS means, "hypervolume": see `front.hypervolume`}.
     """
+    found = fronted(run)
+    return {
+        "metric": found.sought.metric,
+        "costs": list(found.sought.costs),
+        "trials": [trial.id for trial in found.trials],
+        "picks": {how: trial.id for how, trial in found.picks.items()},
+        "hypervolume": hypervolume(found.of, found.sought),
+    }
+
+
+class Front(NamedTuple):
+    """The front of a run among the trials `of` which it is, with what the search chose, best first; and who is meant.
+
+    `picks` has a trial for each row of front.PICKS, and is empty where no trial has a score.
+    """
+
+    sought: Aim
+    of: Sequence[Trial]
+    trials: list[Trial]
+    picks: dict[str, Trial]
+
+
+def fronted(run: RunStore) -> Front:
+    """The front of `run`, a search that knows its task."""
     sought = aim(run.experiment, run.get("task"))
     some = shippable(run.trials())
     found = front(some, sought)
     chosen = next((trial for trial in some if trial.id == run.get("chosen")), None)
     if chosen is not None and chosen not in found:
         found = sorted([*found, chosen], key=sought.error)
-    return {
-        "metric": sought.metric,
-        "costs": list(sought.costs),
-        "trials": [trial.id for trial in found],
-        "picks": {how: pick(how, found, sought, chosen).id for how in PICKS} if found else {},
-        "hypervolume": hypervolume(some, sought),
-    }
+    picks = {how: pick(how, found, sought, chosen) for how in PICKS} if found else {}
+    return Front(sought, some, found, picks)
 
 
 def _clustering(run: RunStore) -> Clustering | None:

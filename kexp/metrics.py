@@ -139,6 +139,11 @@ def objective(task: Task, wanted: str = "") -> tuple[str, Direction]:
     return name, METRICS[name][1]
 
 
+def sign_of(direction: Direction) -> float:
+    """1 where more is better, -1 where less is: times a value, more is better."""
+    return 1.0 if direction == "max" else -1.0
+
+
 def gap(name: str, train: dict[str, float], other: dict[str, float]) -> float | None:
     """By how much the metric `name` is better on training rows than on others, in its units; None where one is missing.
 
@@ -146,8 +151,7 @@ def gap(name: str, train: dict[str, float], other: dict[str, float]) -> float | 
     """
     if name not in train or name not in other:
         return None
-    ahead = train[name] - other[name]
-    return ahead if METRICS[name][1] == "max" else -ahead
+    return sign_of(METRICS[name][1]) * (train[name] - other[name])
 
 
 def rank(task: Task, wanted: str, values: dict[str, float]) -> tuple[float, float]:
@@ -157,4 +161,4 @@ def rank(task: Task, wanted: str, values: dict[str, float]) -> tuple[float, floa
     if score != score:
         return (-float("inf"), -float("inf"))
     loss = values["mae"] if task == "regression" else values["log_loss"]
-    return (score if direction == "max" else -score, -loss)
+    return (sign_of(direction) * score, -loss)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from kexp.data.dataset import Dataset
 from kexp.knobs import MOST, Noise, Row, judged, noise, variations, yardstick
-from kexp.metrics import METRICS, Direction, objective
+from kexp.metrics import METRICS, Direction, objective, sign_of
 from kexp.records import Experiment, Trial, key, to_json
 from kexp.runtime import import_modules, modules, open_runtime
 from kexp.search.budget import budget
@@ -263,7 +263,7 @@ def _with(dataset: Dataset, rows: NDArray[np.int64]) -> Dataset:
 
 
 def _more(rows: Sequence[Row], direction: Direction, found: Noise | None) -> str:
-    sign = 1 if direction == "max" else -1
+    sign = sign_of(direction)
     *_, half, whole = rows
     gain = sign * (whole.mean - half.mean)
     what = (
@@ -290,7 +290,7 @@ def columns(dataset: Dataset, question: Experiment, model: Path, progress: Progr
     runtime = open_runtime(model)
     x, y = dataset.take("validation")
     measure, direction, _ = METRICS[objective(spec.task, question.objective)[0]]
-    sign = 1 if direction == "max" else -1
+    sign = sign_of(direction)
     before = measure(spec.task, y, runtime.predict(x))
     random = np.random.default_rng(question.seed)
     found = []

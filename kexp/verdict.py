@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kexp.metrics import METRICS, classes
+from kexp.metrics import METRICS, classes, sign_of
 from kexp.records import DatasetSpec, Task
 
 Array = NDArray[Any]
@@ -44,13 +44,13 @@ def verdict(
     that in training.
     """
     measure, direction, _ = METRICS[metric]
-    sign = 1.0 if direction == "max" else -1.0
+    sign = sign_of(direction)
     ours, theirs = measure(task, y, outputs), measure(task, y, rival.outputs)
     if rival.name == CONSTANT or not (math.isfinite(ours) and math.isfinite(theirs)):
         return None
     low, high = paired(task, metric, y, outputs, rival.outputs, block=block, seed=seed)
     gain = sign * (ours - theirs)
-    sure = metric != "accuracy" or task == "multilabel" or discordant(task, y, outputs, rival.outputs) < 1 - LEVEL
+    sure = no_coins(task, metric, y, outputs, rival.outputs)
     answer = "needed" if low > 0 and sure else "not needed" if high < 0 and sure else "not shown"
     return {
         "answer": answer,
@@ -81,7 +81,7 @@ def gains(
     (the moving blocks of Künsch 1989): one by one they would seem to say more than they do.
     """
     measure, direction, _ = METRICS[metric]
-    sign = 1.0 if direction == "max" else -1.0
+    sign = sign_of(direction)
     random, n = np.random.default_rng(seed), len(y)
     block = min(block, max(1, n // 2))
     found = np.empty(draws)
@@ -97,7 +97,12 @@ def block(spec: DatasetSpec, n: int) -> int:
     return max(spec.horizon, *spec.seasons, round(n ** (1 / 3))) if spec.horizon else 1
 
 
-def discordant(task: Task, y: Array, ours: Array, theirs: Array) -> float:
+def no_coins(task: Task, metric: str, y: Array, ours: Array, theirs: Array, level: float = LEVEL) -> bool:
+    """Whether shares of right answers differ by more than coins would; of other metrics that is not asked."""
+    return metric != "accuracy" or task == "multilabel" or _discordant(task, y, ours, theirs) < 1 - level
+
+
+def _discordant(task: Task, y: Array, ours: Array, theirs: Array) -> float:
     """The two-sided p of McNemar's exact test: a coin tossed for each row that only one of the two answers right."""
     from scipy.stats import binomtest
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kexp.curves import turned
-from kexp.metrics import objective
+from kexp.metrics import objective, sign_of
 from kexp.records import Curve, Experiment, Finding, Severity, Task, Trial, key
 
 DIVERGED = "diverged"  # how train.epoch.diverged begins
@@ -97,7 +97,7 @@ def unfinished(points: Sequence[dict[str, Any]], task: Task, question: Experimen
     if len({point["epochs"] for point in points}) < 2:
         return []
     shorter, longer = points[-2], points[-1]
-    gain = (longer["score"] - shorter["score"]) * (1 if direction == "max" else -1)
+    gain = (longer["score"] - shorter["score"]) * sign_of(direction)
     missing = 1 - shorter["score"] if direction == "max" else abs(shorter["score"])
     if not gain > GAIN * missing:
         return []

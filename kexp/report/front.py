@@ -6,7 +6,7 @@ import math
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
-from kexp.front import Aim, cost, shippable
+from kexp.front import Aim, cost, shippable, whole
 from kexp.records import Cost, Trial
 from kexp.report import plot
 from kexp.report.markup import Html
@@ -33,8 +33,7 @@ def data(trials: Sequence[Trial], sought: Aim) -> list[Point]:
     (Pareto). Those of which a file was made lead alone, if there are any: the cost of the others is foretold.
     """
     name = sought.costs[0]
-    whole = [t for t in trials if t.score is not None and t.fold <= 0 and t.same_as is None]
-    known = [trial for trial in whole if all(map(math.isfinite, sought.point(trial)[:2]))]
+    known = [trial for trial in whole(trials) if all(map(math.isfinite, sought.point(trial)[:2]))]
     known.sort(key=lambda trial: (cost(trial, name), sought.error(trial), trial.id))
     able = {trial.id for trial in shippable(known)}
     found, best, least = [], math.inf, -1.0

@@ -16,7 +16,6 @@ from kexp.data.dataset import Dataset
 from kexp.errors import ExportError
 from kexp.export.card import manifest
 from kexp.front import Aim, aim
-from kexp.metrics import objective
 from kexp.records import Curve, Experiment, Trial, from_json
 from kexp.store import RunStore
 from kexp.verify import digest
@@ -63,7 +62,7 @@ class Material:
     @property
     def upward(self) -> bool:
         """Whether more of it is better."""
-        return objective(self.dataset.spec.task, self.experiment.objective)[1] == "max"
+        return self.sought.direction == "max"
 
     @property
     def sought(self) -> Aim:

@@ -10,7 +10,7 @@ from kexp.report import front, history, importance, learning, markup
 from kexp.report.markup import Cell, Html, code, figure, heading, join, note, paragraph, plural
 from kexp.report.material import Material
 from kexp.search.choose import Judge
-from kexp.wording import clock, number, short, size, telling, values
+from kexp.wording import clock, number, short, short_name, size, telling, values
 
 TOP = 12  # trials that are seen at once; the others are folded away ...
 MOST = 500  # ... and of still more the journal knows
@@ -95,7 +95,7 @@ def _trials(material: Material, trials: list[Trial], differing: list[str]) -> Ht
     metric = material.metric
     others = [name for name in (trials[0].metrics if trials else {}) if name in BESIDE and name != metric]
     best = next((at for at, trial in enumerate(trials) if trial.id == material.board["best"]), None)
-    file = next((f"{metric}, {trial.variant.rpartition('_')[2]}" for trial in material.trials if trial.shipped), "")
+    file = next((f"{metric}, {short_name(trial.variant)}" for trial in material.trials if trial.shipped), "")
     rows = []
     for trial in trials:
         told = values(trial.values, differing)

@@ -10,7 +10,7 @@ from kexp.records import DatasetSpec
 from kexp.report.markup import Html, join, paragraph, plural, text
 from kexp.report.material import Material
 from kexp.report.searched import missing
-from kexp.wording import clock, number, size
+from kexp.wording import clock, number, short_name, size
 
 INT8 = "tflite_int8"
 ABREAST = 5  # figures that stand in one row
@@ -75,7 +75,7 @@ def verdict(material: Material) -> Html:
         return Html(f'<div class="verdict open"><p>{text(sentence)}</p></div>')
     best = material.best
     score = number(best.standing.get(material.metric)) if best is not None else "-"
-    file = f", as the {best.variant.rpartition('_')[2]} file that ships," if best is not None and best.shipped else ""
+    file = f", as the {short_name(best.variant)} file that ships," if best is not None and best.shipped else ""
     sentence = (
         f"The best network reaches {metric} {score}{file} on validation rows, by which it was chosen: on new rows "
     )
@@ -93,7 +93,7 @@ def tiles(material: Material) -> Html:
         span = f"{number(interval['low'])} to {number(interval['high'])}"
         found.append((number(evaluation["metrics"].get(interval["metric"])), f"{metric}, test rows", span))
     if best is not None:
-        told = f"{best.variant.rpartition('_')[2]} file, trial {best.id}" if best.shipped else f"trial {best.id}"
+        told = f"{short_name(best.variant)} file, trial {best.id}" if best.shipped else f"trial {best.id}"
         found.append((number(best.standing.get(material.metric)), f"{metric}, validation", told))
         found.append((number(best.parameters), "weights", best.factory))
     shipped = _smallest(material)

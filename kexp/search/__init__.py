@@ -8,7 +8,8 @@ from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
 from kexp.formats import SHIPS, shipping
-from kexp.front import PICKS, aim, front, pick, shippable
+from kexp.front import PICKS
+from kexp.leaderboard import fronted
 from kexp.metrics import objective
 from kexp.records import EVERY, DatasetSpec, Experiment, Trial
 from kexp.runtime import modules
@@ -51,8 +52,7 @@ def check(experiment: Experiment, spec: DatasetSpec, listener: Listener = ignore
     if sized and (variant := shipping(spec.kind, experiment.formats)) != SHIPS:
         raise ExperimentError(
             f"{sized[0]} counts the bytes of {SHIPS}, and with formats = {', '.join(experiment.formats)} {variant} "
-            "ships. "
-            f"Add {SHIPS} to formats, or use max_parameters or the objective parameters."
+            f"ships. Add {SHIPS} to formats, or use max_parameters or the objective parameters."
         )
     if experiment.class_weight != "none" and spec.task == "regression":
         raise ExperimentError(
@@ -139,17 +139,15 @@ def pick_model(run: RunStore, how: str) -> Trial:
     Raises RunError where a search is at work on it, or found nothing yet.
     """
     run.need_model()
-    dataset = Dataset.open(run.data)
-    sought = aim(run.experiment, dataset.spec.task)
-    found = front(shippable(run.trials()), sought)
-    own = next((trial for trial in run.trials() if trial.id == run.get("chosen")), None)
-    chosen = pick(how, found, sought, own)
+    found = fronted(run)
+    chosen = found.picks[how]
     if chosen.id != run.get("best_trial"):
         lean.keras()
         from kexp.search.keep import keep
 
         with run.lock():
-            keep(run, dataset, chosen, f"{PICKS[how][1]}, of {len(found)} networks on the front; picked by hand")
+            why = f"{PICKS[how][1]}, of {len(found.trials)} networks on the front; picked by hand"
+            keep(run, Dataset.open(run.data), chosen, why)
     return chosen
 
 

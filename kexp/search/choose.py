@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from kexp.front import converted
 from kexp.metrics import objective, rank
 from kexp.records import Task, Trial, key
 
@@ -145,11 +146,6 @@ class Judge:
         nearest = min(scored, key=self.excess)
         text = f"no file is within the limits; trial {nearest.id} is the nearest, {self.excess(nearest):.2f} times; "
         return [nearest], [], text
-
-
-def converted(trials: Sequence[Trial]) -> Sequence[Trial]:
-    """Those that have a file, where any has one: a file's score beside that of a network in floats is not fair."""
-    return [trial for trial in trials if trial.shipped] or trials
 
 
 def _mean(ranks: Sequence[Rank]) -> Rank:

@@ -7,11 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kexp.front import front
+from kexp.front import converted, front
 from kexp.records import EVERY, DatasetSpec, Stage, Trial, to_json
 from kexp.search.board import Board
 from kexp.search.budget import MARGIN, Confirmation, confirmation
-from kexp.search.choose import converted
 
 SPARE_LEADERS = 3  # beyond the finalists, for those that are too slow to be trained for longer
 FRONT = 8  # candidates of a front that are run again, and have files made

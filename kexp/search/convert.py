@@ -23,7 +23,7 @@ from kexp.metrics import metrics
 from kexp.records import Trial, Value
 from kexp.store import RunStore, atomic_write
 
-WARM_UP = 10  # runs of a file before those that count
+ROWS = 10  # samples that a file is timed on, in turn
 RUNS = 200  # of one sample, for its median time; fewer where they would take longer than
 SECONDS = 0.3
 
@@ -101,14 +101,13 @@ class Converter:
                 return None
 
     def _p50(self, path: Path) -> float:
+        from kexp.benchmark import settled
         from kexp.runtime import open_runtime
 
-        rows = self._dataset.rows("train")[:WARM_UP]
+        rows = self._dataset.rows("train")[:ROWS]
         x = np.asarray(self._dataset.x[rows])
         with contextlib.closing(open_runtime(path)) as runtime:
-            once = float(np.median(runtime.latency(x, WARM_UP)))
-            runs = int(np.clip(SECONDS * 1000 / max(once, 1e-3), WARM_UP, RUNS))
-            return float(np.median(runtime.latency(x, runs)))
+            return float(np.median(settled(runtime, x, SECONDS, RUNS)))
 
     @contextlib.contextmanager
     def _made(

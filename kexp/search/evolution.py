@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from kexp import pareto
+from kexp.metrics import sign_of
 from kexp.records import Dimension, Recipes, Value
 from kexp.search.protocol import FACTOR, AbstractOracle, Code, Proposal, Space, refused_last
 
@@ -36,7 +37,7 @@ class EvolutionOracle(AbstractOracle):
     ) -> None:  # fmt: skip
         self._space = Space(dimensions)
         self._seed = seed
-        self._sign = 1.0 if direction == "max" else -1.0
+        self._sign = sign_of(direction)
         self._trials = math.inf if trials is None else trials
         self._asked: dict[int, dict[str, Code]] = {}  # id -> code, in the order asked
         self._short, self._long = ([self._made(values) for values in some] for some in recipes)

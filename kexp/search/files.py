@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from kexp.front import front
+from kexp.front import front, whole
 from kexp.records import Trial
 from kexp.search.board import Board
 from kexp.search.confirm import FRONT, spread
@@ -61,7 +61,7 @@ class Files:
                 self._board.say(
                     "notice", f"milliseconds are foretold from {len(measured)} files that were measured here"
                 )
-            store.set("conversion seconds", store.get("conversion seconds", 0.0) + time.monotonic() - begun)
+            self._count(begun)
         return known
 
     def reserve(self, runs: int) -> float:
@@ -78,7 +78,7 @@ class Files:
         trials = self._board.now(trials)
         missing = [t for t in trials if not t.variant and self._board.store.weights(t.source).exists()]
         begun, spent, done = time.monotonic(), self._board.experiment.seconds or time.monotonic() - self._board.begun, 0
-        left = MOST * spent - self._board.store.get("conversion seconds", 0.0)
+        left = MOST * spent - self._counted
         until = min(begun + min(share * spent, left), self._board.end)
         for some, end in ((missing[:least], math.inf), (missing[least:], until)):
             for trial in self._converters.convert(some, end):
@@ -95,11 +95,17 @@ class Files:
         untimed = self._board.now(trials)
         for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
             self._keep_file(trial)
-        self._board.store.set(
-            "conversion seconds", self._board.store.get("conversion seconds", 0.0) + time.monotonic() - begun
-        )
+        self._count(begun)
         if made:
             self._board.say("notice", _files_text(self._board.now(made)))
+
+    @property
+    def _counted(self) -> float:
+        """Seconds that files took so far."""
+        return float(self._board.store.get("conversion seconds", 0.0))
+
+    def _count(self, begun: float) -> None:
+        self._board.store.set("conversion seconds", self._counted + time.monotonic() - begun)
 
     def ship(self, leader: Trial) -> None:
         """Make the files of those that were run again, best first, of the explored `leader`, and of the front.
@@ -114,10 +120,7 @@ class Files:
         again = [trial for some in best_first for trial in some]
         least = len(best_first[0]) if best_first and self._board.timed else len(again)
         self.make([*again, leader], SHARE_AFTER, least=max(1, least))
-        everything = [
-            t for t in self._board.known.values() if t.score is not None and t.fold <= 0 and t.same_as is None
-        ]
-        self.make(spread(front(everything, self._board.aim), FRONT), SHARE_AFTER / 2, least=0)
+        self.make(spread(front(whole(self._board.known.values()), self._board.aim), FRONT), SHARE_AFTER / 2, least=0)
 
     def settle(self, explored: Sequence[Trial]) -> None:
         """Make the file of what will be chosen, if it has none: only of a file it is known whether it is in the limits.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kexp import models
 from kexp.data.dataset import Dataset
-from kexp.front import aim, front, shippable
+from kexp.leaderboard import fronted
 from kexp.metrics import objective
 from kexp.records import EVERY, Experiment, Trial
 from kexp.search.choose import Judge
@@ -30,8 +30,7 @@ def keep(run: RunStore, dataset: Dataset, trial: Trial, reason: str) -> None:
     models.inference(network).save(staging)
     staging.replace(run.model)
     name, _ = objective(dataset.spec.task, run.experiment.objective)
-    found = front(shippable(run.trials()), aim(run.experiment, dataset.spec.task))
-    spared = [trial.source, *(one.source for one in found)]
+    spared = [trial.source, *(one.source for one in fronted(run).trials)]
     facts = {"best_trial": trial.id, "best": trial.standing[name], "reason": reason, "keep": spared}
     for key, value in facts.items():
         run.set(key, value)

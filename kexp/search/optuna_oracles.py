@@ -20,6 +20,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.trial import Trial, TrialState
 
+from kexp.metrics import sign_of
 from kexp.records import Dimension, Value
 from kexp.search.protocol import AbstractOracle, Code, Proposal, Space
 
@@ -55,7 +56,7 @@ class OptunaOracle(AbstractOracle):
     ) -> None:  # fmt: skip
         self._space = Space(dimensions)
         self._sampler, self._seed = sampler, seed
-        self._sign = -1.0 if direction == "max" else 1.0  # all is minimised
+        self._sign = -sign_of(direction)  # all is minimised
         self._trials = math.inf if trials is None else trials
         self._costs = costs
         self._by_hand = [self._space.default, *(self._space.ends if costs else ())]

@@ -24,6 +24,7 @@ from keras_tuner.oracles import BayesianOptimizationOracle, RandomSearchOracle
 from keras_tuner.oracles import HyperbandOracle as TunerHyperband
 from numpy.typing import NDArray
 
+from kexp.metrics import sign_of
 from kexp.records import Dimension, Value
 from kexp.search.protocol import AbstractOracle, Code, Proposal, Space, check_replay, refused_last
 
@@ -52,7 +53,7 @@ class SamplingOracle(AbstractOracle):
     ) -> None:
         self._space = Space(dimensions)
         self._seed = seed
-        self._sign = 1.0 if direction == "max" else -1.0
+        self._sign = sign_of(direction)
         self._trials = math.inf if trials is None else trials
         self._model = model
         self._asked: dict[int, dict[str, Code]] = {}  # id -> code, in the order asked
@@ -153,7 +154,7 @@ class HyperbandOracle(AbstractOracle):
         epochs: int,
     ) -> None:
         self._space = Space(dimensions)
-        self._sign = 1.0 if direction == "max" else -1.0
+        self._sign = sign_of(direction)
         self._limit = math.inf if trials is None else trials
         self._tuner = TunerHyperband(
             OBJECTIVE,
