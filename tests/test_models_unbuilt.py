@@ -6,13 +6,13 @@ import random
 
 import keras
 import pytest
+from test_export_costs import FORECAST, GREY, PICTURES, SERIES, SOUND, TABLE
 
 from kexp import models
 from kexp.errors import ExperimentError
 from kexp.models.space import HyperParameters, Remembered
 from kexp.records import Experiment
 from kexp.search.sketches import Sketches
-from tests.test_export_costs import FORECAST, GREY, PICTURES, SERIES, SOUND, TABLE
 
 
 def draws(spec, question, count):

@@ -324,7 +324,7 @@ def test_a_larger_budget_continues_a_finished_run(tmp_path):
         events: list[Event] = []
         search(larger, Dataset.open(run.data), run, workers=1, listener=events.append)
         after = run.trials()
-    assert after[: len(before)] == before
+    assert results(after[: len(before)]) == results(before)
     assert sum(t.stage == "explore" for t in after) == 4
     assert not {t.id for t in before} & {e.trial.id for e in events if e.kind == "started"}
 
@@ -357,7 +357,8 @@ def test_what_is_trained_has_no_more_parameters_than_allowed(tmp_path):
         pipeline.search(larger, home=tmp_path, workers=2)
     assert pipeline.search(experiment.override(question, trials=4), home=tmp_path, workers=2)
     with RunStore.open(tmp_path, "digits") as run:
-        assert run.trials()[: len(trials)] == trials
+        # What was trained stays; a file that there was no time for may have been made since.
+        assert results(run.trials()[: len(trials)]) == results(trials)
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from kexp.search.budget import CANDIDATES, Budget
 from kexp.search.events import ignore
 from kexp.search.limits import Limits
 from kexp.search.loop import Search
+from kexp.search.optuna_oracles import OptunaOracle
 from kexp.search.oracles import ORACLES
 from kexp.search.protocol import FACTOR
 from kexp.search.sketches import Sketches
@@ -125,6 +126,19 @@ def test_who_trains_with_whom_does_not_depend_on_the_workers(tmp_path, monkeypat
         search(tmp_path, f"{size}", oracle, size=size, seed=size, window=None)
     assert set(made[0]) == set(made[1])
     assert max(map(len, made[0])) > 1
+
+
+def test_in_few_trials_tpe_is_told_of_all_before_each_block(tmp_path, monkeypatch):
+    known = []
+    ask = OptunaOracle.ask
+
+    def noted(self, id):
+        known.append((id, len(self._told)))
+        return ask(self, id)
+
+    monkeypatch.setattr(OptunaOracle, "ask", noted)
+    search(tmp_path, "few", "tpe", size=2, trials=40, window=None)
+    assert [count for id, count in known if id < 40] == [id // 4 * 4 for id in range(40)]
 
 
 def test_a_group_is_in_the_journal_whole_or_not_at_all(tmp_path, monkeypatch):

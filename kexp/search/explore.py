@@ -23,6 +23,7 @@ from kexp.search.sketches import AbstractSketches, Outline
 
 TIMED_BLOCK = 32
 FEW, LESSONS = 8, 5  # an oracle that learns is told so often in a search of few trials, but not for blocks below FEW
+LEAST = 4  # or, where the oracle says how often, below this
 # Of the error on validation rows so much is not there on training rows where candidates overfit; and so many must have
 # been told before that is asked.
 OVERFIT, LEAST_TOLD = 0.25, 6
@@ -250,8 +251,12 @@ def _blocks(experiment: Experiment, outline: Outline) -> tuple[int, float]:
         return 1, window
     # Under a time limit not much more than can be trained is asked for: what is left would only be looked through.
     block = row.block if experiment.seconds is None else min(row.block, TIMED_BLOCK)
-    if row.window is not None and experiment.trials is not None:
+    ahead = max(window, 2 * block)
+    if row.lessons is not None and experiment.trials is not None:
+        ahead = block = min(block, max(LEAST, experiment.trials // row.lessons))
+    elif row.window is not None and experiment.trials is not None:
         block = min(block, max(FEW, experiment.trials // LESSONS))
+        ahead = max(window, 2 * block)
     if experiment.window is None:
-        return block, max(window, 2 * block)
+        return block, ahead
     return max(1, min(block, experiment.window // 2)), window

@@ -26,7 +26,8 @@ class OracleRow(NamedTuple):
 
     `window` is how far it may be asked ahead of what it was told, so that workers have work; None: no limit, it
     waits by itself where it must. Networks that can train together are asked for `block` at a time, block b after
-    block b - 2 was told.
+    block b - 2 was told. In a search of so many trials and no more, one with `lessons` is told of all before each
+    block, and that often.
 
     `make(dimensions, *, seed, direction, trials, epochs)`: propose `trials` candidates at most (None: all),
     trained for `epochs`, the better the higher ("max") or lower ("min") their score. What climbs takes `recipes` too,
@@ -39,6 +40,7 @@ class OracleRow(NamedTuple):
     doc: str
     window: int | None = None
     block: int = 256
+    lessons: int | None = None
     climbs: bool = False  # it begins with short trainings, and takes the best of them on to longer ones
     several: bool = False  # it weighs several objectives against each other, or looks at none
 
@@ -163,6 +165,7 @@ ORACLES: dict[str, OracleRow] = {
         doc="Optuna's tree of Parzen estimators",
         window=16,
         block=32,
+        lessons=10,
         several=True,
     ),
     "nsga2": OracleRow(
@@ -171,6 +174,7 @@ ORACLES: dict[str, OracleRow] = {
         doc="Optuna's NSGA-II: generations bred from the front so far",
         window=16,
         block=16,
+        lessons=10,
         several=True,
     ),
     "grid": OracleRow(_grid, learns=False, doc="every combination, for small spaces", several=True),
