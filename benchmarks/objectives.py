@@ -9,8 +9,8 @@ kexp.export.costs. A front is told by its hypervolume: the share that it dominat
 1 kB and a fixed reference (see SETS) at 1 MB, sizes by their logarithm.
 
 Once for equal trials, and once for equal wall clock, from the start of the process to its end: kexp searches for --time
-seconds, and the others have as long as its process then took. Kept in benchmarks/results/objectives.json while the code
-is unchanged; an interrupted call goes on. Ends in one JSON line.
+seconds, and the others have as long as its process then took, side by side: each keeps one core busy, of two. Kept in
+benchmarks/results/objectives.json while the code is unchanged; an interrupted call goes on. Ends in one JSON line.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,10 @@ def main() -> None:
         for seed in range(given.seeds):  # in turn, so that a slow hour of the machine hits all
             limits = (given.trials, given.time)
             key = f"{name} {given.oracle} {given.trials} {given.time} {seed}"
-            row = {"kexp": kept(FILE, f"{key} kexp", code, ours, given.data, name, given.oracle, *limits, seed)}
-            for side, sampler in (("optuna", given.oracle), ("random", "random")):
-                until = (given.trials, row["kexp"]["wall"])
-                row[side] = kept(FILE, f"{key} {side}", code, theirs, given.data, name, sampler, *until, seed)
+            own = kept(FILE, f"{key} kexp", code, ours, given.data, name, given.oracle, *limits, seed)
+            until = (given.trials, own["wall"])
+            others = kept(FILE, f"{key} peers", code, peers, given.data, name, given.oracle, *until, seed)
+            row = {"kexp": own, **{side: others[side] for side in ("optuna", "random")}}
             for side in SIDES:
                 found.setdefault(name, {}).setdefault(side, []).append(
                     {how: covered(name, row[side][how]) for how in ("trials", "time")}
@@ -128,6 +129,14 @@ def point(name: str, trial: dict[str, Any]) -> list[float]:
     """Error and bytes of a network, not of its file: as the others' are."""
     score = next(trial["metrics"][metric] for metric in ("accuracy", "rmse") if metric in trial["metrics"])
     return [score if SETS[name].target else 1.0 - score, trial["costs"]["bytes"]]
+
+
+def peers(data: Path, name: str, sampler: str, trials: int, seconds: float, seed: int) -> dict[str, Any]:
+    """Plain Optuna with the sampler, and with random draws, side by side: each keeps one core busy, kexp keeps two."""
+    with ThreadPoolExecutor(2) as both:
+        sides = {"optuna": sampler, "random": "random"}
+        asked = {side: both.submit(theirs, data, name, by, trials, seconds, seed) for side, by in sides.items()}
+        return {side: one.result() for side, one in asked.items()}
 
 
 def theirs(data: Path, name: str, sampler: str, trials: int, seconds: float, seed: int) -> dict[str, Any]:
