@@ -75,7 +75,7 @@ OWNERS = {
     "pyarrow": ("data.",),
     "cryptography": ("phone.certificates",),
     "segno": ("screen.shipped",),
-    "sqlite3": ("store",),
+    "sqlite3": ("store.journal",),
     "tomllib": ("experiment",),
 }
 HEAVY = {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import kexp
-from kexp import data, leaderboard, pipeline, store
+from kexp import data, leaderboard, pipeline
 from kexp.data.dataset import Dataset
 from kexp.errors import DataError, ExperimentError, RunError
 from kexp.records import Experiment, Trial
@@ -139,7 +140,7 @@ def test_what_was_asked_and_not_told_is_stopped_and_why_depends_on_the_end(tmp_p
 
 def test_a_data_set_counts_as_saved_only_when_its_save_ended(tmp_path, monkeypatch):
     dataset = data.load(Experiment(name="iris", data="sklearn:iris"), base=tmp_path, cache=tmp_path / "cache")
-    monkeypatch.setattr(store.Path, "replace", lambda *_: 1 / 0)
+    monkeypatch.setattr(Path, "replace", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         dataset.save(tmp_path / "data")
     assert not Dataset.saved(tmp_path / "data")

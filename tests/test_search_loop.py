@@ -212,7 +212,7 @@ def test_what_is_explored_ends_with_its_stage_and_leaves_the_rest_to_the_leaders
     """Each trial takes 20 s of a clock of its own; of 200 s the first half explores."""
     now = [1000.0]
     monkeypatch.setattr("kexp.search.loop.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("kexp.store.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("kexp.store.journal.time.monotonic", lambda: now[0])
     jobs: list[tuple[float, Job]] = []
 
     class Slow(FakeWorkers):
@@ -249,7 +249,7 @@ def climbing(home, monkeypatch, kills=(), pace=1.0, more=(), space=None):
     """
     now = [1000.0]
     monkeypatch.setattr("kexp.search.loop.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("kexp.store.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("kexp.store.journal.time.monotonic", lambda: now[0])
 
     class Timed(FakeWorkers):
         def poll(self, timeout):

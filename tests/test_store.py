@@ -17,7 +17,8 @@ import pytest
 from kexp import store
 from kexp.errors import RunError
 from kexp.records import Curve, Experiment, Trial, from_json, to_json
-from kexp.store import RunStore
+from kexp.store import RunStore, files, journal
+from kexp.store.runs import CACHE_AGE
 
 QUESTION = Experiment(name="photos", data="photos/", trials=10, space={"layers": [1, 2]}, size=(32, 32))
 
@@ -199,13 +200,13 @@ def test_whoever_looks_at_the_lock_does_not_take_it(home, run, monkeypatch):
     looker = child(LOOKER, run.root / "lock", 600)
     try:
         assert not run.locked()  # both may look
-        monkeypatch.setattr(store, "LOCK_SECONDS", 0.0)
+        monkeypatch.setattr(files, "LOCK_SECONDS", 0.0)
         with pytest.raises(RunError, match="in use"), run.lock():
             pass
     finally:
         looker.kill()
         looker.wait()
-    monkeypatch.setattr(store, "LOCK_SECONDS", 60.0)
+    monkeypatch.setattr(files, "LOCK_SECONDS", 60.0)
     looker = child(LOOKER, run.root / "lock", 0.3)
     with run.lock():  # tried again until it was free
         pass
@@ -239,7 +240,7 @@ def test_the_best_come_first_by_the_objective_and_then_by_the_loss(home):
 
 def test_seconds_add_up_over_processes_to_their_last_event(home, run, monkeypatch):
     now = 100.0
-    monkeypatch.setattr(store.time, "monotonic", lambda: now)
+    monkeypatch.setattr(journal.time, "monotonic", lambda: now)
     assert run.seconds_used == 0
     with run.lock():
         now += 5
@@ -272,7 +273,7 @@ def test_weights_come_back_in_their_order(run):
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "model.json"
     store.atomic_write(path, b"old")
-    monkeypatch.setattr(store.os, "fsync", lambda descriptor: 1 / 0)
+    monkeypatch.setattr(files.os, "fsync", lambda descriptor: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         store.atomic_write(path, b"new and longer")
     assert path.read_bytes() == b"old"
@@ -422,7 +423,7 @@ def test_clean_keeps_the_best_and_the_journal(home, run):
     for name, age in (("old", 2), ("young", 0), ("unfinished.x1y2", 0), ("left.z3", 2)):
         (store.cache(home) / name).mkdir(parents=True)
         (store.cache(home) / name / "x.npy").write_bytes(bytes(500))
-        then = time.time() - age * store.CACHE_AGE
+        then = time.time() - age * CACHE_AGE
         os.utime(store.cache(home) / name, (then, then))
     before = run.trials()
     one = run.weights(0).stat().st_size
