@@ -103,6 +103,31 @@ def test_nothing_is_counted_twice(run):
     assert run.trials() == [completed(0, 0.5)]
 
 
+def test_a_journal_is_parsed_once_for_each_state_of_it(home, run):
+    def ids(of):
+        return [event.trial.id for event in of.events()]
+
+    run.record_ask(trial(0))
+    with RunStore.open(home, "photos") as other:
+        first = other.events()
+        assert other.events()[0].trial is first[0].trial
+        first.clear()
+        assert ids(other) == [0]  # each caller has a list of its own
+        run.record_ask(trial(1))
+        assert ids(other) == [0, 1]  # what another connection wrote
+        other.record_ask(trial(2))
+        assert ids(other) == [0, 1, 2]  # ... and its own
+        with pytest.raises(ZeroDivisionError), other.at_once():
+            other.record_ask(trial(3))
+            assert ids(other) == [0, 1, 2, 3]
+            assert 1 / 0
+        assert ids(other) == [0, 1, 2]
+        other.record_ask(trial(4))
+        assert ids(other) == [0, 1, 2, 4]
+        run.record_file(trial(0, bytes=7))  # no event: what is known of files is read each time
+        assert other.trials()[0].bytes == 7
+
+
 def test_anything_that_is_json_can_be_kept(home, run):
     run.set("plan", {"epochs": [1, 3], "why": None})
     run.set("plan", {"epochs": [1, 3, 9]})

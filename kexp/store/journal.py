@@ -53,6 +53,8 @@ class Journal:
         self._db = sqlite3.connect(root / FILE, timeout=30, isolation_level=None)
         self._locked_at: float | None = None  # time.monotonic() when `lock` was entered, None outside of it
         self._spent = 0.0  # seconds of search before that
+        self._events: list[Event] = []  # as they were in the `_state` ...
+        self._events_of: tuple[int, int] | None = None  # ... that this is
 
     def lay_out(self) -> None:
         """Make the tables of a new journal, and note when."""
@@ -179,8 +181,21 @@ class Journal:
 
     def events(self) -> list[Event]:
         """Every ask and tell, in the order they were recorded."""
-        rows = self._db.execute("SELECT kind, trial, proposal FROM events ORDER BY position").fetchall()
-        return [Event(kind, from_json(Trial, json.loads(t)), json.loads(p)) for kind, t, p in rows]
+        state = self._state()
+        if state is None or state != self._events_of:
+            rows = self._db.execute("SELECT kind, trial, proposal FROM events ORDER BY position").fetchall()
+            self._events = [Event(kind, from_json(Trial, json.loads(t)), json.loads(p)) for kind, t, p in rows]
+            self._events_of = state
+        return list(self._events)
+
+    def _state(self) -> tuple[int, int] | None:
+        """Rows that this connection wrote, and SQLite's count of what others did: while both stay, so do all rows.
+
+        None within `at_once`, whose rows may yet be taken back.
+        """
+        if self._db.in_transaction:
+            return None
+        return self._db.total_changes, int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def trials(self) -> list[Trial]:
         """Each trial as last recorded, in the order of their ids: as told, or else as asked."""
