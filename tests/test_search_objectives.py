@@ -278,3 +278,19 @@ def test_a_front_begins_with_the_default_and_with_what_is_small():
             asked = [oracle.ask(id).values for id in range(len(sizes))]
             assert [(one["layers"], one["units"]) for one in asked] == sizes
             assert {(one["activation"], one["rate"]) for one in asked} == {("relu", 1e-3)}
+
+
+@pytest.mark.parametrize("name", ["evolution", *OPTUNA])
+def test_a_front_begins_with_the_default_and_with_what_is_narrow_and_learns_fast(name):
+    dimensions = (
+        Dimension(name="hidden_layers", kind="int", default=2, minimum=0, maximum=4),
+        Dimension(name="units_0", kind="choice", default=128, values=(16, 64, 128)),
+        Dimension(name="learning_rate", kind="float", default=2e-3, minimum=3e-4, maximum=1e-2, sampling="log"),
+        Dimension(name="activation", kind="choice", default="relu", values=("silu", "relu")),
+    )
+    oracle = make(name, dimensions)
+    first = [tuple(oracle.ask(i).values.values()) for i in range(3)]
+    assert first == [(2, 128, 2e-3, "relu"), (2, 16, 1e-2, "relu"), (0, 16, 1e-2, "relu")]
+    listed = (*dimensions[:2], Dimension(name="learning_rate", kind="choice", default=1e-3, values=(5e-3, 1e-3)))
+    oracle = make(name, listed)
+    assert [oracle.ask(i).values["learning_rate"] for i in range(3)] == [1e-3, 5e-3, 5e-3]

@@ -130,7 +130,9 @@ class Space:
     def ends(self) -> list[dict[str, Code]]:
         """Where a front of quality and cost may end: the default of the least widths, and of the least counts too.
 
-        Widths, and what else is chosen among numbers, are small in it; counts are whole numbers, of layers say.
+        Widths, and what else is chosen among numbers, are small in it; counts are whole numbers, of layers say. The
+        narrower, the longer the steps that a network bears: Adam's as the inverse of the width (Yang et al. 2021,
+        "Tensor Programs V"), which is above the usual range for the least widths, so they learn at its top.
         """
         return [self._least("choice"), self._least("choice", "int")]
 
@@ -138,7 +140,9 @@ class Space:
         codes = self.default
         for name, (dimension, values) in self.free.items():
             numbers = values is not None and not any(isinstance(value, str | bool) for value in values)
-            if dimension.kind in kinds and values is not None and numbers:
+            if name == "learning_rate":
+                codes[name] = _code(max(values) if values and numbers else dimension.maximum, dimension, values)
+            elif dimension.kind in kinds and values is not None and numbers:
                 codes[name] = min(range(len(values)), key=values.__getitem__)  # type: ignore[arg-type]
         return codes
 
