@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -10,7 +11,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,6 +20,8 @@ from kexp.records import Goal, Kind, to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Row(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions
@@ -84,6 +87,16 @@ steps_option = click.option(
 )
 stride_option = click.option("--stride", type=click.IntRange(1), metavar="N", help="From one window to the next.")
 horizon_option = click.option("--horizon", type=click.IntRange(1), metavar="N", help="Forecast so many next values.")
+
+
+def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator for several options, listed in this order."""
+    return lambda command: functools.reduce(lambda made, option: option(made), reversed(options), command)
+
+
+question_options = _together(target_option, task_option, clusters_option)
+window_options = _together(steps_option, stride_option, horizon_option)
+column_options = _together(split_option, group_option, time_option, drop_option)
 
 
 def examples(*lines: str) -> str:

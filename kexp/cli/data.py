@@ -9,20 +9,13 @@ import click
 
 from kexp.cli.basics import (
     answer,
-    clusters_option,
-    drop_option,
+    column_options,
     examples,
-    group_option,
     home_option,
-    horizon_option,
     json_option,
     kind_option,
-    split_option,
-    steps_option,
-    stride_option,
-    target_option,
-    task_option,
-    time_option,
+    question_options,
+    window_options,
     work,
 )
 from kexp.records import Goal
@@ -30,9 +23,7 @@ from kexp.records import Goal
 
 @click.command(epilog=examples("kexp init ../photos", "kexp init adult.csv --target income"))
 @click.argument("data")
-@target_option
-@task_option
-@clusters_option
+@question_options
 @click.option("--name", help="Of the experiment; otherwise the data's.")
 @click.option("--force", is_flag=True, help="Write over an experiment file that exists.")
 @home_option
@@ -80,17 +71,10 @@ def init(
     )
 )
 @click.argument("source", metavar="EXPERIMENT.toml|DATA|RUN")
-@target_option
-@task_option
-@clusters_option
-@split_option
-@group_option
-@time_option
-@drop_option
+@question_options
+@column_options
 @kind_option
-@steps_option
-@stride_option
-@horizon_option
+@window_options
 @home_option
 @json_option
 def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:

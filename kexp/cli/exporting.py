@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from kexp.cli.basics import Parsed, Row, answer, examples, home_option, json_option, target_option, task_option, work
+from kexp.cli.basics import F, Parsed, Row, answer, examples, home_option, json_option, target_option, task_option, work
 from kexp.experiment import asked, sanitised
 from kexp.records import Goal
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _families(command: F) -> F:

@@ -11,20 +11,13 @@ from kexp.cli.basics import (
     Parsed,
     Row,
     answer,
-    clusters_option,
-    drop_option,
+    column_options,
     examples,
-    group_option,
     home_option,
-    horizon_option,
     json_option,
     kind_option,
-    split_option,
-    steps_option,
-    stride_option,
-    target_option,
-    task_option,
-    time_option,
+    question_options,
+    window_options,
     work,
 )
 from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, parse_milliseconds, parse_size
@@ -42,9 +35,7 @@ from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, par
     )
 )
 @click.argument("source", metavar="EXPERIMENT.toml|DATA")
-@target_option
-@task_option
-@clusters_option
+@question_options
 @click.option("--time", type=Parsed("duration", parse_duration), help="Stop after this long: 90s, 10m, 1h30m.")
 @click.option(
     "--trials",
@@ -79,9 +70,7 @@ from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, par
 @click.option("--length", type=Parsed("duration", parse_duration), help="That sounds are brought to: 1s.")
 @click.option("--rate", type=click.IntRange(1), metavar="HZ", help="That sounds are brought to.")
 @click.option("--frames", type=click.IntRange(1), metavar="N", help="Of a clip.")
-@steps_option
-@stride_option
-@horizon_option
+@window_options
 @click.option(
     "--objective",
     multiple=True,
@@ -117,10 +106,7 @@ from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, par
     metavar="SIZE",
     help="Train none that would need more beside its weights, an estimate: 256kB.",
 )
-@split_option
-@group_option
-@time_option
-@drop_option
+@column_options
 @home_option
 @json_option
 def search(
