@@ -115,7 +115,7 @@ class Chromium:
         return self._do("requests")
 
     def errors(self):
-        """Errors of the page and its console since `phone()`."""
+        """Errors of the page and its console since `phone()`; asked while its server is there, which it may still read."""
         return self._do("errors")
 
 
@@ -161,8 +161,11 @@ class Served:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 64  # a page asks for its files all at once; what finds no place is reset
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         self.insecure = f"http://phone.test:{self._server.server_port}/"  # the same, as a phone in the LAN has it
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

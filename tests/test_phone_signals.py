@@ -256,7 +256,7 @@ def test_every_variant_answers_as_python_does(browser, name):
         browser.open(server.url)
         browser.until(CHECKED)
         assert browser.run("document.querySelector('.verdict').dataset.state") == "passed"
-    assert not browser.errors()
+        assert not browser.errors()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -293,7 +293,7 @@ def test_a_file_of_the_user_is_answered_as_kexp_run_does(browser, tmp_path, name
         browser.open(server.url)
         browser.upload("#file-choose", path)
         shown(browser, prediction)
-    assert not browser.errors()
+        assert not browser.errors()
 
 
 def test_a_table_of_the_user_is_forecast_as_kexp_run_does(browser, tmp_path):
@@ -377,7 +377,7 @@ def test_the_microphone_is_listened_to(browser):
         assert headline(browser)[0] in ("low", "middle", "high")
         browser.click("#microphone")
         browser.until("document.querySelector('.level').hidden")
-    assert not browser.errors()
+        assert not browser.errors()
 
 
 def test_the_motion_sensors_are_read(browser):
@@ -402,7 +402,7 @@ def test_the_motion_sensors_are_read(browser):
         chosen = browser.run("Array.from(document.querySelectorAll('.setting select'), (each) => each.value)")
         assert chosen[:3] == ["gravity x", "gravity y", "gravity z"]
         browser.click("#motion")
-    assert not browser.errors()
+        assert not browser.errors()
 
 
 def test_gravity_is_turned_where_it_counts_downwards(opened):
@@ -474,7 +474,7 @@ def test_the_camera_records_a_clip(browser):
         browser.until("!document.querySelector('.clip video').hidden")
         browser.until("document.querySelector('.clip video').hidden && answers > 0")
         assert headline(browser)[0] in ("down", "right", "still")
-    assert not browser.errors()
+        assert not browser.errors()
 
 
 def test_the_camera_is_watched_live(browser):
@@ -497,7 +497,7 @@ def test_the_camera_is_watched_live(browser):
         browser.click("#camera")
         browser.until("document.querySelector('.clip video').hidden")
         assert text(browser, "#camera") == "Live"
-    assert not browser.errors()
+        assert not browser.errors()
 
 
 @pytest.mark.parametrize(

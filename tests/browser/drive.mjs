@@ -45,7 +45,7 @@ const COMMANDS = {
     page.on("pageerror", (error) => errors.push(String(error)));
     page.on("console", (message) => {
       // LiteRT writes what it does to console.error, marked INFO or WARNING.
-      if (message.type() === "error" && !/^(INFO|WARNING):/.test(message.text())) errors.push(message.text());
+      if (message.type() === "error" && !/^(INFO|WARNING):/.test(message.text())) errors.push(`${message.text()} ${message.location().url}`.trim());
     });
   },
 
