@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -84,6 +85,19 @@ def whole(trials: Iterable[Trial]) -> list[Trial]:
 def converted(trials: Sequence[Trial]) -> Sequence[Trial]:
     """Those that have a file, where any has one: a file's score beside that of a network in floats is not fair."""
     return [trial for trial in trials if trial.shipped] or trials
+
+
+def turned(trials: Sequence[Trial], sought: Aim) -> tuple[Trial, Trial] | None:
+    """Whose file has the best metric, and whose network in floats has, on the same rows; None where it is the same."""
+    both = [trial for trial in trials if sought.metric in trial.shipped and sought.metric in trial.floats]
+    if not both:
+        return None
+    file, network = min(both, key=sought.error), min(both, key=lambda trial: sought.error(_in_floats(trial)))
+    return (file, network) if sought.error(file) < sought.error(network) else None
+
+
+def _in_floats(trial: Trial) -> Trial:
+    return replace(trial, shipped=trial.floats)
 
 
 def shippable(trials: Sequence[Trial]) -> Sequence[Trial]:

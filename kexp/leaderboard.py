@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kexp.data.dataset import Dataset
-from kexp.front import PICKS, Aim, aim, front, hypervolume, pick, shippable
+from kexp.front import PICKS, Aim, aim, front, hypervolume, pick, shippable, turned, whole
 from kexp.metrics import objective
 from kexp.records import Clustering, Trial, to_json
 from kexp.store import RunStore
+from kexp.wording import number
 
 
 def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[str, Any]:
     """{"run", "objective": the metric that ranks, "experiment", "best": an id, "reason", "finished", "trials",
-    "baselines": the simpler models that were fitted, best first, "opened": when and why the
-    space was opened to what keeps networks from overfitting, or None, "front": see `_front`, "devices": what phones
-    measured, "clustering": a records.Clustering or None}; of devices those that measured files in `exported` (SHA-256
-    by path) alone, if given.
+    "baselines": the simpler models that were fitted, best first, "opened": when and why the space was opened to what
+    keeps networks from overfitting, or None, "front": see `_front`, "turned": which network would lead in floats, a
+    sentence, or "", "devices": what phones measured, "clustering": a records.Clustering or None}; of devices those that
+    measured files in `exported` (SHA-256 by path) alone, if given.
     """
     task, wanted = run.get("task"), run.experiment.objective
     return {
@@ -32,6 +33,7 @@ def document(run: RunStore, exported: Mapping[str, str] | None = None) -> dict[s
         "baselines": [to_json(trial) for trial in run.in_order(run.baselines(refitted(run)))],
         "opened": run.get("opened"),
         "front": _front(run) if task else {},
+        "turned": _turned(run) if task else "",
         "devices": run.devices(exported),
         "clustering": to_json(_clustering(run)),
     }
@@ -49,6 +51,21 @@ def _front(run: RunStore) -> dict[str, Any]:
         "picks": {how: trial.id for how, trial in found.picks.items()},
         "hypervolume": hypervolume(found.of, found.sought),
     }
+
+
+def _turned(run: RunStore) -> str:
+    """How int8 changes which network leads: a sentence, or "" where it does not."""
+    sought = aim(run.experiment, run.get("task"))
+    found = turned(whole(run.trials()), sought)
+    if found is None:
+        return ""
+    file, network = found
+    floats = [number(trial.floats[sought.metric]) for trial in (network, file)]
+    shipped = [number(trial.shipped[sought.metric]) for trial in (file, network)]
+    return (
+        f"in floats trial {network.id} leads, {floats[0]} to {floats[1]}; of the files, on the same rows, that of "
+        f"trial {file.id}, {shipped[0]} to {shipped[1]}"
+    )
 
 
 class Front(NamedTuple):

@@ -245,6 +245,7 @@ class Costs:
     macs: int  # multiplications with their additions, of one sample
     operators: int  # of the file
     memory: int  # bytes of activations that are alive at once in its int8 file, an estimate
+    work: int = 0  # macs as vector instructions do them, see export.costs.LANES
     latency_ms: float | None = None  # as this machine's own measurements foretell it, where it was asked for
 
 
@@ -273,6 +274,7 @@ class Trial:
     costs: Costs | None = None
     variant: str = ""
     shipped: dict[str, float] = field(default_factory=dict)  # metrics of the file, on validation rows
+    floats: dict[str, float] = field(default_factory=dict)  # of the network in floats, on the rows that its file was
     bytes: int | None = None
     latency_ms: float | None = None
     seconds: float = 0.0

@@ -115,7 +115,7 @@ class Chromium:
         return self._do("requests")
 
     def errors(self):
-        """Errors of the page and its console since `phone()`; asked while its server is there, which it may still read."""
+        """Errors of the page and its console since `phone()`. Asked while its server is there: it may still read."""
         return self._do("errors")
 
 

@@ -106,7 +106,10 @@ def test_arithmetic_is_that_of_the_layers():
     values = {"stages": 2, "filters": 8, "filter_growth": 2.0, "separable": True}
     network = models.sketch(PICTURES, "conv", HyperParameters(values))
     first, depthwise, pointwise = 16 * 20 * 8 * 27, 8 * 10 * 8 * 9, 8 * 10 * 8 * 16
-    assert costs(PICTURES, network).macs == first + depthwise + pointwise + (4 * 5 * 16) * 64 + 64 * 10
+    dense = (4 * 5 * 16) * 64 + 64 * 10
+    assert costs(PICTURES, network).macs == first + depthwise + pointwise + dense
+    # Vectors of 16: three colours and eight filters fill them in part, and a depthwise product is alone in its own.
+    assert costs(PICTURES, network).work == first * 32 // 3 + depthwise * 32 + pointwise * 2 + dense
 
 
 def test_what_only_training_has_costs_nothing():

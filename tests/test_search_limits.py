@@ -13,14 +13,15 @@ from kexp.search.limits import IN_A_ROW, Limits, check_refusal
 
 
 def costs(**given):
-    return Costs(**{"parameters": 1000, "bytes": 150_000, "macs": 10**6, "operators": 9, "memory": 20_000, **given})
+    usual = {"parameters": 1000, "bytes": 150_000, "macs": 10**6, "work": 10**6, "operators": 9, "memory": 20_000}
+    return Costs(**{**usual, **given})
 
 
 def limits(latency=None, **most):
     return Limits(Experiment(name="q", data="d", **most), latency)
 
 
-SLOW = LatencyModel(start=0.0, macs=2.0, bytes=0.0, operators=0.0)
+SLOW = LatencyModel(start=0.0, work=2.0, bytes=0.0, operators=0.0)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_without_a_model_nothing_is_judged_by_its_time():
 
 def test_where_nothing_fits_the_nearest_is_named_with_what_would_let_it_in():
     found = limits(SLOW, max_size=150_000, max_latency=5.0)
-    for id, (size, macs) in enumerate([(400_000, 10**6), (162_000, 10**6), (151_000, 9 * 10**6), (170_000, 10**6)]):
-        assert found.excess(found.foretold(costs(bytes=size, macs=macs)), id)
+    for id, (size, work) in enumerate([(400_000, 10**6), (162_000, 10**6), (151_000, 9 * 10**6), (170_000, 10**6)]):
+        assert found.excess(found.foretold(costs(bytes=size, work=work)), id)
     assert found.nothing_fits() == (
         "Not one of 4 proposed candidates is within the limits. The nearest, trial 1, would have about 162 kB as int8, "
         "more than the 150 kB allowed: --max-size 170kB would let it in. "
@@ -76,7 +77,7 @@ def test_where_nothing_fits_the_nearest_is_named_with_what_would_let_it_in():
         ({"bytes": 1_234_567}, {"max_size": 1000}, "--max-size 1300kB "),
         ({"bytes": 9_999}, {"max_size": 1000}, "--max-size 10kB "),
         ({"memory": 2_000}, {"max_memory": 1000}, "--max-memory 2kB "),
-        ({"macs": 61_000}, {"max_latency": 0.1}, "--max-latency 0.13ms "),
+        ({"work": 61_000}, {"max_latency": 0.1}, "--max-latency 0.13ms "),
         (
             {"parameters": 200, "bytes": 5000},
             {"max_parameters": 100, "max_size": 1000},

@@ -23,9 +23,10 @@ OUTLINE = Outline("f", DIMENSIONS, Recipes(long=({"layers": 5},)), alone=False)
 def look(values):
     read = {one.name: values.get(one.name, one.default) for one in DIMENSIONS}
     macs = read["layers"] * read["units"] ** 2
-    return Sketch(
-        read, None, Costs(parameters=macs, bytes=macs + 500, macs=macs, operators=read["layers"] + 3, memory=9)
-    )
+    costs = Costs(
+        parameters=macs, bytes=macs + 500, macs=macs, work=macs, operators=read["layers"] + 3, memory=9
+    )  # fmt: skip
+    return Sketch(read, None, costs)
 
 
 def test_the_default_comes_first_and_the_ends_are_among_the_few():

@@ -59,8 +59,8 @@ def leaderboard(material: Material) -> Html:
     """The trials, best first, and the simpler models where some were fitted."""
     scored, best = _listed(material), material.best
     differing = telling({"values": trial.values} for trial in scored)
-    parts = [paragraph(material.board["reason"][:1].upper() + material.board["reason"][1:] + ".")]
-    parts = parts if material.board["reason"] else []
+    told = [material.board[key] for key in ("reason", "turned") if material.board.get(key)]
+    parts = [paragraph(text[:1].upper() + text[1:] + ".") for text in told]
     first = scored[:TOP]
     if best is not None and best not in first:  # trained once more on all rows, it has the score of a mean
         first = [best, *first]

@@ -56,8 +56,7 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
         for trial in trials
         if trial["id"] == document.get("best")
     ]
-    if document.get("reason"):
-        winner.append(dim(document["reason"]))
+    winner += [dim(document[told]) for told in ("reason", "turned") if document.get(told)]
     counts: dict[str, int] = {}
     for trial in trials:
         counts[trial["status"]] = counts.get(trial["status"], 0) + 1

@@ -251,12 +251,11 @@ def _blocks(experiment: Experiment, outline: Outline) -> tuple[int, float]:
         return 1, window
     # Under a time limit not much more than can be trained is asked for: what is left would only be looked through.
     block = row.block if experiment.seconds is None else min(row.block, TIMED_BLOCK)
-    ahead = max(window, 2 * block)
+    waits = False
     if row.lessons is not None and experiment.trials is not None:
-        ahead = block = min(block, max(LEAST, experiment.trials // row.lessons))
+        block, waits = min(block, max(LEAST, experiment.trials // row.lessons)), True
     elif row.window is not None and experiment.trials is not None:
         block = min(block, max(FEW, experiment.trials // LESSONS))
-        ahead = max(window, 2 * block)
-    if experiment.window is None:
-        return block, ahead
-    return max(1, min(block, experiment.window // 2)), window
+    if experiment.window is not None:
+        return max(1, min(block, experiment.window // 2)), window
+    return block, block if waits else max(window, 2 * block)

@@ -14,16 +14,15 @@ from kexp.search.confirm import FRONT, spread
 from kexp.search.converters import Converters
 from kexp.search.events import Event
 from kexp.search.latency import LatencyModel
-from kexp.search.probes import FEW, probes
+from kexp.search.probes import probes
 from kexp.search.sketches import AbstractSketches, Outline
 from kexp.wording import size
 
 # Of the time of a search, at most, for the files of the leading candidates: before these are run again, and after.
 SHARE_BEFORE, SHARE_AFTER = 0.03, 0.05
-MOST = 0.1  # of the time of a search, for all files together, but for those that it cannot do without
+MOST = 0.08  # of the time of a search, for all files together; what it cannot do without may make it a tenth
 USUAL_SECONDS = 2.5  # of one file, until this search knows better
 TRIES = 8  # of those that would be chosen have a file made for that
-SHORT = 180.0  # seconds of a search that measures fewer candidates before it begins
 # What these may take: two are measured in any case, the others in this share of the time.
 SHARE_PROBES, LEAST_PROBES = 0.1, 2
 
@@ -45,9 +44,8 @@ class Files:
         known = LatencyModel.read(store.get("latency_model"))
         if known is None and self._converters is not None:
             begun, measured = time.monotonic(), []
-            short = (experiment.seconds or SHORT) < SHORT
             until = begun + SHARE_PROBES * (experiment.seconds or math.inf)
-            chosen = probes(outline, sketches.look, seed=experiment.seed, few=FEW - 2 if short else FEW)
+            chosen = probes(outline, sketches.look, seed=experiment.seed)
             for done, one in enumerate(chosen):
                 if done >= LEAST_PROBES and time.monotonic() >= until:
                     break
@@ -77,9 +75,9 @@ class Files:
             return
         trials = self._board.now(trials)
         missing = [t for t in trials if not t.variant and self._board.store.weights(t.source).exists()]
-        begun, spent, done = time.monotonic(), self._board.experiment.seconds or time.monotonic() - self._board.begun, 0
-        left = MOST * spent - self._counted
-        until = min(begun + min(share * spent, left), self._board.end)
+        begun, likely, done = time.monotonic(), self._likely, 0
+        left = MOST * likely - self._counted
+        until = min(begun + min(share * likely, left), self._board.end)
         for some, end in ((missing[:least], math.inf), (missing[least:], until)):
             for trial in self._converters.convert(some, end):
                 self._keep_file(trial)
@@ -98,6 +96,13 @@ class Files:
         self._count(begun)
         if made:
             self._board.say("notice", _files_text(self._board.now(made)))
+
+    @property
+    def _likely(self) -> float:
+        """Seconds that the search will have taken: where its trials end it, fewer than it may take."""
+        board = self._board
+        so_far = time.monotonic() - board.begun
+        return min(so_far / (board.budget.explore_share if board.again is None else 1.0), board.end - board.begun)
 
     @property
     def _counted(self) -> float:
@@ -139,7 +144,10 @@ class Files:
 
     def _keep_file(self, trial: Trial) -> None:
         if trial.stage == "refit" and trial.shipped:
-            trial = dataclasses.replace(trial, shipped=self._board.mean_on_folds(trial, lambda one: one.shipped))
+            trial = dataclasses.replace(
+                trial, shipped=self._board.mean_on_folds(trial, lambda one: one.shipped),
+                floats=self._board.mean_on_folds(trial, lambda one: one.floats),
+            )  # fmt: skip
         self._board.known[trial.id] = trial
         self._board.store.record_file(trial)
 

@@ -1,6 +1,6 @@
 """How long a file takes for one sample on this machine, foretold from what a candidate costs.
 
-    milliseconds = start + macs / rate + bytes / bandwidth + operators * overhead + memory / bandwidth
+    milliseconds = start + work / rate + bytes / bandwidth + operators * overhead + memory / bandwidth
 
 The five are at least 0, and fitted to a few candidates that were converted and measured here. Measured times differ by
 factors, so it is relative errors that are least. It foretells the order of candidates and the scale of their times, no
@@ -19,13 +19,13 @@ FLOOR_MS = 1e-3  # a clock tells no less apart
 
 
 class LatencyModel(NamedTuple):
-    """Milliseconds: a constant, and for each million macs, megabyte, thousand operators and megabyte of memory.
+    """Milliseconds: a constant, and for each million of work, megabyte, thousand operators and megabyte of memory.
 
     Activations that are large take time, whatever is done to them: late fusion of clips was told 4 times too short.
     """
 
     start: float
-    macs: float
+    work: float
     bytes: float
     operators: float
     memory: float = 0.0
@@ -45,15 +45,15 @@ class LatencyModel(NamedTuple):
         if not pairs:
             return None
         scaled = np.array([[feature / ms for feature in _features(costs)] for costs, ms in pairs])
-        start, macs, size, operators, memory = map(float, nonnegative(scaled, np.ones(len(pairs))))
-        found = cls(start, macs, size, operators, memory)
+        start, work, size, operators, memory = map(float, nonnegative(scaled, np.ones(len(pairs))))
+        found = cls(start, work, size, operators, memory)
         factors = [max(found(costs) / ms, ms / found(costs)) for costs, ms in pairs]
         return found._replace(error=round(max(factors) - 1, 4), measured=len(pairs))
 
     @classmethod
     def read(cls, document: Any) -> LatencyModel | None:
-        """What `document` wrote; None of None."""
-        return None if document is None else cls(**document)
+        """What `document` wrote; None of None, and of what another version of kexp wrote."""
+        return None if document is None or set(document) != set(cls._fields) else cls(**document)
 
     def document(self) -> dict[str, float]:
         """As JSON."""
@@ -61,7 +61,7 @@ class LatencyModel(NamedTuple):
 
 
 def _features(costs: Costs) -> tuple[float, ...]:
-    counts = (1, costs.macs, costs.bytes, costs.operators, costs.memory)
+    counts = (1, costs.work, costs.bytes, costs.operators, costs.memory)
     return tuple(count * unit for count, unit in zip(counts, UNITS, strict=True))
 
 

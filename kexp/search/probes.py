@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kexp.records import Costs, Dimension, Value
 from kexp.search.sketches import Outline, Sketch
 
-FEW = 6
+FEW = 4  # six foretold no better
 DRAWN = 40  # that are looked at, among which those are chosen that differ most
 
 
@@ -48,12 +48,12 @@ def probes(
 def _structure(sketch: Sketch) -> object:
     """Candidates that cost the same tell the same."""
     costs = sketch.costs
-    return costs.macs, costs.bytes, costs.operators, costs.memory
+    return costs.work, costs.bytes, costs.operators, costs.memory
 
 
 def _distance(one: Costs, other: Costs) -> float:
     """By what factor they differ, in whichever they differ most."""
-    counts = [(each.macs, each.bytes, each.operators, each.memory) for each in (one, other)]
+    counts = [(each.work, each.bytes, each.operators, each.memory) for each in (one, other)]
     return max(abs(math.log((a + 1) / (b + 1))) for a, b in zip(*counts, strict=True))
 
 

@@ -176,8 +176,8 @@ class Journal:
 
     def record_file(self, trial: Trial) -> None:
         """Keep what is known of the file of `trial`, whose journal says how it was trained: `trials` tells it then."""
-        known = {name: getattr(trial, name) for name in ("variant", "shipped", "bytes", "latency_ms", "message")}
-        self.set(f"file {trial.id}", known)
+        known = ("variant", "shipped", "floats", "bytes", "latency_ms", "message")
+        self.set(f"file {trial.id}", {name: getattr(trial, name) for name in known})
 
     def events(self) -> list[Event]:
         """Every ask and tell, in the order they were recorded."""

@@ -118,8 +118,12 @@ class RunStore(Journal):
     # Trials by rank
 
     def best_first(self) -> list[Trial]:
-        """The trials that have a score, best first, by what the run's experiment ranks."""
-        return self.in_order([trial for trial in self.trials() if trial.score is not None])
+        """The trials that have a score, best first, by what the run's experiment ranks.
+
+        Those with a file come first: the score of a network in floats is no match for that of a file.
+        """
+        best = self.in_order([trial for trial in self.trials() if trial.score is not None])
+        return sorted(best, key=lambda trial: not trial.shipped)
 
     def in_order(self, trials: Iterable[Trial]) -> list[Trial]:
         """`trials`, best first, by what the run's experiment ranks."""
