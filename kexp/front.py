@@ -88,16 +88,20 @@ def converted(trials: Sequence[Trial]) -> Sequence[Trial]:
 
 
 def turned(trials: Sequence[Trial], sought: Aim) -> tuple[Trial, Trial] | None:
-    """Whose file has the best metric, and whose network in floats has, on the same rows; None where it is the same."""
-    both = [trial for trial in trials if sought.metric in trial.shipped and sought.metric in trial.floats]
+    """Whose file has the best metric, and whose network in floats has, on the same rows; None where one has both.
+
+    Of `trials` that `shippable` tells. On few rows many are equal: of equal files, that of the better network, and of
+    equal networks that with the better file.
+    """
+    both = [
+        (sought.error(trial), sought.error(replace(trial, shipped=trial.floats)), trial)
+        for trial in trials
+        if sought.metric in trial.shipped and sought.metric in trial.floats
+    ]
     if not both:
         return None
-    file, network = min(both, key=sought.error), min(both, key=lambda trial: sought.error(_in_floats(trial)))
-    return (file, network) if sought.error(file) < sought.error(network) else None
-
-
-def _in_floats(trial: Trial) -> Trial:
-    return replace(trial, shipped=trial.floats)
+    (*_, file), (*_, network) = min(both, key=lambda one: one[:2]), min(both, key=lambda one: (one[1], one[0]))
+    return None if file is network else (file, network)
 
 
 def shippable(trials: Sequence[Trial]) -> Sequence[Trial]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kexp.data.dataset import Dataset
-from kexp.front import PICKS, Aim, aim, front, hypervolume, pick, shippable, turned, whole
+from kexp.front import PICKS, Aim, aim, front, hypervolume, pick, shippable, turned
 from kexp.metrics import objective
 from kexp.records import Clustering, Trial, to_json
 from kexp.store import RunStore
@@ -54,17 +54,19 @@ def _front(run: RunStore) -> dict[str, Any]:
 
 
 def _turned(run: RunStore) -> str:
-    """How int8 changes which network leads: a sentence, or "" where it does not."""
+    """How the format that ships changes which network leads: a sentence, or "" where it does not, or by no digit."""
     sought = aim(run.experiment, run.get("task"))
-    found = turned(whole(run.trials()), sought)
+    found = turned(shippable(run.trials()), sought)
     if found is None:
         return ""
     file, network = found
     floats = [number(trial.floats[sought.metric]) for trial in (network, file)]
     shipped = [number(trial.shipped[sought.metric]) for trial in (file, network)]
+    if floats[0] == floats[1] or shipped[0] == shipped[1]:
+        return ""
     return (
-        f"in floats trial {network.id} leads, {floats[0]} to {floats[1]}; of the files, on the same rows, that of "
-        f"trial {file.id}, {shipped[0]} to {shipped[1]}"
+        f"of those with a file trial {network.id} leads in floats, {floats[0]} to {floats[1]} of trial {file.id}; of "
+        f"the files, on the same rows, that of trial {file.id}, {shipped[0]} to {shipped[1]}"
     )
 
 

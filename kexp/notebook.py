@@ -49,7 +49,7 @@ def html(document: Mapping[str, Any]) -> str:
     best = "none yet" if document["best"] is None else document["best"]
     winner = next((f"<p>{escape(values(t['values']))}</p>" for t in trials if t["id"] == document["best"]), "")
     more = f"<p>{len(trials)} trials; the first {SHOWN} are shown.</p>" if len(trials) > SHOWN else ""
-    reason = f"<p>{escape(document['reason'])}</p>" if document.get("reason") else ""
+    reason = "".join(f"<p>{escape(document[told])}</p>" for told in ("reason", "turned") if document.get(told))
     title = f"<p><b>{escape(document['run'])}</b>, best trial: {best}</p>"
     return f'{STYLE}<div class="kexp-run">{title}{_table(columns)}{more}{winner}{reason}</div>'
 

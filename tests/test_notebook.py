@@ -51,8 +51,9 @@ def test_trials_that_repeat_failed_or_were_refused():
 
 
 def test_what_users_wrote_is_text():
-    page = shown(trial(0, factory="<b>", values={"name": '"><script>'}), reason="<i>", run="<u>")
-    assert not re.search(r"<script>|<i>|<u>|<td[^>]*><b>", page)
+    page = shown(trial(0, factory="<b>", values={"name": '"><script>'}), reason="<i>", turned="<s>", run="<u>")
+    assert not re.search(r"<script>|<i>|<s>|<u>|<td[^>]*><b>", page)
+    assert "<p>&lt;s&gt;</p>" in page
 
 
 def test_many_trials_are_counted():

@@ -154,12 +154,42 @@ def test_another_network_that_leads_in_floats_is_named(tmp_path):
         board = leaderboard.document(run)
     assert [row["id"] for row in board["trials"]] == [1, 0, 2]  # what has a file before what has none
     told = (
-        "in floats trial 0 leads, 0.9500 to 0.9300; of the files, on the same rows, that of trial 1, 0.9200 to 0.8000"
+        "of those with a file trial 0 leads in floats, 0.9500 to 0.9300 of trial 1; of the files, on the same rows, "
+        "that of trial 1, 0.9200 to 0.8000"
     )
     assert board["turned"] == told
     console = Console(width=200, file=io.StringIO())
     console.print(screen.leaderboard(board, 5))
     assert told in console.file.getvalue()
+
+
+def in_both(id, floats, file, **changes):
+    return dataclasses.replace(shipped(trial(id, floats), file), floats={"accuracy": floats}, **changes)
+
+
+def test_of_equal_networks_that_with_the_better_file_leads_in_floats():
+    sought = Aim("accuracy", "max", ("size",))
+    spoiled, sound = in_both(0, 0.95, 0.90), in_both(1, 0.95, 0.94)
+    assert turned([spoiled, sound], sought) is None
+    assert turned([in_both(0, 0.93, 0.94), sound], sought) is None  # equal files: the network of one is better
+    better = in_both(2, 0.94, 0.945)
+    assert turned([spoiled, sound, better], sought) == (better, sound)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (in_both(0, 0.99, 0.80), in_both(1, 0.95, 0.94, stage="refit", fold=EVERY, parent=0)),  # of other rows
+        (in_both(0, 0.90002, 0.80), in_both(1, 0.90001, 0.94)),  # 0.9000 to 0.9000
+    ],
+)
+def test_no_other_network_is_named_that_leads_on_other_rows_or_by_no_digit(tmp_path, first, second):
+    with RunStore.create(tmp_path, "none", Experiment(name="none", data="d")) as run:
+        run.set("task", "multiclass")
+        for each in (first, second):
+            run.record_ask(each)
+            run.record_tell(each)
+        assert leaderboard.document(run)["turned"] == ""
 
 
 # the loop
@@ -217,11 +247,15 @@ def test_those_that_lead_and_those_that_are_run_again_have_files(tmp_path):
     assert best.id in made
 
 
-def test_a_search_that_ends_long_before_its_time_makes_few_files(tmp_path):
+def test_a_search_that_ends_long_before_its_time_makes_few_files(tmp_path, monkeypatch):
     """A tenth of the time that it takes, not of what it might have taken: but for what may be chosen."""
-    trials, made = looped(tmp_path, "whole", seconds=1000.0)
+    now, poll = [0.0], FakeWorkers.poll  # a clock that goes on by trainings and files alone: no load makes it late
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(FakeWorkers, "poll", lambda workers, timeout: time.sleep(1.0) or poll(workers, timeout))
+    _, made = looped(tmp_path, "whole", seconds=1000.0)
     assert len(made) > 5
-    trials, few = looped(tmp_path, "slow", each=0.3, seconds=1000.0)
+    trials, few = looped(tmp_path, "slow", each=1.0, seconds=1000.0)
     again = {t.id: t.parent for t in trials if t.stage == "confirm"}
     assert len({again[id] for id in few if id in again}) == 1
     assert len(few) < 5

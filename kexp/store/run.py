@@ -120,7 +120,7 @@ class RunStore(Journal):
     def best_first(self) -> list[Trial]:
         """The trials that have a score, best first, by what the run's experiment ranks.
 
-        Those with a file come first: the score of a network in floats is no match for that of a file.
+        Those with a file come first: to set a network's score in floats beside a file's would not be fair.
         """
         best = self.in_order([trial for trial in self.trials() if trial.score is not None])
         return sorted(best, key=lambda trial: not trial.shipped)
