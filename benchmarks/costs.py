@@ -30,7 +30,7 @@ from kexp.export.source import Source
 from kexp.records import Costs, DatasetSpec, Dimension, Experiment, Value
 from kexp.runtime import open_runtime
 from kexp.search.latency import LatencyModel
-from kexp.search.probes import FEW, probes
+from kexp.search.probes import probes
 from kexp.search.sketches import Sketches
 
 CASES: dict[str, tuple[dict[str, Any], str, dict[str, Value]]] = {  # data, factory, [space]
@@ -149,9 +149,7 @@ def main() -> None:
     """Measure, print a line for each candidate and factory, end in one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=CASES, help="these alone")
-    parser.add_argument(
-        "--candidates", type=int, default=FEW, metavar="N", help="beside those that a model is fitted to"
-    )
+    parser.add_argument("--candidates", type=int, default=6, metavar="N", help="beside those that a model is fitted to")
     arguments = parser.parse_args()
     told = {}
     with tempfile.TemporaryDirectory(prefix="kexp-costs-data-") as cache:

@@ -9,9 +9,9 @@ kexp.export.costs. A front is told by its hypervolume: the share that it dominat
 1 kB and a fixed reference (see SETS) at 1 MB, sizes by their logarithm.
 
 Once for equal trials, and once for equal wall clock, from the start of the process to its end: kexp searches for --time
-seconds, and of the others that counts which they had trained when its process ended. They run side by side: each keeps
-one core busy, of two. Kept in benchmarks/results/objectives.json while the code is unchanged, the others' while that is
-which they use; an interrupted call goes on. Ends in one JSON line.
+seconds, and what the others had trained when its process ended counts. They run side by side: each keeps one core busy,
+of two. Kept in benchmarks/results/objectives.json while the code is unchanged, of the others the code that they use; an
+interrupted call goes on. Ends in one JSON line.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def main() -> None:
     given = parser.parse_args()
     foretold = ("export/costs.py", "export/plan.py", "export/walk.py")
     code = digest(*SEARCH, "pareto.py", *foretold) + digest_of(Path(__file__))
-    of_peers = digest("data", "models", "layouts.py", "metrics.py", *foretold) + digest_of(PEER)
+    of_peers = digest("data", "models", "experiment.py", "layouts.py", "metrics.py", *foretold) + digest_of(PEER)
+    of_peers += repr((SETS, BESIDE))
     found: dict[str, Any] = {}
     for name in given.set:
         for seed in range(given.seeds):  # in turn, so that a slow hour of the machine hits all
@@ -77,11 +78,9 @@ def main() -> None:
             key = f"{name} {given.oracle} {given.trials} {given.time} {seed}"
             own = kept(FILE, f"{key} kexp", code, ours, given.data, name, given.oracle, *limits, seed)
             until = (given.trials, given.time + BESIDE)
-            others = kept(FILE, f"{key} peers", of_peers, peers, given.data, name, given.oracle, *until, seed)
             if own["wall"] > given.time + BESIDE:
-                sys.exit(
-                    f"kexp took {own['wall']:.0f} s for a search of {given.time}: the others had less. Raise BESIDE"
-                )
+                sys.exit(f"kexp took {own['wall']:.0f} s for a search of {given.time}: raise BESIDE for the others")
+            others = kept(FILE, f"{key} peers", of_peers, peers, given.data, name, given.oracle, *until, seed)
             row = {"kexp": own} | {side: within(others[side], own["wall"]) for side in ("optuna", "random")}
             for side in SIDES:
                 found.setdefault(name, {}).setdefault(side, []).append(

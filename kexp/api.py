@@ -29,14 +29,16 @@ class Run:
     def leaderboard(self) -> pd.DataFrame:
         """The trials, best first: a row each, metrics and hyperparameters as columns.
 
-        `shipped_accuracy` and the like are of a trial's file, where the search made one: those rank then.
+        `shipped_accuracy` and the like are of a trial's file, where the search made one: those rank then. On the same
+        rows the network in floats has `floats_accuracy`.
         """
         import pandas as pd
 
         rows = []
         for trial in pipeline.show(self.home, self.name)["trials"]:
-            values, metrics, shipped = trial.pop("values"), trial.pop("metrics"), trial.pop("shipped")
-            rows.append({**trial, **metrics, **{f"shipped_{name}": of for name, of in shipped.items()}, **values})
+            values, metrics = trial.pop("values"), trial.pop("metrics")
+            files = {f"{of}_{name}": one for of in ("shipped", "floats") for name, one in trial.pop(of).items()}
+            rows.append({**trial, **metrics, **files, **values})
         return pd.DataFrame(rows)
 
     def _repr_html_(self) -> str:

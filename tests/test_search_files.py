@@ -19,9 +19,9 @@ from test_search_loop import BUDGET, SPEC, FakeWorkers, Killed
 
 from kexp import leaderboard, pipeline, screen
 from kexp.data.dataset import Dataset
-from kexp.errors import ExperimentError
+from kexp.errors import ExperimentError, RunError
 from kexp.experiment import asked, from_data
-from kexp.front import Aim, pick, shippable, turned
+from kexp.front import PICKS, Aim, front, pick, shippable, turned, whole
 from kexp.metrics import metrics
 from kexp.records import EVERY, Experiment, Trial
 from kexp.runtime import open_runtime
@@ -300,6 +300,27 @@ def test_what_is_measured_before_a_search_takes_a_tenth_of_its_time(tmp_path, se
     looped(tmp_path, "timed", **options)
     with RunStore.open(tmp_path, "timed") as run:
         assert run.get("latency_model")["measured"] == count
+
+
+def test_what_may_be_picked_of_several_objectives_has_a_file(tmp_path, monkeypatch):
+    real = shipped
+    monkeypatch.setattr("test_search_files.shipped", lambda one, accuracy, _: real(one, accuracy, one.costs.bytes))
+    _, made = looped(tmp_path, "front", each=0.5, objectives=("size",), seconds=1000.0)
+    with RunStore.open(tmp_path, "front") as run:
+        trials = run.trials()
+    sought = Aim("accuracy", "max", ("size",))
+    found = front(whole(trials), sought)
+    assert {pick(how, found, sought).id for how in PICKS} <= {t.id for t in trials if t.shipped}
+    assert len(made) == len(set(made))
+
+
+def test_a_run_of_an_earlier_kexp_that_foretold_otherwise_says_so(tmp_path):
+    options = {"trials": 3, "objectives": ("latency",), "finalists": 1}
+    looped(tmp_path, "old", **options)
+    with RunStore.open(tmp_path, "old") as run:
+        run.set("latency_model", {"start": 0.1, "macs": 2.0})
+    with pytest.raises(RunError, match=r"earlier kexp.*--fresh"):
+        looped(tmp_path, "old", **options)
 
 
 def test_what_is_chosen_has_a_file_and_is_within_the_limits(tmp_path, monkeypatch):

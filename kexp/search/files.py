@@ -7,7 +7,8 @@ import math
 import time
 from collections.abc import Sequence
 
-from kexp.front import front, whole
+from kexp.errors import RunError
+from kexp.front import PICKS, front, pick, whole
 from kexp.records import Trial
 from kexp.search.board import Board
 from kexp.search.confirm import FRONT, spread
@@ -41,7 +42,14 @@ class Files:
         experiment, store = self._board.experiment, self._board.store
         if experiment.max_latency is None and "latency" not in experiment.objectives:
             return None
-        known = LatencyModel.read(store.get("latency_model"))
+        kept = store.get("latency_model")
+        known = LatencyModel.read(kept)
+        if known is None and kept is not None:
+            raise RunError(
+                f"the run {store.name!r} is of an earlier kexp, which foretold milliseconds otherwise: what it trained "
+                "would not be told apart from what is too slow. Use --fresh (the old run is kept aside), or another "
+                "--name."
+            )
         if known is None and self._converters is not None:
             begun, measured = time.monotonic(), []
             until = begun + SHARE_PROBES * (experiment.seconds or math.inf)
@@ -69,40 +77,38 @@ class Files:
         each = float(self._board.store.get("seconds each conversion", USUAL_SECONDS))
         return min(SHARE_AFTER * (self._board.experiment.seconds or 0.0), 1.0 + runs * each / self._board.workers.size)
 
-    def make(self, trials: Sequence[Trial], share: float, *, least: int) -> None:
-        """Make the files of `trials` that have none, in `share` of the time; of the first `least` in any case."""
+    def make(self, trials: Sequence[Trial], share: float, *, least: int, done: float = 1.0) -> None:
+        """Make the files of `trials` that have none, in `share` of the time; of the first `least` in any case.
+
+        The time is what the search will have taken, of which `done` is over, about.
+        """
         if self._converters is None:
             return
         trials = self._board.now(trials)
-        missing = [t for t in trials if not t.variant and self._board.store.weights(t.source).exists()]
-        begun, likely, done = time.monotonic(), self._likely, 0
+        missing = {t.id: t for t in trials if not t.variant and self._board.store.weights(t.source).exists()}
+        needed = [missing.pop(t.id) for t in trials[:least] if t.id in missing]
+        planned = len(needed) + len(missing)
+        # Where trials end a search it takes less time than it may.
+        begun = time.monotonic()
+        likely = min((begun - self._board.begun) / done, self._board.end - self._board.begun)
         left = MOST * likely - self._counted
         until = min(begun + min(share * likely, left), self._board.end)
-        for some, end in ((missing[:least], math.inf), (missing[least:], until)):
+        made = []
+        for some, end in ((needed, math.inf), ([*missing.values()], until)):
             for trial in self._converters.convert(some, end):
                 self._keep_file(trial)
-                done += 1
-                self._board.listener(
-                    Event(kind="data", text="making files of the leading", done=done, planned=len(missing))
-                )
-        made = [trial for trial in self._board.now(missing) if trial.variant]
+                made.append(trial)
+                text = "making files of the leading"
+                self._board.listener(Event(kind="data", text=text, done=len(made), planned=planned))
         if made:
-            self._board.store.set(
-                "seconds each conversion", (time.monotonic() - begun) * self._board.workers.size / len(made)
-            )
+            each = (time.monotonic() - begun) * self._board.workers.size / len(made)
+            self._board.store.set("seconds each conversion", each)
         untimed = self._board.now(trials)
         for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
             self._keep_file(trial)
         self._count(begun)
         if made:
             self._board.say("notice", _files_text(self._board.now(made)))
-
-    @property
-    def _likely(self) -> float:
-        """Seconds that the search will have taken: where its trials end it, fewer than it may take."""
-        board = self._board
-        so_far = time.monotonic() - board.begun
-        return min(so_far / (board.budget.explore_share if board.again is None else 1.0), board.end - board.begun)
 
     @property
     def _counted(self) -> float:
@@ -115,7 +121,8 @@ class Files:
     def ship(self, leader: Trial) -> None:
         """Make the files of those that were run again, best first, of the explored `leader`, and of the front.
 
-        The leader is chosen where no run under another seed comes near it.
+        The leader is chosen where no run under another seed comes near it. Of several objectives whatever `export
+        --pick` may mean has a file in any case.
         """
         runs: dict[int | None, list[Trial]] = {}
         for id in self._board.again or ():
@@ -125,7 +132,10 @@ class Files:
         again = [trial for some in best_first for trial in some]
         least = len(best_first[0]) if best_first and self._board.timed else len(again)
         self.make([*again, leader], SHARE_AFTER, least=max(1, least))
-        self.make(spread(front(whole(self._board.known.values()), self._board.aim), FRONT), SHARE_AFTER / 2, least=0)
+        found = front(whole(self._board.known.values()), self._board.aim)
+        picked = [pick(how, found, self._board.aim) for how in PICKS]
+        several = bool(self._board.experiment.objectives)
+        self.make([*picked, *spread(found, FRONT)], SHARE_AFTER / 2, least=len(picked) if several else 0)
 
     def settle(self, explored: Sequence[Trial]) -> None:
         """Make the file of what will be chosen, if it has none: only of a file it is known whether it is in the limits.

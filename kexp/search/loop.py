@@ -59,7 +59,8 @@ class Search:
         lean.beside()  # the best will be built in this process
         leaders = confirming.leaders(finished)
         # One more than are run again, so that one that int8 spoils gives way; with a time limit, as many as it allows.
-        files.make(leaders, SHARE_BEFORE, least=0 if board.timed else board.experiment.finalists + 1)
+        least = 0 if board.timed else board.experiment.finalists + 1
+        files.make(leaders, SHARE_BEFORE, least=least, done=board.budget.explore_share)
         board.train_until = board.end - files.reserve(confirming.runs)
         plan = confirming.plan(finished, exploring.asked)
         if plan is None and board.train_until - time.monotonic() > GRACE * (board.experiment.seconds or math.inf):
