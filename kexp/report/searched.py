@@ -166,7 +166,9 @@ def _baselines(material: Material) -> Html:
         value = (tested.get(name) or {}).get(metric)
         rows.append((name, number(one["score"]), number(value), weight, milliseconds, clock(one["seconds"])))
     right = (f"{metric}, validation", "test", "size", "ms", "time")
-    return markup.table(["model", *right], rows, right=right, marked=0 if best is not None else None)
+    table = markup.table(["model", *right], rows, right=right, marked=0 if best is not None else None)
+    said = [f"{one['factory']}: {one['message']}" for one in material.board["baselines"] if one.get("message")]
+    return join(table, note("; ".join(said) + ".")) if said else table
 
 
 def search_history(material: Material) -> Html | None:
