@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--time", type=int, default=120, help="seconds of each search")
     parser.set_defaults(set=list(SETS))
     given = parser.parse_args()
-    code = digest(*SEARCH, "regularise.py")
+    code = digest(*SEARCH)
     found: dict[str, list[dict[str, Any]]] = {}
     for name in given.set:
         for seed in range(given.seeds):
