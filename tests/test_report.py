@@ -160,7 +160,7 @@ def test_what_the_score_hangs_on_is_found_and_what_it_does_not_is_not():
     assert sum(found.shares) == pytest.approx(1) and found.fit > 0.5 and found.trials == 60
     assert importance.data(trials[:7], upward=True) is None
     assert importance.data([dataclasses.replace(one, score=0.5) for one in trials], upward=True) is None
-    rate, words = importance.slices(trials, ["learning_rate", "activation"])
+    rate, words = importance.slices(trials, ["learning_rate", "late", "activation"])  # "late", where it is, is always 1
     assert len(rate.values) == 60
     assert "relu" in importance.draw_slice(words, "accuracy", True)
     assert "0.001" in importance.draw_slice(rate, "accuracy", True)

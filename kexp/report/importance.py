@@ -114,7 +114,7 @@ class Slice(NamedTuple):
 
 
 def slices(trials: Sequence[Trial], names: Sequence[str]) -> list[Slice]:
-    """Of each of `names`, the values and scores of the explored trials."""
+    """Of each of `names`, the values and scores of the explored trials; none of what had one value in all of them."""
     found = []
     for name in names:
         known = [
@@ -122,7 +122,8 @@ def slices(trials: Sequence[Trial], names: Sequence[str]) -> list[Slice]:
             for trial in trials
             if trial.stage == "explore" and trial.score is not None and (name == EPOCHS or name in trial.values)
         ]
-        found.append(Slice(name, tuple(value for value, _ in known), tuple(score for _, score in known)))
+        if len({value for value, _ in known}) > 1:
+            found.append(Slice(name, tuple(value for value, _ in known), tuple(score for _, score in known)))
     return found
 
 

@@ -87,7 +87,9 @@ def _cell(value: object, side: str) -> str:
 
 def pairs(found: Mapping[str, object]) -> Html:
     """Names and what stands behind them."""
-    lines = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in found.items())
+    # A long name breaks behind its underscores, if it must.
+    names = {name: text(name).replace("_", "_<wbr>") for name in found}
+    lines = "".join(f"<div><dt>{names[name]}</dt><dd>{text(value)}</dd></div>" for name, value in found.items())
     return Html(f'<dl class="pairs">{lines}</dl>')
 
 

@@ -293,12 +293,10 @@ def hyperparameters(material: Material) -> Html:
     rest = importance.traceless(found)
     if rest:
         parts.append(note("No trace of: ", ", ".join(rest), "."))
-    shown = [name for name, share in zip(found.names, found.shares, strict=True) if share > 0][:SLICES]
+    telling_ones = [name for name, share in zip(found.names, found.shares, strict=True) if share > 0]
+    shown = importance.slices(material.trials, telling_ones)
     if shown:
-        charts = [
-            figure(importance.draw_slice(one, material.metric, material.upward))
-            for one in importance.slices(material.trials, shown)
-        ]
+        charts = [figure(importance.draw_slice(one, material.metric, material.upward)) for one in shown[:SLICES]]
         parts.append(Html(f'<div class="row">{"".join(charts)}</div>'))
     return join(*parts)
 
