@@ -52,7 +52,8 @@ def _told(trial: Trial, metric: str) -> str:
     score = f"{metric} {number(trial.standing[metric])}"
     if trial.shipped and trial.bytes is not None:
         slow = "" if trial.latency_ms is None else f", {trial.latency_ms:.2g} ms"
-        score += f" as a file of {size(trial.bytes)}{slow} ({number(trial.metrics[metric])} in floats)"
+        floats = trial.floats.get(metric, trial.metrics[metric])  # on the rows of the file, where that is known
+        score += f" as a file of {size(trial.bytes)}{slow} ({number(floats)} in floats)"
     elif trial.costs is not None:
         score += f", about {size(trial.costs.bytes)}"
     weights = "" if trial.parameters is None else f", {trial.parameters:,} weights"
