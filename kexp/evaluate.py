@@ -42,7 +42,8 @@ def evaluate(
     {"run", "model": SHA-256 of model.keras, "split", "rows", "metrics": {name: value}, "interval": {"metric", "low",
     "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "teacher_rand": see
     `_truth`, "files": {file: metrics}, "consistency": what `consistency.consistency` says of the model and the int8
-    file, "baselines": {name: metrics}, "verdict": see `verdict.verdict`, or None}. `others` predict as the model does,
+    file, "baselines": {name: metrics}, "verdict": see `verdict.verdict`, or None,
+    "resplits": what `resplits.resplits` found of this model, or None}. `others` predict as the model does,
     by name, the best on the validation rows first; `notes` say by name what held one back, or why it is not there.
     The predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet, or no test row.
     """
@@ -68,6 +69,8 @@ def evaluate(
     document["baselines"] = {name: metrics(dataset.spec.task, y, out) for name, out in simple.items()}
     document["verdict"] = _verdict(dataset.spec, document["interval"]["metric"], y, outputs, simple, notes or {})
     outputs |= {f"baseline_{name}": out for name, out in simple.items()}
+    before = stored(store) or {}
+    document["resplits"] = before.get("resplits")  # of the same model: its verdict on other splits still holds
     result = {"run": store.name, "model": model, "split": "test", **document}
     store.save_predictions(rows=dataset.rows("test"), y=y, **{f"outputs_{name}": out for name, out in outputs.items()})
     atomic_write(store.evaluation, json.dumps(to_json(result), indent=1).encode())

@@ -30,6 +30,7 @@ from kexp.errors import ExperimentError, ExportError, RunError
 from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
 from kexp.records import Artifact, Check, Experiment, Finding, Goal, Measurement, from_json, to_json
+from kexp.resplits import resplits
 from kexp.runtime import modules
 from kexp.search import check, keep_best, pick_model
 from kexp.search import search as search_trials
@@ -123,14 +124,17 @@ def search(
         _warn(question, raw, dataset, home, base, listener)
         if fresh:
             store.fresh(home, question.name)
-        return _search(question, dataset, home, pool, _cores() if workers is None else max(1, workers), listener)
+        count = _cores() if workers is None else max(1, workers)
+        return _search(question, dataset, home, base, pool, count, listener)
 
 
 def _search(
-    question: Experiment, dataset: Dataset, home: Path, pool: AbstractWorkers, workers: int, listener: Listener
-) -> bool:
+    question: Experiment, dataset: Dataset, home: Path, base: Path, pool: AbstractWorkers, workers: int,
+    listener: Listener,
+) -> bool:  # fmt: skip
     with RunStore.open_or_create(home, question) as run, run.lock():
         take_up(run, question, dataset)
+        run.set("base", str(base.resolve()))  # from where its data are seen
         for notice in dataset.notices:
             listener(Event(kind="notice", text=notice))
         ended = True
@@ -203,11 +207,17 @@ def study(
         )  # fmt: skip
 
 
-def evaluate(home: Path, name: str | None = None) -> dict[str, Any]:
-    """The test split: metrics, interval, confusion or residuals, of the model and of the exported files."""
+def evaluate(
+    home: Path, name: str | None = None, *, splits: int = 0, progress: Progress = lambda done, total, text: None
+) -> dict[str, Any]:
+    """The test split: metrics, interval, confusion or residuals, of the model and of the exported files.
+
+    With `splits`, the verdict is asked again on so many new splits: see `resplits.resplits`.
+    """
     with RunStore.open(home, name or store.latest(home)) as run:
         notes = {one.factory: one.message for one in run.baselines(leaderboard.refitted(run)) if one.message}
-        return evaluation.evaluate(run, home / "exported" / run.name, fitted(run), notes)
+        document = evaluation.evaluate(run, home / "exported" / run.name, fitted(run), notes)
+        return resplits(run, document, splits, cache=store.cache(home), progress=progress) if splits else document
 
 
 def diagnose(

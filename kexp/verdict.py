@@ -6,6 +6,7 @@ Which of these is the best is known from validation rows; the test rows only say
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +58,38 @@ def verdict(
         "sentence": _sentence(answer, metric, ours, theirs, rival, len(y), low, high),
         "metric": metric, "network": ours, "rival": rival.name, "rival_value": theirs,
         "gain": gain, "low": low, "high": high, "level": LEVEL,
+    }  # fmt: skip
+
+
+def corrected(gains: Sequence[float], share: float) -> tuple[float, float, float, float]:
+    """(mean, low, high, p) of gains on several splits of the same rows: the mean, its LEVEL interval, the two-sided p.
+
+    The corrected resampled t-test, which allows for training rows in common: t = mean / sqrt((1/k + share) variance)
+    with k - 1 degrees of freedom; `share` is n_test / n_train (Nadeau and Bengio 2003, "Inference for the
+    generalization error").
+    """
+    from scipy import stats
+
+    values = np.asarray(gains, np.float64)
+    mean, k = float(values.mean()), len(values)
+    width = float(np.sqrt((1 / k + share) * values.var(ddof=1)))
+    if not width:
+        return mean, mean, mean, 1.0 if mean == 0 else 0.0
+    reach = width * float(stats.t.ppf((1 + LEVEL) / 2, k - 1))
+    return mean, mean - reach, mean + reach, float(2 * stats.t.sf(abs(mean / width), k - 1))
+
+
+def of_splits(gains: Sequence[float], share: float, rival: str, metric: str) -> dict[str, Any]:
+    """{"rival", "metric", "gains", "mean", "low", "high", "p", "answer": of ANSWERS, "sentence"}; see `corrected`."""
+    mean, low, high, p = corrected(gains, share)
+    answer = "needed" if low > 0 else "not needed" if high < 0 else "not shown"
+    told = f"On {len(gains)} new splits of all rows, both trained anew, the network "
+    told += f"{'gains' if mean >= 0 else 'loses'} {_number(abs(mean))} of {metric.replace('_', ' ')} on average beside "
+    told += f"{rival} ({LEVEL:.0%}: {_number(low)} to {_number(high)}): deep learning is "
+    told += {"needed": "needed here.", "not needed": "not needed here.", "not shown": "not shown to be needed."}[answer]
+    return {
+        "rival": rival, "metric": metric, "gains": list(gains), "mean": mean, "low": low, "high": high, "p": p,
+        "answer": answer, "sentence": told,
     }  # fmt: skip
 
 

@@ -47,7 +47,7 @@ LAYERS = [
         "adopt",
         "exported",
     },
-    {"search", "baselines", "knobs", "study"},
+    {"search", "baselines", "knobs", "study", "resplits"},
     {"report", "phone"},
     {"pipeline"},
     {"api", "estimators", "notebook"},

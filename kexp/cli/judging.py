@@ -9,12 +9,19 @@ import click
 from kexp.cli.basics import answer, examples, home_option, json_option, work
 
 
-@click.command(epilog=examples("kexp evaluate", "kexp evaluate digits --json"))
+@click.command(epilog=examples("kexp evaluate", "kexp evaluate digits --resplits 10", "kexp evaluate digits --json"))
 @click.argument("name", required=False)
 @click.option("--no-baselines", is_flag=True, help="Fit no simpler models: no verdict where there are none.")
+@click.option(
+    "--resplits",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Train the network and the best simpler model anew on N other splits of all rows, and ask the verdict of "
+    "these: where there are few test rows it sees more.",
+)
 @home_option
 @json_option
-def evaluate(name: str | None, no_baselines: bool, home: Path, as_json: bool) -> None:
+def evaluate(name: str | None, no_baselines: bool, resplits: int | None, home: Path, as_json: bool) -> None:
     """Measure a run's best network on the test rows.
 
     The run is NAME, or the latest finished one. Simpler models are fitted, once, and measured on the same rows: they
@@ -25,7 +32,7 @@ def evaluate(name: str | None, no_baselines: bool, home: Path, as_json: bool) ->
     with work(), live.Steps() as steps:
         if not no_baselines:
             pipeline.fit_baselines(home, name, progress=steps)
-        document = pipeline.evaluate(home, name)
+        document = pipeline.evaluate(home, name, splits=resplits or 0, progress=steps)
     answer(as_json, document, screen.evaluation(document))
 
 

@@ -61,8 +61,10 @@ def verdict(material: Material) -> Html:
     """What evaluate concluded, in its own sentence; otherwise what is known."""
     found = (material.evaluation or {}).get("verdict")
     if found:
-        kind = {"needed": "good", "not needed": "bad"}.get(found["answer"], "open")
-        return Html(f'<div class="verdict {kind}"><p>{text(found["sentence"])}</p></div>')
+        several = (material.evaluation or {}).get("resplits")
+        kind = {"needed": "good", "not needed": "bad"}.get((several or found)["answer"], "open")
+        told = "".join(f"<p>{text(one['sentence'])}</p>" for one in (found, several) if one)
+        return Html(f'<div class="verdict {kind}">{told}</div>')
     metric = material.metric.replace("_", " ")
     if material.evaluation:
         interval = material.evaluation["interval"]

@@ -55,6 +55,8 @@ def evaluation(document: Mapping[str, Any]) -> Group:
         parts += [Text(), _consistency(document["consistency"])]
     if document.get("verdict"):
         parts += [Text(), Text(document["verdict"]["sentence"], style="bold")]
+        if document.get("resplits"):
+            parts += [Text(document["resplits"]["sentence"], style="bold")]
     elif set(document.get("baselines") or {}) == {"constant"}:
         parts += [Text(), warning("No simpler model could be fitted: kexp baselines says why. So there is no verdict.")]
     title = Text.assemble((document["run"], "bold"), (f"  {document['rows']:,} {document['split']} rows", "dim"))
