@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,9 +24,10 @@ from kexp.errors import ExperimentError, RunError
 from kexp.experiment import asked, from_data
 from kexp.front import PICKS, Aim, front, pick, shippable, turned, whole
 from kexp.metrics import metrics
-from kexp.records import EVERY, Experiment, Trial
+from kexp.records import EVERY, Costs, Experiment, Trial
 from kexp.runtime import open_runtime
 from kexp.search import check, converters, search
+from kexp.search.confirm import NO_FOLDS, Confirming
 from kexp.search.convert import Converter, Request
 from kexp.search.converters import Converters
 from kexp.search.events import ignore
@@ -245,6 +247,25 @@ def test_those_that_lead_and_those_that_are_run_again_have_files(tmp_path):
     assert all(t.shipped for t in again)
     best = max((t for t in trials if t.stage == "explore"), key=lambda t: t.score)
     assert best.id in made
+
+
+@pytest.mark.parametrize("objectives", [(), ("size",)])
+def test_no_candidate_leads_twice_because_it_was_trained_or_asked_for_twice(objectives):
+    """Only one of these has a file by the time when leaders are chosen; of a front its float twin would be better."""
+    costs = Costs(parameters=1, bytes=900, macs=1, operators=1, memory=1)
+    first = shipped(trial(0, 0.95, units=8), 0.94)
+    explored = [
+        first,
+        dataclasses.replace(trial(1, 0.95, units=8), same_as=0, costs=costs),
+        dataclasses.replace(trial(2, 0.94, units=8, epochs=9)),  # on another rung
+        dataclasses.replace(trial(3, 0.945, units=16), costs=dataclasses.replace(costs, bytes=5000)),
+    ]
+    board = SimpleNamespace(
+        experiment=Experiment(name="twins", data="d", objectives=objectives), now=list, judge=JUDGE,
+        aim=Aim("accuracy", "max", ("size",)),
+    )  # fmt: skip
+    found = Confirming(board, SPEC, NO_FOLDS, together=False).leaders(explored)
+    assert sorted(t.id for t in found) == [0, 3]
 
 
 def test_a_search_that_ends_long_before_its_time_makes_few_files(tmp_path, monkeypatch):

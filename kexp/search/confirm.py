@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kexp.front import converted, front
-from kexp.records import EVERY, DatasetSpec, Stage, Trial, to_json
+from kexp.records import EVERY, DatasetSpec, Stage, Trial, key, to_json
 from kexp.search.board import Board
 from kexp.search.budget import MARGIN, Confirmation, confirmation
 
@@ -46,12 +46,13 @@ class Confirming:
     def leaders(self, finished: Sequence[Trial]) -> list[Trial]:
         """Those that may be run again, best first; of several objectives the front, as far as it is not too long."""
         limits = self._limits
-        finished = self._board.now(finished)
+        finished = [trial for trial in self._board.now(finished) if trial.same_as is None]
         if limits.objectives:
             return spread(front(finished, self._board.aim), FRONT)
         count = limits.finalists + SPARE_LEADERS
         first = self._board.judge.leaders(converted(finished), count)
-        rest = [trial for trial in finished if trial not in first]
+        there = {key(trial.values) for trial in first}  # on another rung they have no file
+        rest = [trial for trial in finished if key(trial.values) not in there]
         return first + self._board.judge.leaders(rest, count)[: count - len(first)] if rest else first
 
     def plan(self, finished: Sequence[Trial], asked: int) -> tuple[Confirmation, list[Trial]] | None:
