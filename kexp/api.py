@@ -70,9 +70,9 @@ class Run:
         found = pipeline.fit_baselines(self.home, self.name)["baselines"]
         return pd.DataFrame([{name: one[name] for name in told} | one["metrics"] | one["values"] for one in found])
 
-    def evaluate(self) -> dict[str, Any]:
+    def evaluate(self, *, splits: int = 0) -> dict[str, Any]:
         """See `pipeline.evaluate`."""
-        return pipeline.evaluate(self.home, self.name)
+        return pipeline.evaluate(self.home, self.name, splits=splits)
 
     def diagnose(self, *, try_variants: bool | None = None) -> dict[str, Any]:
         """What is wrong with the best network, and why. See `pipeline.diagnose`."""
