@@ -1,4 +1,4 @@
-"""The test split, read here and nowhere else: metrics with their uncertainty, confusion, residuals, consistency.
+"""The test split of a run, read here alone: metrics with their uncertainty, confusion, residuals, consistency.
 
 Predictions are kept in the run, so that everything which later speaks of the test split reads those.
 """
@@ -43,8 +43,8 @@ def evaluate(
     "high", "level"}, "confusion" or "residuals", "naive": {which: its RMSE} beside a forecast, "teacher_rand": see
     `_truth`, "files": {file: metrics}, "consistency": what `consistency.consistency` says of the model and the int8
     file, "baselines": {name: metrics}, "verdict": see `verdict.verdict`, or None,
-    "resplits": what `resplits.resplits` found of this model, or None}. `others` predict as the model does,
-    by name, the best on the validation rows first; `notes` say by name what held one back, or why it is not there.
+    "resplits": what `resplits.resplits` found of this model beside this rival, or None}. `others` predict as the model
+    does, by name, the best on the validation rows first; `notes` say by name what held one back, or why it is missing.
     The predictions, (n, outputs) by model, are stored. Raises RunError where there is no model yet, or no test row.
     """
     model = digest(store.need_model())
@@ -69,8 +69,7 @@ def evaluate(
     document["baselines"] = {name: metrics(dataset.spec.task, y, out) for name, out in simple.items()}
     document["verdict"] = _verdict(dataset.spec, document["interval"]["metric"], y, outputs, simple, notes or {})
     outputs |= {f"baseline_{name}": out for name, out in simple.items()}
-    before = stored(store) or {}
-    document["resplits"] = before.get("resplits")  # of the same model: its verdict on other splits still holds
+    document["resplits"] = _resplits(stored(store) or {}, document["verdict"])
     result = {"run": store.name, "model": model, "split": "test", **document}
     store.save_predictions(rows=dataset.rows("test"), y=y, **{f"outputs_{name}": out for name, out in outputs.items()})
     atomic_write(store.evaluation, json.dumps(to_json(result), indent=1).encode())
@@ -89,6 +88,12 @@ def _verdict(
     note = ", ".join(part for part in notes.get(name, "").split(", ") if not part.startswith(UNSAID))
     rival = Rival(name, out, len(simple), note, absent)
     return verdict(spec.task, metric, y, outputs["model.keras"], rival, block=block(spec, len(y)))
+
+
+def _resplits(before: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What new splits said in the document `before`, of the same model: it holds while the rival is the same."""
+    found: dict[str, Any] | None = before.get("resplits")
+    return found if found and verdict and found["rival"] == verdict["rival"] else None
 
 
 def _truth(dataset: Dataset, outputs: Mapping[str, Array], document: dict[str, Any], model: str) -> dict[str, Any]:

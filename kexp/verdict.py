@@ -18,6 +18,7 @@ from kexp.records import DatasetSpec, Task
 Array = NDArray[Any]
 LEVEL = 0.95
 RESAMPLES = 2000
+SAME = 1e-9  # of a gain: a rounding error, from one split to the next
 MANY = 20_000  # rows: the interval is narrow, and a tenth of the resamples tells it as well
 CONSTANT = "constant"  # the baseline that looks at no input
 ANSWERS = ("needed", "not needed", "not shown")
@@ -66,15 +67,16 @@ def corrected(gains: Sequence[float], share: float) -> tuple[float, float, float
 
     The corrected resampled t-test, which allows for training rows in common: t = mean / sqrt((1/k + share) variance)
     with k - 1 degrees of freedom; `share` is n_test / n_train (Nadeau and Bengio 2003, "Inference for the
-    generalization error").
+    generalization error"). Of equal gains, of a few small splits no rare chance, the interval is the mean and p is 1:
+    they do not say how far gains vary.
     """
     from scipy import stats
 
     values = np.asarray(gains, np.float64)
     mean, k = float(values.mean()), len(values)
+    if np.ptp(values) <= SAME * np.abs(values).max():
+        return mean, mean, mean, 1.0
     width = float(np.sqrt((1 / k + share) * values.var(ddof=1)))
-    if not width:
-        return mean, mean, mean, 1.0 if mean == 0 else 0.0
     reach = width * float(stats.t.ppf((1 + LEVEL) / 2, k - 1))
     return mean, mean - reach, mean + reach, float(2 * stats.t.sf(abs(mean / width), k - 1))
 
@@ -82,10 +84,12 @@ def corrected(gains: Sequence[float], share: float) -> tuple[float, float, float
 def of_splits(gains: Sequence[float], share: float, rival: str, metric: str) -> dict[str, Any]:
     """{"rival", "metric", "gains", "mean", "low", "high", "p", "answer": of ANSWERS, "sentence"}; see `corrected`."""
     mean, low, high, p = corrected(gains, share)
-    answer = "needed" if low > 0 else "not needed" if high < 0 else "not shown"
-    told = f"On {len(gains)} new splits of all rows, both trained anew, the network "
-    told += f"{'gains' if mean >= 0 else 'loses'} {_number(abs(mean))} of {metric.replace('_', ' ')} on average beside "
-    told += f"{rival} ({LEVEL:.0%}: {_number(low)} to {_number(high)}): deep learning is "
+    answer = "not shown" if low == high else "needed" if low > 0 else "not needed" if high < 0 else "not shown"
+    ends = (low, high) if mean >= 0 else (-high, -low)
+    told = f"On {len(gains)} new splits of all rows, both trained anew, the network is "
+    told += f"{'better' if mean >= 0 else 'worse'} than {rival} by {_number(abs(mean))} of {metric.replace('_', ' ')} "
+    told += "on each" if low == high else f"on average ({LEVEL:.0%}: {_number(ends[0])} to {_number(ends[1])})"
+    told += ": deep learning is "
     told += {"needed": "needed here.", "not needed": "not needed here.", "not shown": "not shown to be needed."}[answer]
     return {
         "rival": rival, "metric": metric, "gains": list(gains), "mean": mean, "low": low, "high": high, "p": p,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kexp import evaluate, pipeline
+from kexp import data, evaluate, pipeline
 from kexp.cli import commands
 from kexp.data.dataset import Raw
 from kexp.errors import RunError
@@ -31,7 +31,7 @@ def test_training_rows_in_common_widen_the_interval():
 @pytest.mark.parametrize(
     ("gains", "answer"),
     [([0.02, 0.03, 0.025, 0.02], "needed"), ([-2.0, -3.0, -2.5, -2.1], "not needed"), ([0.1, -0.1, 0.1], "not shown"),
-     ([0.0, 0.0, 0.0], "not shown")],
+     ([0.0, 0.0, 0.0], "not shown"), ([1 - 22 / 23, 22 / 23 - 21 / 23], "not shown")],
 )  # fmt: skip
 def test_the_answer_is_that_of_the_interval(gains, answer):
     found = of_splits(gains, 0.2, "forest", "accuracy")
@@ -40,9 +40,28 @@ def test_the_answer_is_that_of_the_interval(gains, answer):
     assert json.loads(json.dumps(found)) == found
 
 
+def test_it_is_told_which_of_both_is_better():
+    assert (
+        "is worse than forest by 0.0160 of rmse on average (95%: 0.0"
+        in of_splits([-0.014, -0.016, -0.018], 0.2, "forest", "rmse")["sentence"]
+    )
+    assert (
+        "is better than forest by 0.1000 of accuracy on each: "
+        in of_splits([0.1, 0.1], 0.2, "forest", "accuracy")["sentence"]
+    )
+
+
+def test_equal_gains_of_two_small_splits_are_no_proof():
+    """Two models that are equally good, 23 test rows: what is shown is false, and must be rare."""
+    random = np.random.default_rng(0)
+    right = (random.random((1000, 2, 2, 23)) < 0.95).mean(axis=-1)  # search, model, split
+    shown = [of_splits(one, 0.2, "forest", "accuracy")["answer"] != "not shown" for one in right[:, 0] - right[:, 1]]
+    assert np.mean(shown) < 0.05
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A search of iris, with a forest beside it."""
+    """A search of iris, with its nearest neighbours beside it."""
     home = tmp_path_factory.mktemp("resplits")
     question, _ = asked("sklearn:iris", trials=1, epochs=3, finalists=0, folds=0)
     pipeline.search(question, home=home, workers=0)
@@ -64,7 +83,8 @@ def test_both_are_trained_and_tested_anew(home, capsys):
     assert pipeline.evaluate(home, "iris", splits=3)["resplits"]["gains"] == found["gains"]  # the same splits
     page = pipeline.report(home, "iris")[0].read_text()
     assert page.count(found["sentence"].split(":")[0]) == 1
-    commands.main(["evaluate", "iris", "--resplits", "2", "--home", str(home)], standalone_mode=False)
+    command = ["evaluate", "iris", "--no-baselines", "--resplits", "2", "--home", str(home)]
+    commands.main(command, standalone_mode=False)
     assert "On 2 new splits" in " ".join(capsys.readouterr().out.split())
 
 
@@ -76,8 +96,47 @@ def test_data_with_test_rows_of_their_own_have_no_other_split(home, monkeypatch)
                    parts=np.array([0, 1, 2], np.int8))  # fmt: skip
 
     with RunStore.open(home, "iris") as run:
+        with pytest.raises(RunError, match="at least 2"):
+            pipeline.resplits(run, document, 1, cache=home)
         monkeypatch.setattr("kexp.data.read", parted)
         with pytest.raises(RunError, match="say themselves which rows test"):
             pipeline.resplits(run, document, 2, cache=home)
         with pytest.raises(RunError, match="no simpler model"):
             pipeline.resplits(run, {**document, "verdict": None}, 2, cache=home)
+
+
+@pytest.mark.parametrize("kept", [np.arange(149), np.arange(150)[::-1]])
+def test_other_rows_than_the_search_read_are_refused(home, monkeypatch, kept):
+    document = pipeline.evaluate(home, "iris")
+    with RunStore.open(home, "iris") as run:
+        raw = data.read(run.experiment, cache=home)
+        monkeypatch.setattr("kexp.data.read", lambda *_, **__: raw.take(kept))
+        with pytest.raises(RunError, match="holds other rows now"):
+            pipeline.resplits(run, document, 2, cache=home)
+
+
+def test_what_new_splits_said_is_of_one_rival(home):
+    with RunStore.open(home, "iris") as run:
+        document = run.read_evaluation()
+        other = {**document, "resplits": {"rival": "another", "answer": "needed", "sentence": "So."}}
+        run.evaluation.write_text(json.dumps(other))
+    assert pipeline.evaluate(home, "iris")["resplits"] is None
+
+
+def test_a_rival_that_cannot_be_fitted_on_a_split_is_told_of(home, monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("61 inputs: it takes 60 at most")
+
+    document = pipeline.evaluate(home, "iris")
+    monkeypatch.setattr("kexp.baselines.train", refuse)
+    with RunStore.open(home, "iris") as run, pytest.raises(RunError, match="cannot be fitted on another split: 61"):
+        pipeline.resplits(run, document, 2, cache=home)
+
+
+def test_clusters_stay_those_that_the_search_was_taught(tmp_path, monkeypatch):
+    question, _ = asked("sklearn:iris", task="clustering", trials=1, epochs=2, finalists=0, folds=0)
+    pipeline.search(question, home=tmp_path, workers=0)
+    pipeline.fit_baselines(tmp_path, "iris", ["neighbours"])
+    monkeypatch.setattr("kexp.data.clusters.choose", None)  # no teacher is asked again
+    found = pipeline.evaluate(tmp_path, "iris", splits=2)["resplits"]
+    assert found["metric"] == "accuracy" and len(found["gains"]) == 2
