@@ -6,9 +6,9 @@ The verdict of `kexp evaluate` knows the chance in the test rows of one split. H
 choice of the simpler model are drawn anew each time, and the gains are tested by the corrected resampled t-test, which
 allows for training rows in common: t = mean / sqrt((1/k + n_test/n_train) variance), k - 1 degrees of freedom (Nadeau
 and Bengio 2003, `kexp.verdict.corrected`). Of the first split's run, `kexp evaluate --resplits 10` keeps the network
-that was found, and trains and tests it anew: its answer should be that of the ten searches. Rows with equal inputs stay
-in one part, as in every search. What was measured is kept in benchmarks/results/verdict.json while the code is
-unchanged. Ends in one JSON line.
+that was found, and trains and tests it anew, on splits of which nine are also those of searches: its answer should be
+that of the ten searches. Rows with equal inputs stay in one part, as in every search. What was measured is kept in
+benchmarks/results/verdict.json while the code is unchanged. Ends in one JSON line.
 """
 
 from __future__ import annotations
