@@ -85,8 +85,7 @@ def _verdict(
         return None
     name, out = next(iter(simple.items()))
     absent = tuple(other for other in notes if other not in simple)
-    note = ", ".join(part for part in notes.get(name, "").split(", ") if not part.startswith(UNSAID))
-    rival = Rival(name, out, len(simple), note, absent)
+    rival = Rival(name, out, len(simple), held_back(notes.get(name, "")), absent)
     return verdict(spec.task, metric, y, outputs["model.keras"], rival, block=block(spec, len(y)))
 
 
@@ -94,6 +93,11 @@ def _resplits(before: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> d
     """What new splits said in the document `before`, of the same model: it holds while the rival is the same."""
     found: dict[str, Any] | None = before.get("resplits")
     return found if found and verdict and found["rival"] == verdict["rival"] else None
+
+
+def held_back(message: str) -> str:
+    """Of what is known of a baseline the part that says what held it back; "" where nothing did."""
+    return ", ".join(part for part in message.split(", ") if not part.startswith(UNSAID)).rstrip(".")
 
 
 def _truth(dataset: Dataset, outputs: Mapping[str, Array], document: dict[str, Any], model: str) -> dict[str, Any]:

@@ -41,9 +41,11 @@ def resplits(
     """`evaluation`, of `run`, with "resplits": {"rival", "metric", "gains": of each split, "mean", "low", "high", "p",
     "answer", "sentence"}; kept with the run.
 
-    Split k is that of the seed of the search + k. Clusters stay those that the search was taught. Raises RunError where
-    the data bring their own test rows or are ordered in time, so that there is no other split, where they are others
-    than the search read, where the evaluation has no verdict, and where one of both cannot be trained on a split.
+    Split k is that of the seed of the search + k; both train on its training rows alone, even where the winner was
+    trained once more on all rows. Clusters stay those that the search was taught. Ctrl-C ends with the splits that are
+    over, where these are LEAST. Raises RunError where the data bring their own test rows or are ordered in time, so
+    that there is no other split, where they are others than the search read, where the evaluation has no verdict, and
+    where one of both cannot be trained on a split.
     """
     if count < LEAST:
         raise RunError(f"{count} new split(s): at least {LEAST} are expected, and ten tell more.")
@@ -59,11 +61,14 @@ def resplits(
     took = [one.seconds for one in run.baselines(refitted(run)) if one.factory == found["rival"]]
     seconds = max([SECONDS, *took])
     gains, shares = [], []
-    for k in range(1, count + 1):
-        progress(k - 1, count, f"split {k} of {count}: the network, and {found['rival']}")
-        gain, share = _gain(raw, _alone(question, winner, k), found["rival"], found["metric"], seconds)
-        gains.append(gain)
-        shares.append(share)
+    with contextlib.suppress(KeyboardInterrupt):  # what was measured by then is told; the sentence says how many
+        for k in range(1, count + 1):
+            progress(k - 1, count, f"split {k} of {count}: the network, and {found['rival']}")
+            gain, share = _gain(raw, _alone(question, winner, k), found["rival"], found["metric"], seconds)
+            gains.append(gain)
+            shares.append(share)
+    if len(gains) < LEAST:
+        raise KeyboardInterrupt
     document = {**evaluation, "resplits": of_splits(gains, float(np.mean(shares)), found["rival"], found["metric"])}
     atomic_write(run.evaluation, json.dumps(to_json(document), indent=1).encode())
     return document

@@ -472,14 +472,15 @@ def test_a_verdict_and_simpler_models_stand_where_they_are_known(digits):
         document["verdict"] = {"answer": "not needed", "sentence": sentence}
         run.evaluation.write_text(json.dumps(document))
         board = leaderboard.document(run)
-        simple = {"factory": "forest", "score": 0.8, "bytes": 12345, "latency_ms": 0.25, "seconds": 1.0}
+        simple = {"factory": "forest", "score": 0.8, "bytes": 12345, "latency_ms": 0.25, "seconds": 1.0,
+                  "message": "mean of 5 folds"}  # fmt: skip
         absent = {"factory": "pairs", "score": None, "seconds": 0.0, "message": "105 inputs: it takes 60 at most"}
         board |= {"baselines": [simple, absent], "turned": "in floats trial 3 leads"}
         found = report(run, board, exported)
         run.evaluation.write_text(kept)
     assert '<div class="verdict bad"><p>Deep learning is not needed here: &lt;so&gt;.</p>' in found.html
     assert re.search(r"forest</td><td[^>]*>0.8000</td><td[^>]*>0.8123</td><td[^>]*>12.3 KB", found.html)
-    assert "pairs: 105 inputs: it takes 60 at most." in found.html
+    assert "pairs: 105 inputs: it takes 60 at most." in found.html and "forest: " not in found.html
     assert "In floats trial 3 leads." in found.html
 
 

@@ -123,6 +123,25 @@ def test_what_new_splits_said_is_of_one_rival(home):
     assert pipeline.evaluate(home, "iris")["resplits"] is None
 
 
+@pytest.mark.parametrize("whole", [1, 3])
+def test_ctrl_c_keeps_the_splits_that_are_over(home, monkeypatch, whole):
+    document, done = pipeline.evaluate(home, "iris"), []
+
+    def one(*_):
+        if len(done) == whole:
+            raise KeyboardInterrupt
+        done.append(0.1 * len(done))
+        return done[-1], 0.2
+
+    monkeypatch.setattr("kexp.resplits._gain", one)
+    with RunStore.open(home, "iris") as run:
+        if whole < 2:
+            with pytest.raises(KeyboardInterrupt):
+                pipeline.resplits(run, document, 5, cache=home)
+        else:
+            assert "On 3 new splits" in pipeline.resplits(run, document, 5, cache=home)["resplits"]["sentence"]
+
+
 def test_a_rival_that_cannot_be_fitted_on_a_split_is_told_of(home, monkeypatch):
     def refuse(*_, **__):
         raise ValueError("61 inputs: it takes 60 at most")

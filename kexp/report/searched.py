@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kexp.curves import turned
+from kexp.evaluate import held_back
 from kexp.export import scatter
 from kexp.metrics import gap
 from kexp.records import PLURALS, Trial
@@ -167,7 +168,8 @@ def _baselines(material: Material) -> Html:
         rows.append((name, number(one["score"]), number(value), weight, milliseconds, clock(one["seconds"])))
     right = (f"{metric}, validation", "test", "size", "ms", "time")
     table = markup.table(["model", *right], rows, right=right, marked=0 if best is not None else None)
-    said = [f"{one['factory']}: {one['message']}" for one in material.board["baselines"] if one.get("message")]
+    known = {one["factory"]: held_back(one.get("message", "")) for one in material.board["baselines"]}
+    said = [f"{name}: {why}" for name, why in known.items() if why]
     return join(table, note("; ".join(said) + ".")) if said else table
 
 
