@@ -215,6 +215,7 @@ class FakeConverters:
             yield shipped(one, one.metrics["accuracy"], 1000 + one.id)
 
     def timed(self, trials):
+        assert len({one.id for one in trials}) == len(trials)  # each takes up to a third of a second
         return list(trials)
 
     def probe(self, factory, values):
@@ -325,7 +326,9 @@ def test_what_is_measured_before_a_search_takes_a_tenth_of_its_time(tmp_path, se
 
 def test_what_may_be_picked_of_several_objectives_has_a_file(tmp_path, monkeypatch):
     real = shipped
-    monkeypatch.setattr("test_search_files.shipped", lambda one, accuracy, _: real(one, accuracy, one.costs.bytes))
+    monkeypatch.setattr(
+        "test_search_files.shipped", lambda one, accuracy, _: real(one, accuracy, one.costs.bytes, None)
+    )
     _, made = looped(tmp_path, "front", each=0.5, objectives=("size",), seconds=1000.0)
     with RunStore.open(tmp_path, "front") as run:
         trials = run.trials()

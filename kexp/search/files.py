@@ -133,9 +133,10 @@ class Files:
         least = len(best_first[0]) if best_first and self._board.timed else len(again)
         self.make([*again, leader], SHARE_AFTER, least=max(1, least))
         found = front(whole(self._board.known.values()), self._board.aim)
-        picked = [pick(how, found, self._board.aim) for how in PICKS]
-        several = bool(self._board.experiment.objectives)
-        self.make([*picked, *spread(found, FRONT)], SHARE_AFTER / 2, least=len(picked) if several else 0)
+        picks = [pick(how, found, self._board.aim) for how in PICKS] if found else []
+        each = {one.id: one for one in [*picks, *spread(found, FRONT)]}  # one trial may be several picks
+        least = len({one.id for one in picks}) if self._board.experiment.objectives else 0
+        self.make([*each.values()], SHARE_AFTER / 2, least=least)
 
     def settle(self, explored: Sequence[Trial]) -> None:
         """Make the file of what will be chosen, if it has none: only of a file it is known whether it is in the limits.
