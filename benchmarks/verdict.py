@@ -5,7 +5,7 @@
 The verdict of `kexp evaluate` knows the chance in the test rows of one split. Here the split, the training and the
 choice of the simpler model are drawn anew each time, and the gains are tested by the corrected resampled t-test, which
 allows for training rows in common: t = mean / sqrt((1/k + n_test/n_train) variance), k - 1 degrees of freedom (Nadeau
-and Bengio 2003, `kexp.verdict.corrected`). Of the first split's run, `kexp evaluate --resplits 10` keeps the network
+and Bengio 2003, `kexp.verdict.of_splits`). Of the first split's run, `kexp evaluate --resplits 10` keeps the network
 that was found, and trains and tests it anew, on splits of which nine are also those of searches: its answer should be
 that of the ten searches. Rows with equal inputs stay in one part, as in every search. What was measured is kept in
 benchmarks/results/verdict.json while the code is unchanged. Ends in one JSON line.
@@ -20,7 +20,7 @@ from typing import Any
 
 from acceptance import EXPORT, RESULTS, SEARCH, digest, kexp
 
-from kexp.verdict import corrected
+from kexp.verdict import of_splits
 
 SETS = {
     "titanic": ("{data}/titanic/titanic.csv",),
@@ -73,19 +73,14 @@ def main() -> None:
             print(f"{name:14}not measured")
             continue
         # 15 % of the rows test, 70 % train: the default of every search that brings no parts of its own
-        mean, low, high, p = corrected([row["gain"] for row in rows], 0.15 / 0.70)
-        ten = "needed" if low > 0 else "not needed" if high < 0 else "not shown"
+        ten = of_splits([row["gain"] for row in rows], 0.15 / 0.70, "the best simpler model", rows[0]["metric"])
         each = [row["answer"] for row in rows]
         told = ", ".join(f"{each.count(answer)} {answer}" for answer in dict.fromkeys(each))
         own = known.get(f"resplits_{name}", {})
-        line = (
-            f"{name:14}{rows[0]['metric']:>10}{each[0]:>13}{mean:>11.4f}{p:>8.3f}{ten:>14}{own.get('answer', '-'):>13}"
-        )
-        print(f"{line}  {told}")
-        results[name] = {
-            "mean": mean, "low": low, "high": high, "p": p, "ten_searches": ten, "each": each, "resplits": own,
-            "agree": ten == own.get("answer"),
-        }  # fmt: skip
+        line = f"{name:14}{ten['metric']:>10}{each[0]:>13}{ten['mean']:>11.4f}{ten['p']:>8.3f}{ten['answer']:>14}"
+        print(f"{line}{own.get('answer', '-'):>13}  {told}")
+        agree = ten["answer"] == own.get("answer")
+        results[name] = {"searches": ten, "each": each, "resplits": own, "agree": agree}
     print(json.dumps({"code": code, "results": results}))
 
 

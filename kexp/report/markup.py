@@ -88,8 +88,8 @@ def _cell(value: object, side: str) -> str:
 def pairs(found: Mapping[str, object]) -> Html:
     """Names and what stands behind them."""
     # A long name breaks behind its underscores, if it must.
-    names = {name: text(name).replace("_", "_<wbr>") for name in found}
-    lines = "".join(f"<div><dt>{names[name]}</dt><dd>{text(value)}</dd></div>" for name, value in found.items())
+    rows = [(text(name).replace("_", "_<wbr>"), text(value)) for name, value in found.items()]
+    lines = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
     return Html(f'<dl class="pairs">{lines}</dl>')
 
 

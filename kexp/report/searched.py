@@ -295,8 +295,8 @@ def hyperparameters(material: Material) -> Html:
     rest = importance.traceless(found)
     if rest:
         parts.append(note("No trace of: ", ", ".join(rest), "."))
-    telling_ones = [name for name, share in zip(found.names, found.shares, strict=True) if share > 0]
-    shown = importance.slices(material.trials, telling_ones)
+    names = [name for name, share in zip(found.names, found.shares, strict=True) if share > 0]
+    shown = importance.slices(material.trials, names)
     if shown:
         charts = [figure(importance.draw_slice(one, material.metric, material.upward)) for one in shown[:SLICES]]
         parts.append(Html(f'<div class="row">{"".join(charts)}</div>'))
