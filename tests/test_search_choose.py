@@ -52,6 +52,19 @@ def test_a_repeat_that_comes_near_is_better_than_one_exploring_run():
     assert best.id == 2
 
 
+def test_an_exploring_run_is_best_where_longer_ones_are_only_surer_of_wrong_answers():
+    # A run on uci_har: 120 epochs beside 320, 360 validation rows, of which three more are wrong.
+    judge = dataclasses.replace(JUDGE, rows=360)
+    explored = trial(0, 0.972, 0.091, epochs=120)
+    best, why = judge.choose([explored], [trial(1, 0.964, 0.147, parent=0, epochs=320)])
+    assert best.id == 0
+    assert "no run under other seeds" in why
+    best, _ = judge.choose([explored], [trial(1, 0.964, 0.110, parent=0, epochs=320)])
+    assert best.id == 1  # as sure as before: a matter of luck
+    best, _ = judge.choose([explored], [trial(1, 0.975, 0.147, parent=0, epochs=320)])
+    assert best.id == 1  # more right answers
+
+
 def test_equal_candidates_lead_once():
     assert ids(JUDGE.leaders([trial(0, 0.9, units=8), trial(1, 0.9, units=8), trial(2, 0.88)], 3)) == [0, 2]
 

@@ -12,7 +12,7 @@ from kexp.metrics import objective, rank
 from kexp.records import Task, Trial, key
 
 LUCK = 0.02  # of an error: how far one run may be from the mean of its candidate
-FAR = 1.25  # times the best error: a candidate that is further behind is not run again, however fast it may be
+FAR = 1.25  # times the best error, or the loss of one run: what is further behind is so by no chance
 
 T = TypeVar("T")
 Rank = tuple[float, float]
@@ -64,6 +64,13 @@ class Judge:
     def _luck(self, score: float) -> float:
         """What one run may owe to its seed: two standard errors of a share, or LUCK of an error."""
         return 2 * self._margin(score) or LUCK * abs(score)
+
+    def _beyond_luck(self, one: Rank, mean: Rank) -> bool:
+        """Whether one run is ahead of a mean by more than its seed may give: in score, or in loss where none is lost.
+
+        Where every longer training overfits, right answers may stay about as many while the wrong ones become sure.
+        """
+        return one[0] > mean[0] + self._luck(one[0]) or (one[0] >= mean[0] and -mean[1] > FAR * -one[1])
 
     def leaders(self, explored: Sequence[Trial], count: int) -> list[Trial]:
         """The best `count` explored trials of different candidates, best first; none that is far behind the best."""
@@ -124,8 +131,7 @@ class Judge:
         winner = self.best_first(list(means), means.__getitem__)[0]
         leader = self.leaders(converted(explored), 1)[0]
         folds = any(t.fold for t in runs[winner])  # on few rows no exploring run is to be believed
-        mine = self.rank(leader)[0]
-        if not folds and leader not in runs.get(leader.id, []) and mine > means[winner][0] + self._luck(mine):
+        if not folds and leader not in runs.get(leader.id, []) and self._beyond_luck(self.rank(leader), means[winner]):
             text = "no run under other seeds came near it"
             return leader, f"{note}best validation {name} of {len(explored)} candidates; {text}"
         scores, what = [t.standing[name] for t in runs[winner]], "fold" if folds else "run"
