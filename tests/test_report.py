@@ -36,6 +36,7 @@ from kexp.report import (
     shipped,
     studied,
     summary,
+    tested,
 )
 from kexp.store import RunStore
 from kexp.verify import digest
@@ -190,6 +191,15 @@ def test_scores_by_class_have_wilsons_intervals():
     assert (two.recall.hits, two.recall.n, two.precision.n) == (2, 2, 2)
 
 
+def test_classes_without_a_test_row_are_not_among_those_found_least():
+    counts = np.diag([4, 0, 0, *[4] * 43])  # the second and third class have no rows at all
+    counts[10, 10:12] = 1, 3
+    counts[44, 44:] = 2, 2
+    page = tested._scores(classes.data([f"class {k:02}" for k in range(46)], counts))
+    assert page.index("class 10") < page.index("class 44") < page.index("class 00")
+    assert "class 01" not in page and "class 02" not in page
+
+
 def test_the_confusion_matrix_is_shaded_by_share_of_the_true_class():
     found = classes.confusion(["cat", "dog"], [[3, 1], [0, 4]])
     assert found.shares == ((0.75, 0.25), (0.0, 1.0))
@@ -290,6 +300,25 @@ def test_axes_hold_their_values_and_have_round_ticks(values, log):
     assert 2 <= len(found) <= 9 and found == sorted(found)
     assert all(axis.low <= tick <= axis.high * (1 + 1e-9) for tick in found)
     assert all(len(plot.label(tick)) <= 8 for tick in found)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0.99991, 0.99999], ["0.99992", "0.99994", "0.99996", "0.99998"]),
+        ([2021.2, 2021.9], ["2,021.2", "2,021.4", "2,021.6", "2,021.8"]),
+        ([20231, 20239], ["20.232k", "20.234k", "20.236k", "20.238k"]),
+        ([1234500, 1234900], ["1.2345M", "1.2346M", "1.2347M", "1.2348M", "1.2349M"]),
+        ([3.2e12, 3.9e12], ["3.2e+12", "3.4e+12", "3.6e+12", "3.8e+12"]),
+        ([-3e-14, 6e-14], ["-2e-14", "0", "2e-14", "4e-14", "6e-14"]),
+        ([0, 1e-14], ["0", "5e-15", "1e-14"]),
+    ],
+)
+def test_no_two_ticks_bear_the_same_words(values, told):
+    found = list(plot.labels(plot.axis("x", values)).values())
+    assert found[: len(told)] == told and len({*found}) == len(found)
+    drawn = plot.Frame(plot.axis("x", values), plot.axis("y", values)).svg([], "a chart")
+    assert all(drawn.count(f">{label}</text>") == 2 for label in told)
 
 
 def test_the_worst_tenth_does_not_flatten_the_rest():

@@ -57,6 +57,23 @@ def test_of_many_values_some_are_tried_and_the_winners_own():
     assert variations({"filters": 7}, [dimension("filters", kind="fixed")]) == []
 
 
+@pytest.mark.parametrize(
+    ("own", "asked", "values"),
+    [
+        (0.05, dimension("dropout", kind="float", high=0.1, step=0.3), [0, 0.05]),  # a step that leads out of the range
+        (0.05, dimension("dropout", kind="float", high=0.5, step=0.2), [0, 0.05, 0.2, 0.4]),
+        (0.1, dimension("dropout", kind="float", high=0.4), [0, 0.1, 0.2, 0.3, 0.4]),
+        (32, dimension("units", kind="int", low=16, high=256, step=2, sampling="log"), [16, 32, 64, 128, 256]),
+        (64, dimension("units", kind="int", low=16, high=4096, sampling="log"), [16, 64, 256, 1024, 4096]),
+        (7, dimension("units", kind="int", low=1, high=10**12), [1, 7, 250000000001, 10**12]),
+        (0.1, dimension("cut", kind="float", low=0.01, high=1, sampling="log"), [0.01, 0.0316228, 0.1, 0.316228, 1]),
+    ],
+)
+def test_values_are_those_that_the_search_may_choose(own, asked, values):
+    found = [one.value for one in variations({asked.name: own}, [asked], most=len(values))]
+    assert found == pytest.approx(values)
+
+
 def test_the_smallest_that_is_as_good_is_enough():
     rows = [
         Row(0, (0.80, 0.81, 0.79), 10), Row(1, (0.940, 0.952, 0.958), 100), Row(2, (0.941, 0.953, 0.959), 200),

@@ -6,6 +6,7 @@ larger, for which there is room.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -80,16 +81,33 @@ def ticks(axis: Axis, count: int = TICKS) -> list[float]:
     return [k * step for k in range(start, math.floor(axis.high / step + 1e-9) + 1)]
 
 
-def label(value: float) -> str:
-    """A tick in a few letters: 0.95, 1,200, 25k, 1.5M, 3e-05."""
+def label(value: float, step: float = 0.0) -> str:
+    """A tick in a few letters: 0.95, 1,200, 25k, 1.5M, 3.2e+12, 3e-05.
+
+    With `step`, how far the next tick is, in as many digits as tell the two apart: 20.231k, 0.99992.
+    """
     size = abs(value)
+    if size <= step * 1e-9:
+        return "0"  # what adding up steps left of it
+    last = math.floor(math.log10(size)) - math.floor(math.log10(step)) + 1 if step else 0
+    few, many = (min(max(least, last), 15) for least in (3, 4))
+    if size >= 1e9:
+        return f"{value:.{few}g}"
     if size >= 1e6:
-        return f"{value / 1e6:.3g}M"
+        return f"{value / 1e6:.{few}g}M"
     if size >= 1e4:
-        return f"{value / 1e3:.3g}k"
+        return f"{value / 1e3:.{few}g}k"
     if size >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}" if size > 1e-12 else "0"
+        return f"{value:,.{max(0, many - 4)}f}"
+    return f"{value:.{many}g}"
+
+
+def labels(axis: Axis) -> dict[float, str]:
+    """The ticks of `axis`, each with its label; no two of them bear the same."""
+    found = ticks(axis)
+    apart = min((b - a for a, b in itertools.pairwise(found)), default=0.0)
+    plain = {value: label(value) for value in found}
+    return plain if len({*plain.values()}) == len(plain) else {value: label(value, apart) for value in found}
 
 
 class Frame(NamedTuple):
@@ -112,11 +130,11 @@ class Frame(NamedTuple):
         """
         right, bottom = self.width - RIGHT, self.height - BOTTOM
         parts = [opening(self.width, self.height, said)]
-        for value in ticks(self.y):
+        for value, name in labels(self.y).items():
             _, y = self.at(self.x.low, value)
             parts.append(f'<line class="grid" x1="{LEFT:g}" x2="{right:g}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text class="tick end" x="{LEFT - 8:g}" y="{y + 4.5:.1f}">{label(value)}</text>')
-        for value, name in (names or {value: label(value) for value in ticks(self.x)}).items():
+            parts.append(f'<text class="tick end" x="{LEFT - 8:g}" y="{y + 4.5:.1f}">{name}</text>')
+        for value, name in (names or labels(self.x)).items():
             x, _ = self.at(value, self.y.low)
             parts.append(f'<text class="tick middle" x="{x:.1f}" y="{bottom + 22:g}">{escape(name)}</text>')
         parts.append(f'<line class="base" x1="{LEFT:g}" x2="{right:g}" y1="{bottom:g}" y2="{bottom:g}"/>')
