@@ -309,7 +309,8 @@ def test_axes_hold_their_values_and_have_round_ticks(values, log):
         ([2021.2, 2021.9], ["2,021.2", "2,021.4", "2,021.6", "2,021.8"]),
         ([20231, 20239], ["20.232k", "20.234k", "20.236k", "20.238k"]),
         ([1234500, 1234900], ["1.2345M", "1.2346M", "1.2347M", "1.2348M", "1.2349M"]),
-        ([3.2e12, 3.9e12], ["3.2e+12", "3.4e+12", "3.6e+12", "3.8e+12"]),
+        ([3.2e12, 3.9e12], ["3.2T", "3.4T", "3.6T", "3.8T"]),
+        ([1e15, 2.1e16], ["5e15", "1e16", "1.5e16", "2e16"]),
         ([-3e-14, 6e-14], ["-2e-14", "0", "2e-14", "4e-14", "6e-14"]),
         ([0, 1e-14], ["0", "5e-15", "1e-14"]),
     ],
@@ -317,8 +318,9 @@ def test_axes_hold_their_values_and_have_round_ticks(values, log):
 def test_no_two_ticks_bear_the_same_words(values, told):
     found = list(plot.labels(plot.axis("x", values)).values())
     assert found[: len(told)] == told and len({*found}) == len(found)
-    drawn = plot.Frame(plot.axis("x", values), plot.axis("y", values)).svg([], "a chart")
+    drawn = plot.Frame(plot.axis("x", values), plot.axis("y" * 80, values)).svg([], "a chart")
     assert all(drawn.count(f">{label}</text>") == 2 for label in told)
+    assert f">{'y' * 45}…</text>" in drawn  # a longer title would leave the page
 
 
 def test_the_worst_tenth_does_not_flatten_the_rest():
@@ -582,6 +584,23 @@ def test_a_study_is_told_with_its_sentences(digits):
     assert told is not None and "2 &lt;do&gt;." in told and "More helps." in told and "&lt;age&gt;" in told
     assert "inline-size:0.0%" in told and "No time was left for filters" in told
     assert "The present model is of another trial" in told  # the best is trial 8
+    late = {**document, "partly": ["units"], "interrupted": True, "samples": None, "too_few": True}
+    told = studied.study(dataclasses.replace(gathered, study=late))
+    assert told is not None and "It was interrupted before filters, some values of units." in told
+    assert "lack a class" in told and "No time" not in told
+
+
+def test_long_names_and_numbers_fit_their_boxes(digits):
+    home, _, _ = digits
+    bars = importance.bars([("a_column_" * 9, 1.0, "1.0"), ("age", 0.5, "0.5")])
+    assert bars.count('class="long"') == 1 and bars.index("a_column_") < bars.index("age")
+    with RunStore.open(home, "digits") as run:
+        gathered = material.gather(run, leaderboard.document(run), home)
+    evaluation = gathered.evaluation
+    assert evaluation is not None
+    assert 'class="long"' not in summary.tiles(gathered)
+    huge = {**evaluation, "metrics": {**evaluation["metrics"], evaluation["interval"]["metric"]: 188_646_083.0}}
+    assert '<b class="long">188,646,083</b>' in summary.tiles(dataclasses.replace(gathered, evaluation=huge))
 
 
 def test_what_a_diagnosis_found_is_told(digits):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 
@@ -10,10 +11,12 @@ import pytest
 from rich.console import Console
 
 from kexp import pipeline, screen
+from kexp.data.dataset import Dataset
 from kexp.experiment import from_data
 from kexp.knobs import Row, judged, noise, variations, yardstick
 from kexp.records import Dimension
 from kexp.store import RunStore
+from kexp.study import fewer
 
 
 def dimension(name, *values, kind="choice", low=0, high=0, **options):
@@ -117,6 +120,23 @@ def test_a_knob_without_effect_seldom_matters(values):
         wrong += judged("knob", 0, rows, noise(rows), "max")["matters"]
     assert 4 <= wrong <= 38  # 20 are expected, with a standard deviation of 4.4
     assert yardstick(2, 1000) == pytest.approx(1.96, abs=0.02) and yardstick(6, 12) > 3
+
+
+def test_a_class_of_one_row_is_said_to_be_too_few_and_not_that_time_was_short(studied):
+    home, document = studied
+    dataset = Dataset.open(home / "runs" / "signs" / "data")
+    order = dataset.rows("train")
+    assert fewer(dataset, order) == [44, 88, 175]
+    y = dataset.y.copy()
+    y[order] = 0
+    y[order[-1]] = 1  # no half has it
+    assert fewer(dataclasses.replace(dataset, y=y), order) == []
+    numbers = dataclasses.replace(dataset.spec, task="regression", labels=("label",))
+    assert fewer(dataclasses.replace(dataset, y=y, spec=numbers), order) == [44, 88, 175]
+    assert document["too_few"] is False
+    buffer = io.StringIO()
+    Console(file=buffer, width=80).print(screen.study({**document, "samples": None, "too_few": True}))
+    assert "lack a class" in buffer.getvalue() and "no time was left" not in buffer.getvalue()
 
 
 def test_ctrl_c_leaves_what_was_measured(studied, monkeypatch):

@@ -17,6 +17,8 @@ from kexp.report.markup import Html
 WIDTH, HEIGHT = 720.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 84.0, 18.0, 34.0, 58.0  # room for the axes' words, which a phone writes larger
 TICKS = 5
+UNITS = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}
+TITLE = 46  # letters of an axis's title that a phone has room for
 
 
 class Axis(NamedTuple):
@@ -82,7 +84,7 @@ def ticks(axis: Axis, count: int = TICKS) -> list[float]:
 
 
 def label(value: float, step: float = 0.0) -> str:
-    """A tick in a few letters: 0.95, 1,200, 25k, 1.5M, 3.2e+12, 3e-05.
+    """A tick in a few letters: 0.95, 1,200, 25k, 1.5M, 3.2T, 3e-05.
 
     With `step`, how far the next tick is, in as many digits as tell the two apart: 20.231k, 0.99992.
     """
@@ -91,12 +93,11 @@ def label(value: float, step: float = 0.0) -> str:
         return "0"  # what adding up steps left of it
     last = math.floor(math.log10(size)) - math.floor(math.log10(step)) + 1 if step else 0
     few, many = (min(max(least, last), 15) for least in (3, 4))
-    if size >= 1e9:
-        return f"{value:.{few}g}"
-    if size >= 1e6:
-        return f"{value / 1e6:.{few}g}M"
-    if size >= 1e4:
-        return f"{value / 1e3:.{few}g}k"
+    if size >= 1e15:
+        return f"{value:.{few}g}".replace("e+", "e")
+    for letter, unit in UNITS.items():
+        if size >= max(unit, 1e4):
+            return f"{value / unit:.{few}g}{letter}"
     if size >= 1000:
         return f"{value:,.{max(0, many - 4)}f}"
     return f"{value:.{many}g}"
@@ -138,9 +139,14 @@ class Frame(NamedTuple):
             x, _ = self.at(value, self.y.low)
             parts.append(f'<text class="tick middle" x="{x:.1f}" y="{bottom + 22:g}">{escape(name)}</text>')
         parts.append(f'<line class="base" x1="{LEFT:g}" x2="{right:g}" y1="{bottom:g}" y2="{bottom:g}"/>')
-        parts.append(f'<text class="axis" x="0" y="{TOP - 15:g}">{escape(self.y.title)}</text>')
-        parts.append(f'<text class="axis end" x="{right:g}" y="{self.height - 8:g}">{escape(self.x.title)}</text>')
+        parts.append(f'<text class="axis" x="0" y="{TOP - 15:g}">{_title(self.y)}</text>')
+        parts.append(f'<text class="axis end" x="{right:g}" y="{self.height - 8:g}">{_title(self.x)}</text>')
         return Html("\n".join([*parts, *marks, "</svg>"]))
+
+
+def _title(axis: Axis) -> str:
+    """Of a name that is longer than the sheet, its beginning."""
+    return escape(axis.title if len(axis.title) <= TITLE else f"{axis.title[: TITLE - 1].rstrip()}…")
 
 
 def opening(width: float, height: float, said: str, kind: str = "plot") -> str:
