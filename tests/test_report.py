@@ -629,7 +629,10 @@ def test_what_a_diagnosis_found_is_told(digits):
     assert told is not None and "&lt;dead&gt; units" in told and "Another activation." in told
     assert "25%" in told and "90.0% on average" in told and "error is 0.040" in told
     found = diagnosed.diagnosis(dataclasses.replace(gathered, diagnosis={**document, "findings": []}))
-    assert "Nothing was found that ails it" in found
+    assert "Nothing was found that ails it" in found and "constant answer" in found
+    naive = {**document, "fit": {**document["fit"], "naive": True}}
+    found = diagnosed.diagnosis(dataclasses.replace(gathered, diagnosis=naive))
+    assert "naive forecast" in found and "constant answer" not in found
 
 
 def test_a_check_that_failed_is_told_with_its_advice(digits):

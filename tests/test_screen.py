@@ -55,3 +55,20 @@ def test_what_has_no_room_at_all_says_that_it_is_cut():
     others = {"neighbours": evaluated()["metrics"]}
     text = "\n".join(printed(screen.evaluation(evaluated(baselines=others)), 40))
     assert "…" in text
+
+
+@pytest.mark.parametrize(("naive", "head"), [(True, "naive"), (False, "constant")])
+def test_a_diagnosis_of_a_forecast_names_the_naive_one(naive, head):
+    each = {name: {"rmse": value} for name, value in (("train", 1.0), ("validation", 2.0), ("constant", 3.0))}
+    document = {
+        "run": "sales", "layers": [], "sample": None, "fit": {**each, "naive": naive}, "calibration": None,
+        "curve": [], "variants": [], "journal": {"objective": "rmse"},
+    }  # fmt: skip
+    lines = [line for part in screen.diagnosis(document) for line in printed(part, 80)]
+    assert lines[0].split() == ["metric", "training", "validation", head]
+
+
+def test_numbers_beyond_what_floats_know_are_short():
+    assert [screen.number(value) for value in (1e30, -1.23456e15, 999e12)] == [
+        "1e+30", "-1.235e+15", "999,000,000,000,000",
+    ]  # fmt: skip
