@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 
 from kexp.metrics import Direction, sign_of
 from kexp.records import Dimension, Value
+from kexp.search.protocol import listed
 
 MOST = 6  # values of one knob
+BETWEEN = 5  # values of one that has no steps ...
+COUNTED = 10_000  # ... or more of them than this
 # How a training goes, not what a network is: searched on logarithmic scales, and not what a learner asks about.
-TRAINING = ("learning_rate", "weight_decay", "label_smoothing", "mixup", "optimizer")
+TRAINING = ("learning_rate", "backbone_rate", "weight_decay", "label_smoothing", "mixup", "optimizer")
 ORDER = (
     "layers",
     "stages",
@@ -65,15 +68,8 @@ def _place(knob: str) -> tuple[int, str]:
 
 def _values(dimension: Dimension, own: Value, most: int) -> list[Value]:
     """At most `most` values of a dimension, evenly spread, the winner's own and the ends among them."""
-    if dimension.kind == "int":
-        step = int(dimension.step or 1)
-        every: list[Value] = list(range(int(dimension.minimum), int(dimension.maximum) + 1, step))
-    elif dimension.kind == "float" and dimension.sampling == "linear" and dimension.maximum > dimension.minimum:
-        count = min(most, round((dimension.maximum - dimension.minimum) / dimension.step) + 1) if dimension.step else 5
-        gap = (dimension.maximum - dimension.minimum) / (count - 1)
-        every = [round(dimension.minimum + gap * i, 6) for i in range(count)]
-    else:
-        every = list(dimension.values)
+    known = () if dimension.kind == "fixed" else listed(dimension)
+    every = _spread(dimension) if known is None or len(known) > COUNTED else list(known)
     if own not in every:
         every = [*every, own] if isinstance(own, str | bool) else sorted([*every, own], key=float)
     if len(every) > most:
@@ -81,6 +77,17 @@ def _values(dimension: Dimension, own: Value, most: int) -> list[Value]:
         spread = {round(i * (len(every) - 1) / (most - 2)) for i in range(most - 1)}
         every = [value for i, value in enumerate(every) if i in spread or i == at]
     return every if len(every) > 1 else []
+
+
+def _spread(dimension: Dimension) -> list[Value]:
+    """BETWEEN values of a dimension that has no steps, its ends among them, as it is sampled."""
+    low, high = dimension.minimum, dimension.maximum
+    shares = [i / (BETWEEN - 1) for i in range(BETWEEN)]
+    if dimension.sampling == "log":
+        values = [low * (high / low) ** share for share in shares]
+    else:
+        values = [low + (high - low) * share for share in shares]
+    return list(dict.fromkeys(round(v) if dimension.kind == "int" else float(f"{v:.6g}") for v in values))
 
 
 def _widened(values: Mapping[str, Value], dimensions: Sequence[Dimension]) -> dict[str, Value]:

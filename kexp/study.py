@@ -35,6 +35,7 @@ from kexp.store import RunStore, atomic_write
 SEEDS = 3
 SECONDS = 600.0
 SHARES = (0.125, 0.25, 0.5)  # of the training rows; all of them are the winner itself
+LEAST = 10  # rows: what fewer teach is chance
 LONGER = 4.0  # times the epochs, at most, of fewer rows: a share of the steps would tell of steps, not of rows
 KNOBS = 0.7  # of the time; what the curve over rows gets is the rest
 SHUFFLES = 5
@@ -58,7 +59,8 @@ def study(
 ) -> dict[str, Any]:  # fmt: skip
     """{"run", "metric", "direction", "epochs", "winner": {"trial", "epochs", "values"}, "noise", "knobs": see
     `knobs.judged`, "samples": {"rows": [{"rows", "mean", "scores"}], "sentence"} or None, "columns": [{"name", "drop",
-    "spread"}] of a table, "unmeasured", "partly": names of knobs, "interrupted"}.
+    "spread"}] of a table, "unmeasured", "partly": names of knobs, "interrupted",
+    "too_few": whether fewer training rows would lack a class, or be next to none}.
 
     Takes about `seconds`; what was not measured by then is left out and named. The document is kept with the run.
     Scores are the objective's, on validation rows. Raises RunError where the run has no model yet.
@@ -78,6 +80,7 @@ def study(
     document["samples"] = bench.samples(dataset, direction, begun + seconds)
     document |= {
         "epochs": bench.epochs, "seconds": round(time.monotonic() - begun, 1), "interrupted": bench.interrupted,
+        "too_few": bench.too_few,
     }  # fmt: skip
     if document["knobs"] or not bench.interrupted:  # an earlier study is worth more than nothing
         atomic_write(run.study, json.dumps(to_json(document), indent=1).encode())
@@ -97,6 +100,7 @@ class _Bench:
         self._whole: tuple[float, ...] = ()  # the winner's scores on all training rows
         self._noise: Noise | None = None
         self.interrupted = False  # by Ctrl-C: what was measured is told
+        self.too_few = False  # training rows: fewer of them would be none of a class, however long it takes
 
     def knobs(self, dataset: Dataset, metric: str, direction: Direction, end: float) -> dict[str, Any]:
         """The part of the document on knobs."""
@@ -146,18 +150,13 @@ class _Bench:
         train = dataset.rows("train")
         order = np.random.default_rng(self._question.seed).permutation(train)
         rows = []
-        for share in SHARES:
-            count = round(share * len(train))
-            enough = len(set(dataset.y[order[:count]].ravel().tolist())) == len(set(dataset.y[train].ravel().tolist()))
-            if (
-                count < 10
-                or time.monotonic() > end
-                or self.interrupted
-                or not (enough or dataset.spec.task == "regression")
-            ):
+        counts = [count for count in fewer(dataset, order) if count >= LEAST]
+        self.too_few = not counts
+        for count in counts:
+            if time.monotonic() > end or self.interrupted:
                 continue
             part = _with(dataset, np.sort(order[:count]))
-            epochs = round(self.epochs * min(LONGER, 1 / share))
+            epochs = round(self.epochs * min(LONGER, len(train) / count))
             with self._pool(part) as (pool, store):
                 wanted = [_Wanted(self._own, seed) for seed in range(self._seeds)]
                 text = f"training on {count:,} of {len(train):,} rows"
@@ -250,6 +249,15 @@ def _own_value(knob: str, own: Sketch) -> Any:
     names = [name for name in own.values if re.fullmatch(rf"{re.escape(knob)}(_\d+)?", name)]
     values = [own.values[name] for name in names]
     return values[0] if len(set(values)) == 1 else values
+
+
+def fewer(dataset: Dataset, order: NDArray[np.int64]) -> list[int]:
+    """How many of the training rows, in this `order`, SHARES of them are; those alone that lack no class."""
+    counts = [round(share * len(order)) for share in SHARES]
+    if dataset.spec.task == "regression":
+        return counts
+    every = set(dataset.y[order].ravel().tolist())
+    return [count for count in counts if set(dataset.y[order[:count]].ravel().tolist()) == every]
 
 
 def _with(dataset: Dataset, rows: NDArray[np.int64]) -> Dataset:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+TOO_FEW = (
+    "Whether more training rows would help cannot be told: half of them are too few, or lack a class that has next to "
+    "none."
+)
+
 
 def number(value: Any) -> str:
-    """Four telling digits: 0.9741, 52,431, 3.2e-05; text as it is; a dash for what is not known."""
+    """Four telling digits, of large numbers all: 0.9741, 52,431, 3.2e-05; text as it is; a dash for what is not known.
+
+    From 1e15 on, where a float no longer knows all digits, four again: 1.3e+30.
+    """
     if value is None or value != value:
         return "-"
     if isinstance(value, bool | str) or value == float("inf"):
         return str(value)
+    if abs(value) >= 1e15:
+        return f"{value:.4g}"
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4f}" if 0.001 <= abs(value) < 10 else f"{value:.4g}"

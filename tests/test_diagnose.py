@@ -527,7 +527,7 @@ def test_every_kind_of_data_is_diagnosed(tmp_path, kind):
     document, _ = diagnosed(tmp_path)
     assert all(np.isfinite(row["gradient"]) for row in document["layers"] if "gradient" in row)
     assert any(row.get("units") for row in document["layers"])
-    assert document["fit"]["signal"] > 0
+    assert document["fit"]["signal"] > 0 and document["fit"]["naive"] == (kind == "sales")
     assert (document["calibration"] is None) == (dataset.spec.task == "regression")
     printed(document)
 

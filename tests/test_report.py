@@ -36,6 +36,7 @@ from kexp.report import (
     shipped,
     studied,
     summary,
+    tested,
 )
 from kexp.store import RunStore
 from kexp.verify import digest
@@ -190,6 +191,15 @@ def test_scores_by_class_have_wilsons_intervals():
     assert (two.recall.hits, two.recall.n, two.precision.n) == (2, 2, 2)
 
 
+def test_classes_without_a_test_row_are_not_among_those_found_least():
+    counts = np.diag([4, 0, 0, *[4] * 43])  # the second and third class have no rows at all
+    counts[10, 10:12] = 1, 3
+    counts[44, 44:] = 2, 2
+    page = tested._scores(classes.data([f"class {k:02}" for k in range(46)], counts))
+    assert page.index("class 10") < page.index("class 44") < page.index("class 00")
+    assert "class 01" not in page and "class 02" not in page
+
+
 def test_the_confusion_matrix_is_shaded_by_share_of_the_true_class():
     found = classes.confusion(["cat", "dog"], [[3, 1], [0, 4]])
     assert found.shares == ((0.75, 0.25), (0.0, 1.0))
@@ -290,6 +300,27 @@ def test_axes_hold_their_values_and_have_round_ticks(values, log):
     assert 2 <= len(found) <= 9 and found == sorted(found)
     assert all(axis.low <= tick <= axis.high * (1 + 1e-9) for tick in found)
     assert all(len(plot.label(tick)) <= 8 for tick in found)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0.99991, 0.99999], ["0.99992", "0.99994", "0.99996", "0.99998"]),
+        ([2021.2, 2021.9], ["2,021.2", "2,021.4", "2,021.6", "2,021.8"]),
+        ([20231, 20239], ["20.232k", "20.234k", "20.236k", "20.238k"]),
+        ([1234500, 1234900], ["1.2345M", "1.2346M", "1.2347M", "1.2348M", "1.2349M"]),
+        ([3.2e12, 3.9e12], ["3.2T", "3.4T", "3.6T", "3.8T"]),
+        ([1e15, 2.1e16], ["5e15", "1e16", "1.5e16", "2e16"]),
+        ([-3e-14, 6e-14], ["-2e-14", "0", "2e-14", "4e-14", "6e-14"]),
+        ([0, 1e-14], ["0", "5e-15", "1e-14"]),
+    ],
+)
+def test_no_two_ticks_bear_the_same_words(values, told):
+    found = list(plot.labels(plot.axis("x", values)).values())
+    assert found[: len(told)] == told and len({*found}) == len(found)
+    drawn = plot.Frame(plot.axis("x", values), plot.axis("y" * 80, values)).svg([], "a chart")
+    assert all(drawn.count(f">{label}</text>") == 2 for label in told)
+    assert f">{'y' * 45}…</text>" in drawn  # a longer title would leave the page
 
 
 def test_the_worst_tenth_does_not_flatten_the_rest():
@@ -553,6 +584,23 @@ def test_a_study_is_told_with_its_sentences(digits):
     assert told is not None and "2 &lt;do&gt;." in told and "More helps." in told and "&lt;age&gt;" in told
     assert "inline-size:0.0%" in told and "No time was left for filters" in told
     assert "The present model is of another trial" in told  # the best is trial 8
+    late = {**document, "partly": ["units"], "interrupted": True, "samples": None, "too_few": True}
+    told = studied.study(dataclasses.replace(gathered, study=late))
+    assert told is not None and "It was interrupted before filters, some values of units." in told
+    assert "lack a class" in told and "No time" not in told
+
+
+def test_long_names_and_numbers_fit_their_boxes(digits):
+    home, _, _ = digits
+    bars = importance.bars([("a_column_" * 9, 1.0, "1.0"), ("age", 0.5, "0.5")])
+    assert bars.count('class="long"') == 1 and bars.index("a_column_") < bars.index("age")
+    with RunStore.open(home, "digits") as run:
+        gathered = material.gather(run, leaderboard.document(run), home)
+    evaluation = gathered.evaluation
+    assert evaluation is not None
+    assert 'class="long"' not in summary.tiles(gathered)
+    huge = {**evaluation, "metrics": {**evaluation["metrics"], evaluation["interval"]["metric"]: 188_646_083.0}}
+    assert '<b class="long">188,646,083</b>' in summary.tiles(dataclasses.replace(gathered, evaluation=huge))
 
 
 def test_what_a_diagnosis_found_is_told(digits):
@@ -581,7 +629,10 @@ def test_what_a_diagnosis_found_is_told(digits):
     assert told is not None and "&lt;dead&gt; units" in told and "Another activation." in told
     assert "25%" in told and "90.0% on average" in told and "error is 0.040" in told
     found = diagnosed.diagnosis(dataclasses.replace(gathered, diagnosis={**document, "findings": []}))
-    assert "Nothing was found that ails it" in found
+    assert "Nothing was found that ails it" in found and "constant answer" in found
+    naive = {**document, "fit": {**document["fit"], "naive": True}}
+    found = diagnosed.diagnosis(dataclasses.replace(gathered, diagnosis=naive))
+    assert "naive forecast" in found and "constant answer" not in found
 
 
 def test_a_check_that_failed_is_told_with_its_advice(digits):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 
@@ -10,10 +11,12 @@ import pytest
 from rich.console import Console
 
 from kexp import pipeline, screen
+from kexp.data.dataset import Dataset
 from kexp.experiment import from_data
 from kexp.knobs import Row, judged, noise, variations, yardstick
 from kexp.records import Dimension
 from kexp.store import RunStore
+from kexp.study import fewer
 
 
 def dimension(name, *values, kind="choice", low=0, high=0, **options):
@@ -55,6 +58,23 @@ def test_of_many_values_some_are_tried_and_the_winners_own():
     found = [one.value for one in variations({"filters": 7}, [many])]
     assert found[0] == 1 and found[-1] == 64 and 7 in found and len(found) <= 6
     assert variations({"filters": 7}, [dimension("filters", kind="fixed")]) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "values"),
+    [
+        (0.05, dimension("dropout", kind="float", high=0.1, step=0.3), [0, 0.05]),  # a step that leads out of the range
+        (0.05, dimension("dropout", kind="float", high=0.5, step=0.2), [0, 0.05, 0.2, 0.4]),
+        (0.1, dimension("dropout", kind="float", high=0.4), [0, 0.1, 0.2, 0.3, 0.4]),
+        (32, dimension("units", kind="int", low=16, high=256, step=2, sampling="log"), [16, 32, 64, 128, 256]),
+        (64, dimension("units", kind="int", low=16, high=4096, sampling="log"), [16, 64, 256, 1024, 4096]),
+        (7, dimension("units", kind="int", low=1, high=10**12), [1, 7, 250000000001, 10**12]),
+        (0.1, dimension("cut", kind="float", low=0.01, high=1, sampling="log"), [0.01, 0.0316228, 0.1, 0.316228, 1]),
+    ],
+)
+def test_values_are_those_that_the_search_may_choose(own, asked, values):
+    found = [one.value for one in variations({asked.name: own}, [asked], most=len(values))]
+    assert found == pytest.approx(values)
 
 
 def test_the_smallest_that_is_as_good_is_enough():
@@ -100,6 +120,23 @@ def test_a_knob_without_effect_seldom_matters(values):
         wrong += judged("knob", 0, rows, noise(rows), "max")["matters"]
     assert 4 <= wrong <= 38  # 20 are expected, with a standard deviation of 4.4
     assert yardstick(2, 1000) == pytest.approx(1.96, abs=0.02) and yardstick(6, 12) > 3
+
+
+def test_a_class_of_one_row_is_said_to_be_too_few_and_not_that_time_was_short(studied):
+    home, document = studied
+    dataset = Dataset.open(home / "runs" / "signs" / "data")
+    order = dataset.rows("train")
+    assert fewer(dataset, order) == [44, 88, 175]
+    y = dataset.y.copy()
+    y[order] = 0
+    y[order[-1]] = 1  # no half has it
+    assert fewer(dataclasses.replace(dataset, y=y), order) == []
+    numbers = dataclasses.replace(dataset.spec, task="regression", labels=("label",))
+    assert fewer(dataclasses.replace(dataset, y=y, spec=numbers), order) == [44, 88, 175]
+    assert document["too_few"] is False
+    buffer = io.StringIO()
+    Console(file=buffer, width=80).print(screen.study({**document, "samples": None, "too_few": True}))
+    assert "lack a class" in buffer.getvalue() and "no time was left" not in buffer.getvalue()
 
 
 def test_ctrl_c_leaves_what_was_measured(studied, monkeypatch):

@@ -57,6 +57,7 @@ class Fitted:
     signal: float  # standard deviations that validation answers are better than the same answers in another order
     needed: float  # so many are more than luck, as often as the validation rows were looked at
     rows: dict[str, int] = field(default_factory=dict)
+    naive: bool = False  # whether "constant" is of the naive forecast
 
 
 def answered(subjects: Sequence[Subject]) -> Answered:
@@ -107,7 +108,7 @@ def fitted(spec: DatasetSpec, question: Experiment, trials: Sequence[Trial], tol
         train_way=way(name, train[name], bare_train[name]), validation_way=way(name, validation[name], bare[name]),
         signal=signal(spec.task, told.y, told.outputs - (0 if told.naive is None else told.naive), told.naive),
         needed=NormalDist().inv_cdf(1 - SIGNIFICANT / max(looks, 1)),
-        rows={"train": len(told.train_y), "validation": len(told.y)},
+        rows={"train": len(told.train_y), "validation": len(told.y)}, naive=told.naive is not None,
     )  # fmt: skip
 
 

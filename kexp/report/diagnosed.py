@@ -36,10 +36,14 @@ def diagnosis(material: Material) -> Html | None:
 
 
 def _fit(found: Mapping[str, Any]) -> Html:
-    columns = ("metric", "training rows", "validation rows", "constant answer")
+    columns = ("metric", "training rows", "validation rows", _bare(found))
     rows = [(name.replace("_", " "), found["train"][name], found["validation"][name], found["constant"][name])
             for name in found["train"]]  # fmt: skip
     return table(columns, rows, right=columns[1:])
+
+
+def _bare(found: Mapping[str, Any]) -> str:
+    return "naive forecast" if found.get("naive") else "constant answer"
 
 
 def _layers(found: list[dict[str, Any]]) -> Html:

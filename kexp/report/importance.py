@@ -26,6 +26,7 @@ TREES, REPEATS = 200, 20
 SHOWN = 12
 TRACE = 0.005  # a smaller share is written as 0 %
 EPOCHS = "epochs"
+ROOM, LONG = 24, ' class="long"'  # letters of a name beside its bar in one line; a longer one is broken
 
 
 class Importance(NamedTuple):
@@ -93,7 +94,7 @@ def bars(found: Sequence[tuple[str, float, str]]) -> Html:
     """A bar for each (name, length, what it is in words), the longest as wide as there is room; none below 0."""
     most = max((length for _, length, _ in found), default=1.0) or 1.0
     rows = "".join(
-        f'<tr><th scope="row">{text(name)}</th><td><span class="bar" '
+        f'<tr><th scope="row"{LONG * (len(name) > ROOM)}>{text(name)}</th><td><span class="bar" '
         f'style="inline-size:{100 * max(length / most, 0):.1f}%"></span></td><td class="right">{text(words)}</td></tr>'
         for name, length, words in found
     )

@@ -6,6 +6,7 @@ larger, for which there is room.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -16,6 +17,8 @@ from kexp.report.markup import Html
 WIDTH, HEIGHT = 720.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 84.0, 18.0, 34.0, 58.0  # room for the axes' words, which a phone writes larger
 TICKS = 5
+UNITS = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}
+TITLE = 46  # letters of an axis's title that a phone has room for
 
 
 class Axis(NamedTuple):
@@ -80,16 +83,32 @@ def ticks(axis: Axis, count: int = TICKS) -> list[float]:
     return [k * step for k in range(start, math.floor(axis.high / step + 1e-9) + 1)]
 
 
-def label(value: float) -> str:
-    """A tick in a few letters: 0.95, 1,200, 25k, 1.5M, 3e-05."""
+def label(value: float, step: float = 0.0) -> str:
+    """A tick in a few letters: 0.95, 1,200, 25k, 1.5M, 3.2T, 3e-05.
+
+    With `step`, how far the next tick is, in as many digits as tell the two apart: 20.231k, 0.99992.
+    """
     size = abs(value)
-    if size >= 1e6:
-        return f"{value / 1e6:.3g}M"
-    if size >= 1e4:
-        return f"{value / 1e3:.3g}k"
+    if size <= step * 1e-9:
+        return "0"  # what adding up steps left of it
+    last = math.floor(math.log10(size)) - math.floor(math.log10(step)) + 1 if step else 0
+    few, many = (min(max(least, last), 15) for least in (3, 4))
+    if size >= 1e15:
+        return f"{value:.{few}g}".replace("e+", "e")
+    for letter, unit in UNITS.items():
+        if size >= max(unit, 1e4):
+            return f"{value / unit:.{few}g}{letter}"
     if size >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}" if size > 1e-12 else "0"
+        return f"{value:,.{max(0, many - 4)}f}"
+    return f"{value:.{many}g}"
+
+
+def labels(axis: Axis) -> dict[float, str]:
+    """The ticks of `axis`, each with its label; no two of them bear the same."""
+    found = ticks(axis)
+    apart = min((b - a for a, b in itertools.pairwise(found)), default=0.0)
+    plain = {value: label(value) for value in found}
+    return plain if len({*plain.values()}) == len(plain) else {value: label(value, apart) for value in found}
 
 
 class Frame(NamedTuple):
@@ -112,17 +131,22 @@ class Frame(NamedTuple):
         """
         right, bottom = self.width - RIGHT, self.height - BOTTOM
         parts = [opening(self.width, self.height, said)]
-        for value in ticks(self.y):
+        for value, name in labels(self.y).items():
             _, y = self.at(self.x.low, value)
             parts.append(f'<line class="grid" x1="{LEFT:g}" x2="{right:g}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text class="tick end" x="{LEFT - 8:g}" y="{y + 4.5:.1f}">{label(value)}</text>')
-        for value, name in (names or {value: label(value) for value in ticks(self.x)}).items():
+            parts.append(f'<text class="tick end" x="{LEFT - 8:g}" y="{y + 4.5:.1f}">{name}</text>')
+        for value, name in (names or labels(self.x)).items():
             x, _ = self.at(value, self.y.low)
             parts.append(f'<text class="tick middle" x="{x:.1f}" y="{bottom + 22:g}">{escape(name)}</text>')
         parts.append(f'<line class="base" x1="{LEFT:g}" x2="{right:g}" y1="{bottom:g}" y2="{bottom:g}"/>')
-        parts.append(f'<text class="axis" x="0" y="{TOP - 15:g}">{escape(self.y.title)}</text>')
-        parts.append(f'<text class="axis end" x="{right:g}" y="{self.height - 8:g}">{escape(self.x.title)}</text>')
+        parts.append(f'<text class="axis" x="0" y="{TOP - 15:g}">{_title(self.y)}</text>')
+        parts.append(f'<text class="axis end" x="{right:g}" y="{self.height - 8:g}">{_title(self.x)}</text>')
         return Html("\n".join([*parts, *marks, "</svg>"]))
+
+
+def _title(axis: Axis) -> str:
+    """Of a name that is longer than the sheet, its beginning."""
+    return escape(axis.title if len(axis.title) <= TITLE else f"{axis.title[: TITLE - 1].rstrip()}…")
 
 
 def opening(width: float, height: float, said: str, kind: str = "plot") -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from kexp.report import importance, markup, plot
 from kexp.report.markup import Html, figure, heading, join, note, paragraph
 from kexp.report.material import Material
-from kexp.wording import number, short
+from kexp.wording import TOO_FEW, number, short
 
 COLUMNS = 20  # of a table that are told, those that matter most
 
@@ -87,11 +87,15 @@ def study(material: Material) -> Html | None:
         charts = "".join(figure(draw(data(knob), metric)) for knob in found["knobs"])
         parts += [Html(f"<ul>{items}</ul>"), Html(f'<div class="row">{charts}</div>')]
         parts.append(note("A point is a seed, a large one the mean. Ringed: what the network has, and what is enough."))
-    if found["unmeasured"]:
-        parts.append(note(f"No time was left for {', '.join(found['unmeasured'])}."))
+    late = [*found["unmeasured"], *(f"some values of {knob}" for knob in found.get("partly", ()))]
+    if late:
+        why = "It was interrupted before" if found.get("interrupted") else "No time was left for"
+        parts.append(note(f"{why} {', '.join(late)}."))
     if found["samples"]:
         parts += [heading("Would more rows help?"), figure(draw_rows(found["samples"]["rows"], metric))]
         parts.append(paragraph(found["samples"]["sentence"]))
+    elif found.get("too_few"):
+        parts.append(note(TOO_FEW))
     if found["columns"]:
         parts += [heading("Which columns matter"), _columns(found["columns"][:COLUMNS], metric)]
     return join(*parts)

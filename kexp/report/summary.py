@@ -14,6 +14,7 @@ from kexp.wording import clock, number, short_name, size
 
 INT8 = "tflite_int8"
 ABREAST = 5  # figures that stand in one row
+ROOM, LONG = 8, ' class="long"'  # letters of a figure that is large; a longer one is smaller, so that it stays whole
 
 
 def head(material: Material) -> Html:
@@ -112,7 +113,8 @@ def tiles(material: Material) -> Html:
     trials = sum(trial.status == "completed" for trial in material.trials)
     found.append((clock(material.seconds), "of search", plural(trials, "trial")))
     cells = "".join(
-        f"<div><b>{text(value)}</b><span>{text(what)}</span><small>{text(more)}</small></div>"
+        f"<div><b{LONG * (len(value) > ROOM)}>{text(value)}</b>"
+        f"<span>{text(what)}</span><small>{text(more)}</small></div>"
         for value, what, more in found
     )
     columns = len(found) if len(found) <= ABREAST else -(-len(found) // 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from kexp.evaluate import INT8
@@ -78,7 +79,7 @@ def _scores(found: list[classes.Scores]) -> Html:
     told += "that are of it (precision). Intervals are Wilson's: where they are wide, the rows are few."
     if len(found) <= FEW:
         return join(classes.draw(found), note(told))
-    worst = sorted(found, key=lambda one: one.recall.value)[:FEW]
+    worst = sorted(found, key=lambda one: one.recall.value if one.recall.n else math.inf)[:FEW]
     return join(classes.draw(worst), note(f"The {FEW} of {len(found)} classes that are found least. {told}"))
 
 

@@ -158,7 +158,7 @@ def _one_sample(sample: Mapping[str, Any]) -> RenderableType:
 
 
 def _fitted(found: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> RenderableType:
-    right = ("training", "validation", "constant")
+    right = ("training", "validation", "naive" if found.get("naive") else "constant")
     table = plain_table("metric", *right, right=right)
     for name, value in found["validation"].items():
         table.add_row(name, number(found["train"][name]), number(value), number(found["constant"][name]))

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kexp.screen.basics import dim, following, plain_table, warning
-from kexp.wording import clock, number, short, short_name, size, telling, values
+from kexp.wording import TOO_FEW, clock, number, short, short_name, size, telling, values
 
 FILES = ("model_float32.tflite", "model_int8.tflite")  # whose sizes tell enough
 
@@ -221,9 +221,11 @@ def study(document: Mapping[str, Any]) -> Group:
         parts.append(warning("interrupted: what was measured by then"))
     else:
         late = [*document["unmeasured"], *(f"some values of {knob}" for knob in document["partly"])]
-        late += [] if document["samples"] else ["fewer training rows"]
+        late += [] if document["samples"] or document.get("too_few") else ["fewer training rows"]
         if late:
             parts.append(warning(f"no time was left for {', '.join(late)}: --time gives more"))
+    if document.get("too_few"):
+        parts.append(dim(TOO_FEW))
     if document["samples"]:
         rows = plain_table("training rows", metric, right=("training rows", metric))
         for row in document["samples"]["rows"]:
