@@ -6,9 +6,11 @@ file, and `kexp.handed:/path/of/it.pickle` is its name: `module:function`, as an
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
+import inspect
 import pickle
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,12 @@ def name(build: Any, folder: Path) -> str:
 
     What no module has is written into `folder`. Raises ExperimentError for what is neither, or cannot be written.
     """
+    if isinstance(build, type):
+        raise ExperimentError(f"build = {build!r} is a class: an instance of it is expected, {build.__name__}().")
     made = build if callable(build) and not hasattr(build, "build") else getattr(build, "build", None)
     if not callable(made):
         raise ExperimentError(f"build = {build!r}: a function build(hp) is expected, or an object with such a method.")
+    _takes_hp(build, made)
     module, path = getattr(made, "__module__", None) or "", getattr(made, "__qualname__", "")
     if made is build and module != "__main__" and path.isidentifier() and _has(module, path, build):
         return f"{module}:{path}"
@@ -42,6 +47,19 @@ def name(build: Any, folder: Path) -> str:
     file = folder.resolve() / f"build-{hashlib.blake2b(content, digest_size=8).hexdigest()}{SUFFIX}"
     file.write_bytes(content)
     return f"{__name__}:{file}"
+
+
+def _takes_hp(build: Any, made: Any) -> None:
+    """Raise ExperimentError for what takes neither hp alone nor, as a factory of features, hp and x."""
+    try:
+        signature = inspect.signature(made)
+    except ValueError:  # some that are written in C have none
+        return
+    for questions in (1, 2):
+        with contextlib.suppress(TypeError):
+            signature.bind(*[None] * questions)
+            return
+    raise ExperimentError(f"build = {build!r} takes {signature}: one argument is expected, build(hp).")
 
 
 def _has(module: str, function: str, build: Any) -> bool:

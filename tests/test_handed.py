@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 
@@ -56,6 +57,21 @@ def test_a_notebook_s_function_reaches_another_process(tmp_path):
 def test_what_builds_nothing_is_refused(tmp_path, build):
     with pytest.raises(ExperimentError, match=r"build\(hp\) is expected"):
         handed.name(build, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("build", "what"), [(Times, r"instance of it is expected, Times\(\)"), (lambda: None, r"takes \(\): one argument")]
+)
+def test_what_takes_no_hp_is_refused_before_a_search(tmp_path, build, what):
+    with pytest.raises(ExperimentError, match=what):
+        handed.name(build, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_has_questions_of_its_own_is_taken(tmp_path):
+    for build in (lambda hp, factor=2: factor * hp, functools.partial(lambda hp, factor: factor * hp, factor=2)):
+        assert found(handed.name(build, tmp_path))(3) == 6
+    assert handed.name(lambda hp, x: x, tmp_path)  # a factory of features
 
 
 def test_what_cannot_be_written_says_what_to_do(tmp_path):
