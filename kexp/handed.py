@@ -1,7 +1,8 @@
 """A build(hp) that a program hands in itself, as keras-tuner takes it, by a name that every process can import.
 
-A function of a module is that module's. What no module has (a notebook's function, a lambda, a HyperModel) is kept as a
-file, and `kexp.handed:/path/of/it.pickle` is its name: `module:function`, as an experiment file names a factory.
+A function of a module is that module's. What no module has (a notebook's function, a lambda, a HyperModel), or one that
+other processes would not find (it lies beside a script), is kept as a file with the folders that modules are found in,
+and `kexp.handed:/path/of/it.pickle` is its name: `module:function`, as an experiment file names a factory.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import functools
 import hashlib
 import importlib
 import inspect
+import os
 import pickle
+import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,13 @@ def name(build: Any, folder: Path) -> str:
         raise ExperimentError(f"build = {build!r}: a function build(hp) is expected, or an object with such a method.")
     _takes_hp(build, made)
     module, path = getattr(made, "__module__", None) or "", getattr(made, "__qualname__", "")
-    if made is build and module != "__main__" and path.isidentifier() and _has(module, path, build):
+    if (
+        made is build
+        and module != "__main__"
+        and path.isidentifier()
+        and _has(module, path, build)
+        and _everywhere(module)
+    ):
         return f"{module}:{path}"
     import cloudpickle  # what __main__ has goes by value
 
@@ -43,6 +53,8 @@ def name(build: Any, folder: Path) -> str:
             f"build = {build!r} cannot be handed to other processes: {error}. Put it into a module of its own, and "
             "give factory = 'module:function'."
         ) from error
+    folders = [str(Path(entry).resolve()) for entry in sys.path]
+    content = pickle.dumps((folders, content))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder.resolve() / f"build-{hashlib.blake2b(content, digest_size=8).hexdigest()}{SUFFIX}"
     file.write_bytes(content)
@@ -69,6 +81,16 @@ def _has(module: str, function: str, build: Any) -> bool:
         return False
 
 
+def _everywhere(module: str) -> bool:
+    """Whether another process finds this module: where Python is, in PYTHONPATH or in the current folder."""
+    top, here = module.partition(".")[0], str(Path.cwd())
+    given = {here, *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    python = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix)]
+    path = [entry for entry in sys.path if entry in given or any(map(Path(entry).is_relative_to, python))]
+    found = PathFinder.find_spec(top, [here, *path])
+    return found is not None and found.origin == getattr(sys.modules[top], "__file__", None)
+
+
 def __getattr__(path: str) -> Any:
     if not path.endswith(SUFFIX) or not Path(path).is_file():
         raise AttributeError(f"{path} is no build(hp) that a program left there")
@@ -77,4 +99,6 @@ def __getattr__(path: str) -> Any:
 
 @functools.lru_cache(maxsize=8)
 def _load(path: str) -> Any:
-    return pickle.loads(Path(path).read_bytes())  # the user's own program, in the user's own folder
+    folders, content = pickle.loads(Path(path).read_bytes())  # the user's own program, in the user's own folder
+    sys.path += [entry for entry in folders if entry not in sys.path]  # last: what this process has goes first
+    return pickle.loads(content)

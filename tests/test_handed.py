@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +35,8 @@ def found(factory):
     return getattr(sys.modules[module], function)
 
 
-def test_a_function_of_a_module_is_named_by_it(tmp_path):
+def test_a_function_of_a_module_is_named_by_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent)
     assert handed.name(doubled, tmp_path) == f"{__name__}:doubled"
     assert not list(tmp_path.iterdir())
 
@@ -51,6 +54,17 @@ def test_a_notebook_s_function_reaches_another_process(tmp_path):
     program += f"print(handed.name(build, pathlib.Path({str(tmp_path)!r})))"
     factory = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
     assert found(factory)(2.5) == 2
+
+
+def test_a_function_of_a_module_beside_a_script_reaches_another_process(tmp_path, monkeypatch):
+    (tmp_path / "beside_a_script.py").write_text("def build(hp):\n    return 2 * hp\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    build = importlib.import_module("beside_a_script").build
+    for given in (build, lambda hp: build(hp)):
+        factory = handed.name(given, tmp_path / "handed")
+        program = f"from kexp import models; print(models._factory({factory!r})(4))"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert done.stdout.split()[-1:] == ["8"], done.stderr
 
 
 @pytest.mark.parametrize("build", ["dense", 3, type("Empty", (), {})()])
