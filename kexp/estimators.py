@@ -112,6 +112,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         X, y = self._checked(X, y)
         self._columns = _names(X)
         if groups is not None:
+            groups = column_or_1d(groups)
             check_consistent_length(X, groups)
         try:
             self._search(self._raw(X, y, groups))
@@ -154,7 +155,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     # how
 
     def _checked(self, X: Any, y: Any) -> tuple[Any, Array]:
-        if _is_frame(X):
+        if _is_frame(X) and self.kind in (None, "table"):
             X, y = validate_data(self, X, y, skip_check_array=True)
         else:
             X, y = validate_data(
@@ -218,7 +219,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, X: Any) -> NDArray[np.float32]:
         """What the network answers to samples, (n, outputs)."""
         check_is_fitted(self)
-        if _is_frame(X):
+        if _is_frame(X) and self._network.spec.kind == "table":
             X = validate_data(self, X, reset=False, skip_check_array=True)
         else:
             X = validate_data(self, X, reset=False, allow_nd=True, ensure_all_finite="allow-nan")

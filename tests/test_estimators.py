@@ -167,7 +167,10 @@ def test_columns_go_by_their_place_where_only_one_side_has_names(fitted):
 def test_an_array_does_not_stand_for_columns_that_are_no_numbers():
     frame = pd.DataFrame({"size": IRIS[:, 0], "large": IRIS[:, 2] > 2})
     model = classifier(epochs=1).fit(frame, SPECIES)
-    with pytest.warns(UserWarning, match="valid feature names"), pytest.raises(SamplesError, match="'large' is a bool"):
+    with (
+        pytest.warns(UserWarning, match="valid feature names"),
+        pytest.raises(SamplesError, match=r"'large' of the Data.* boolean"),
+    ):
         model.predict(frame.to_numpy(float))
 
 
@@ -191,6 +194,14 @@ def test_series():
     model = classifier(epochs=8).fit(x, y)
     assert model.run_.leaderboard()["factory"].tolist() == ["conv1d"]
     assert model.score(x, y) > 0.9
+
+
+def test_series_of_one_channel_may_be_the_rows_of_a_frame():
+    y = np.arange(60) % 2
+    x = pd.DataFrame(np.sin(np.linspace(0, 6.28, 32) * np.where(y, 4, 1)[:, None] + RANDOM.random((60, 1))))
+    model = classifier(kind="series", epochs=2).fit(x, y)
+    assert model.run_.leaderboard()["factory"].tolist() == ["conv1d"]
+    np.testing.assert_array_equal(model.predict_proba(x), model.predict_proba(x.to_numpy()))
 
 
 def test_several_labels_each():
@@ -217,6 +228,13 @@ def test_rows_of_a_group_are_on_one_side(tmp_path):
         part = np.load(run.data / "part.npy")
     assert set(part.tolist()) == {0, 1}
     assert all(len(set(part[groups == group])) == 1 for group in np.unique(groups))
+
+
+def test_groups_may_be_a_column_and_nothing_else(tmp_path):
+    column = pd.DataFrame({"who": np.arange(len(IRIS)) // 5}).astype(str)
+    assert classifier(epochs=1).fit(IRIS, SPECIES, column).score(IRIS, SPECIES) > 0
+    with pytest.raises(ValueError, match="1d array"):
+        classifier().fit(IRIS, SPECIES, np.zeros((150, 2)))
 
 
 def test_it_is_chosen_and_validated_like_any_other():
