@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numbers
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kexp import experiment, notebook, pipeline, store
+from kexp.errors import ExperimentError, ExportError
 from kexp.records import Artifact, Check, Trial, to_json
 from kexp.runtime import import_modules, modules
 from kexp.store import RunStore
@@ -79,7 +85,13 @@ class Run:
         return pipeline.diagnose(self.home, self.name, try_variants=try_variants)
 
     def export(self, *formats: str, tolerances: dict[str, float] | None = None) -> Release:
-        """See `pipeline.export`; without formats, keras, saved_model and tflite."""
+        """See `pipeline.export`; without formats, keras, saved_model and tflite.
+
+        Raises ExportError for a tolerance that is no number of 0 or more: no file could pass, and earlier ones went.
+        """
+        for name, drop in (tolerances or {}).items():
+            if isinstance(drop, bool) or not isinstance(drop, numbers.Real) or not drop >= 0:
+                raise ExportError(f"tolerances: {name} = {drop!r}: a drop of 0 or more is expected, such as 0.02.")
         return pipeline.export(self.home, self.name, formats, tolerances)
 
     def bench(self, *threads: int) -> pd.DataFrame:
@@ -100,7 +112,9 @@ class Run:
 
 def init(path: str | Path, *, home: str | Path | None = None, **options: Any) -> pipeline.Initial:
     """Look at data and write an experiment file; options as of `pipeline.init`."""
-    return pipeline.init(str(path), home=store.home(home), **options)
+    if isinstance(target := options.get("target", ()), str):
+        target = (target,)
+    return pipeline.init(str(path), home=store.home(home), **{**options, "target": tuple(target)})
 
 
 def search(
@@ -108,7 +122,12 @@ def search(
     **options: Any,
 ) -> Run:  # fmt: skip
     """Search on data or on an experiment file, as `kexp search` does: `kexp.search("photos/", time="10m")`."""
-    question, base = experiment.asked(str(source), **options)
+    if not isinstance(source, str | os.PathLike):
+        raise ExperimentError(
+            f"kexp.search was given a {type(source).__name__}: a path of data or of an experiment file is expected. "
+            "For arrays and DataFrames there are kexp.KexpClassifier and kexp.KexpRegressor."
+        )
+    question, base = experiment.asked(str(source), **plain(options))
     where = store.home(home)
     ended = pipeline.search(question, home=where, base=base, workers=workers, fresh=fresh)
     return Run(home=where, name=question.name, interrupted=not ended)
@@ -134,3 +153,12 @@ def compare(*names: str, home: str | Path | None = None) -> dict[str, Any]:
 def verify(folder: str | Path) -> tuple[list[Artifact], list[Check]]:
     """See `pipeline.verify_folder`."""
     return pipeline.verify_folder(Path(folder))
+
+
+def plain(value: Any) -> Any:
+    """`value` with Python's own numbers, lists and dicts in the place of numpy's, which a grid of parameters holds."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value

@@ -30,7 +30,7 @@ from sklearn.utils.validation import (
 )
 
 from kexp import experiment, handed, metrics, pipeline, store
-from kexp.api import Run
+from kexp.api import Run, plain
 from kexp.data import columns, memory
 from kexp.data.dataset import Dataset, Raw
 from kexp.errors import DataError, ExperimentError, RunError, SamplesError
@@ -48,14 +48,6 @@ EXCEPTIONS: dict[str, str] = {
     "check_array_api_input": "skipped: asked only where SCIPY_ARRAY_API is set, and passed there",
     "check_classifiers_multilabel_output_format_decision_function": "skipped: there is no decision_function",
 }
-
-
-class _Folder:
-    """A folder that is removed with the estimator whose run it holds."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="kexp-"))
-        self._end = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class _Network:
@@ -115,9 +107,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         SamplesError, which is a ValueError, for samples that cannot be used, ExperimentError for parameters that
         cannot be, SearchError where nothing finished.
         """
-        self.__dict__.pop("_network", None)  # of an earlier fit, whose classes may be others: this one may fail
+        for name in ("_network", "run_", "model_", "best_score_"):  # of an earlier fit: this one may fail
+            self.__dict__.pop(name, None)
         X, y = self._checked(X, y)
+        self._columns = _names(X)
         if groups is not None:
+            groups = column_or_1d(groups)
             check_consistent_length(X, groups)
         try:
             self._search(self._raw(X, y, groups))
@@ -160,7 +155,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     # how
 
     def _checked(self, X: Any, y: Any) -> tuple[Any, Array]:
-        if _is_frame(X):
+        if _is_frame(X) and self.kind in (None, "table"):
             X, y = validate_data(self, X, y, skip_check_array=True)
         else:
             X, y = validate_data(
@@ -174,9 +169,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         return X, y
 
     def _search(self, raw: Raw) -> None:
-        self._folder = None if self.home is not None else _Folder()
-        home = store.home(self.home) if self._folder is None else self._folder.path
-        name = self.name or _free(home, self._name)
+        self._passes = self.home is None  # the run goes when nobody holds it any more
+        home = Path(tempfile.mkdtemp(prefix="kexp-")) if self._passes else store.home(self.home)
+        options = plain(self.options or {})
+        name = options.get("name") or self.name or _free(home, self._name)
+        run_ = Run(home=home, name=name)
+        if self._passes:
+            weakref.finalize(run_, shutil.rmtree, home, ignore_errors=True)
         seed = self.random_state if self.random_state is not None else 0
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(1 << 31)
@@ -188,7 +187,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             "factory": factory, "space": dict(self.space or {}), "objective": self.objective, "seed": int(seed),
             "max_parameters": self.max_parameters, "max_size": self.max_size, "kind": self.kind, "test": 0.0,
         }  # fmt: skip
-        asked = experiment.from_data(f"{experiment.MEMORY}{name}", **{**given, **(self.options or {})})
+        asked = experiment.from_data(f"{experiment.MEMORY}{name}", **{**plain(given), **options})
         of_files = {
             "max_size": asked.max_size,
             "max_latency": asked.max_latency,
@@ -202,7 +201,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         pipeline.search(
             experiment.with_budget(asked), home=home, workers=self.workers, fresh=True, listener=self._heard, raw=raw
         )
-        self.run_ = Run(home=home, name=name)
+        self.run_ = run_
         with RunStore.open(home, name) as run:
             self.model_ = run.need_model()
             self.best_score_ = float(run.get("best"))
@@ -220,15 +219,34 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, X: Any) -> NDArray[np.float32]:
         """What the network answers to samples, (n, outputs)."""
         check_is_fitted(self)
-        if _is_frame(X):
+        if _is_frame(X) and self._network.spec.kind == "table":
             X = validate_data(self, X, reset=False, skip_check_array=True)
         else:
             X = validate_data(self, X, reset=False, allow_nd=True, ensure_all_finite="allow-nan")
         try:
-            samples = memory.encode(X, self._network.spec)
+            samples = memory.encode(self._by_place(X), self._network.spec)
         except DataError as error:
             raise SamplesError(str(error)) from error
         return self._network.answer(samples)
+
+    def _by_place(self, X: Any) -> Any:
+        """A table `X` under the names that columns had in fit: a frame for an array then, or the other way round.
+
+        As everywhere in scikit-learn, which has warned of it. Raises DataError where an array cannot say what it means.
+        """
+        if self._network.spec.kind != "table" or set(self._columns) == set(_names(X)):
+            return X
+        if _is_frame(X):
+            return X.set_axis(list(self._columns), axis=1)
+        other = next((column for column in self._network.spec.columns if column.kind != "number"), None)
+        if other is not None:
+            raise DataError(
+                f"X is an array, but column {other.name!r} of the DataFrame that fit was given is a {other.kind}. "
+                "Give a DataFrame with the same columns."
+            )
+        import pandas as pd
+
+        return pd.DataFrame(X, columns=list(self._columns))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_network")
@@ -241,10 +259,11 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but a run that is removed with the estimator."""
+        """All but a run that does not stay."""
         state = dict(super().__getstate__())
-        if state.pop("_folder", None) is not None:
-            del state["run_"], state["model_"]
+        if state.get("_passes"):
+            for name in ("run_", "model_"):  # neither is there after a fit that failed
+                state.pop(name, None)
         return state
 
 
@@ -256,8 +275,8 @@ class KexpClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     oracle, class_weight ...). `build` is a function build(hp) or a HyperModel, as keras-tuner takes them. `kind` is
     "table", "image" or "series", where the shape of X does not say it. `random_state` None is 0: the same rows and a
     budget in trials find the same network. `workers` are processes; 0 trains in this one, which suits searches of
-    seconds. `home` is the folder of runs; without it the run is removed with the estimator. With `name` the run has
-    this name, and an earlier one is kept aside.
+    seconds. `home` is the folder of runs; without it the run is removed with the estimator and `run_`. With `name` the
+    run has this name, and an earlier one is kept aside.
 
     X: (n, columns) or a DataFrame of numbers, booleans, categories, texts, dates, with missing values; pictures (n,
     height, width) or (n, height, width, 1 or 3) uint8; series (n, steps, channels). y: (n,) of labels of any kind, or
@@ -325,6 +344,13 @@ class KexpRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
 
 def _is_frame(x: Any) -> bool:
     return hasattr(x, "iloc") and hasattr(x, "columns")
+
+
+def _names(x: Any) -> tuple[str, ...]:
+    """What the columns of a table are called, as memory.raw calls them; nothing for samples of other kinds."""
+    if _is_frame(x):
+        return tuple(str(name).strip() for name in x.columns)
+    return tuple(f"x{index}" for index in range(x.shape[1])) if x.ndim == 2 else ()
 
 
 def _labels(classes: Array) -> tuple[str, ...]:

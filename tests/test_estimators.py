@@ -12,10 +12,12 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import randint
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_regression
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import GridSearchCV, GroupKFold, RandomizedSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -94,6 +96,14 @@ def test_the_run_of_an_estimator_without_a_home_goes_with_it():
     assert not home.exists()
 
 
+def test_a_run_that_is_held_stays_there():
+    run = classifier().fit(IRIS, SPECIES).run_
+    assert len(run.leaderboard()) == 1
+    home = run.home
+    del run
+    assert not home.exists()
+
+
 def test_a_pickle_predicts_in_another_process(fitted, tmp_path):
     path = tmp_path / "model.pickle"
     path.write_bytes(pickle.dumps(fitted))
@@ -142,6 +152,28 @@ def test_a_table_of_mixed_columns(tmp_path):
         model.predict(frame.rename(columns={"town": "city"}))
 
 
+def test_columns_go_by_their_place_where_only_one_side_has_names(fitted):
+    named = pd.DataFrame(IRIS, columns=["sepal length (cm)", "sepal width", "petal length", "petal width"])
+    with pytest.warns(UserWarning, match="fitted without feature names"):
+        assert (fitted.predict(named) == fitted.predict(IRIS)).all()
+    for frame in (named, pd.DataFrame(IRIS)):  # of the second all names are numbers, which scikit-learn has nowhere
+        model = classifier().fit(frame, NAMES)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            np.testing.assert_array_equal(model.predict_proba(IRIS), model.predict_proba(frame))
+            assert permutation_importance(model, IRIS, NAMES, n_repeats=1)["importances_mean"].max() > 0.1
+
+
+def test_an_array_does_not_stand_for_columns_that_are_no_numbers():
+    frame = pd.DataFrame({"size": IRIS[:, 0], "large": IRIS[:, 2] > 2})
+    model = classifier(epochs=1).fit(frame, SPECIES)
+    with (
+        pytest.warns(UserWarning, match="valid feature names"),
+        pytest.raises(SamplesError, match=r"'large' of the Data.* boolean"),
+    ):
+        model.predict(frame.to_numpy(float))
+
+
 def test_pictures():
     x = RANDOM.integers(0, 40, (80, 10, 10), np.uint8)
     y = np.arange(80) % 2
@@ -162,6 +194,14 @@ def test_series():
     model = classifier(epochs=8).fit(x, y)
     assert model.run_.leaderboard()["factory"].tolist() == ["conv1d"]
     assert model.score(x, y) > 0.9
+
+
+def test_series_of_one_channel_may_be_the_rows_of_a_frame():
+    y = np.arange(60) % 2
+    x = pd.DataFrame(np.sin(np.linspace(0, 6.28, 32) * np.where(y, 4, 1)[:, None] + RANDOM.random((60, 1))))
+    model = classifier(kind="series", epochs=2).fit(x, y)
+    assert model.run_.leaderboard()["factory"].tolist() == ["conv1d"]
+    np.testing.assert_array_equal(model.predict_proba(x), model.predict_proba(x.to_numpy()))
 
 
 def test_several_labels_each():
@@ -190,6 +230,13 @@ def test_rows_of_a_group_are_on_one_side(tmp_path):
     assert all(len(set(part[groups == group])) == 1 for group in np.unique(groups))
 
 
+def test_groups_may_be_a_column_and_nothing_else(tmp_path):
+    column = pd.DataFrame({"who": np.arange(len(IRIS)) // 5}).astype(str)
+    assert classifier(epochs=1).fit(IRIS, SPECIES, column).score(IRIS, SPECIES) > 0
+    with pytest.raises(ValueError, match="1d array"):
+        classifier().fit(IRIS, SPECIES, np.zeros((150, 2)))
+
+
 def test_it_is_chosen_and_validated_like_any_other():
     search = GridSearchCV(classifier(), {"epochs": [1, 12]}, cv=2).fit(IRIS, SPECIES)
     assert search.best_params_ == {"epochs": 12} and search.best_estimator_.score(IRIS, SPECIES) > 0.85
@@ -206,6 +253,19 @@ def test_parameters_are_those_of_an_experiment():
     board = again.fit(IRIS, SPECIES).run_.leaderboard()
     assert board["units_0"].tolist() == [8] and board["seed"].tolist() == [7]
     assert again.best_score_ == pytest.approx(board["log_loss"].iloc[0])
+
+
+def test_parameters_may_be_numpy_s_numbers_as_a_grid_holds_them():
+    given = {"epochs": np.int64(2), "space": {"units_0": np.int64(8), "dropout": np.array([0.0, 0.1])}}
+    board = classifier(**given, trials=np.arange(3)[1]).fit(IRIS, SPECIES).run_.leaderboard()
+    assert board["units_0"].tolist() == [8]
+    search = RandomizedSearchCV(classifier(), {"epochs": randint(1, 3)}, n_iter=1, cv=2, error_score="raise")
+    assert search.fit(IRIS, SPECIES).best_params_["epochs"] in (1, 2)
+
+
+def test_the_name_may_be_among_the_options(tmp_path):
+    model = classifier(home=tmp_path, epochs=1, options={**SMALL["options"], "name": "flowers"}).fit(IRIS, SPECIES)
+    assert model.run_.name == "flowers" and model.run_.best.id == 0
 
 
 @pytest.mark.parametrize(
@@ -246,6 +306,15 @@ def test_after_a_fit_that_failed_there_is_nothing_to_predict_with():
         model.fit(IRIS, np.zeros(150))
     with pytest.raises(NotFittedError):
         model.predict(IRIS)
+    assert not hasattr(model, "run_")
+
+
+def test_after_a_fit_that_failed_it_can_be_pickled():
+    model = classifier(objective="f11")
+    with pytest.raises(ExperimentError):
+        model.fit(IRIS, SPECIES)
+    again = pickle.loads(pickle.dumps(model)).set_params(objective="f1", epochs=1)
+    assert again.fit(IRIS, SPECIES).predict(IRIS).shape == (150,)
 
 
 def test_targets_may_be_a_series_of_any_type():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +35,8 @@ def found(factory):
     return getattr(sys.modules[module], function)
 
 
-def test_a_function_of_a_module_is_named_by_it(tmp_path):
+def test_a_function_of_a_module_is_named_by_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent)
     assert handed.name(doubled, tmp_path) == f"{__name__}:doubled"
     assert not list(tmp_path.iterdir())
 
@@ -52,10 +56,36 @@ def test_a_notebook_s_function_reaches_another_process(tmp_path):
     assert found(factory)(2.5) == 2
 
 
+def test_a_function_of_a_module_beside_a_script_reaches_another_process(tmp_path, monkeypatch):
+    (tmp_path / "beside_a_script.py").write_text("def build(hp):\n    return 2 * hp\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    build = importlib.import_module("beside_a_script").build
+    for given in (build, lambda hp: build(hp)):
+        factory = handed.name(given, tmp_path / "handed")
+        program = f"from kexp import models; print(models._factory({factory!r})(4))"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert done.stdout.split()[-1:] == ["8"], done.stderr
+
+
 @pytest.mark.parametrize("build", ["dense", 3, type("Empty", (), {})()])
 def test_what_builds_nothing_is_refused(tmp_path, build):
     with pytest.raises(ExperimentError, match=r"build\(hp\) is expected"):
         handed.name(build, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("build", "what"), [(Times, r"instance of it is expected, Times\(\)"), (lambda: None, r"takes \(\): one argument")]
+)
+def test_what_takes_no_hp_is_refused_before_a_search(tmp_path, build, what):
+    with pytest.raises(ExperimentError, match=what):
+        handed.name(build, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_has_questions_of_its_own_is_taken(tmp_path):
+    for build in (lambda hp, factor=2: factor * hp, functools.partial(lambda hp, factor: factor * hp, factor=2)):
+        assert found(handed.name(build, tmp_path))(3) == 6
+    assert handed.name(lambda hp, x: x, tmp_path)  # a factory of features
 
 
 def test_what_cannot_be_written_says_what_to_do(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import kexp
 from kexp import data, leaderboard, pipeline
 from kexp.data.dataset import Dataset
-from kexp.errors import DataError, ExperimentError, RunError
+from kexp.errors import DataError, ExperimentError, ExportError, RunError
 from kexp.records import Experiment, Trial
 from kexp.search.events import Event
 from kexp.store import RunStore
@@ -195,6 +195,30 @@ def test_init_writes_an_experiment_that_search_reads(tmp_path, monkeypatch):
     assert run.name == "shop"
     with pytest.raises(ExperimentError, match="--force"):
         pipeline.init("shop/shop.csv", home=tmp_path)
+
+
+def test_init_takes_one_target_as_search_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"size": np.arange(60) * 7 % 59 + 0.5, "sold": ["yes", "no"] * 30}).to_csv("shop.csv", index=False)
+    for target in ("sold", ["sold"]):
+        assert kexp.init("shop.csv", home=tmp_path, target=target, force=True).experiment.target == ("sold",)
+
+
+def test_what_is_no_path_is_told_where_to_go(tmp_path):
+    with pytest.raises(ExperimentError, match=r"was given a DataFrame.*KexpClassifier"):
+        kexp.search(pd.DataFrame({"size": range(60)}), home=tmp_path)
+
+
+def test_options_may_be_numpy_s_numbers(tmp_path):
+    few = {**BUDGET, "trials": np.int64(1), "epochs": np.int64(2), "finalists": 0}
+    run = kexp.search("sklearn:iris", home=tmp_path, workers=0, space={"units_0": np.array([8])}, **few)
+    assert run.leaderboard()["units_0"].tolist() == [8]
+
+
+@pytest.mark.parametrize("drop", ["0.02", -1, float("nan"), None, True])
+def test_a_tolerance_that_is_no_drop_is_refused_before_files_are_made(searched, drop):
+    with pytest.raises(ExportError, match="drop of 0 or more"):
+        searched.export("tflite_float32", tolerances={"tflite": drop})
 
 
 def test_clean_keeps_what_ships(tmp_path):
