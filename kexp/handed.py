@@ -19,6 +19,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from kexp.errors import ExperimentError
 
 SUFFIX = ".pickle"
@@ -47,7 +49,7 @@ def name(build: Any, folder: Path) -> str:
     import cloudpickle  # what __main__ has goes by value
 
     try:
-        content: bytes = cloudpickle.dumps(made)
+        content: bytes = cloudpickle.dumps((made, _layers()))
     except Exception as error:
         raise ExperimentError(
             f"build = {build!r} cannot be handed to other processes: {error}. Put it into a module of its own, and "
@@ -101,4 +103,20 @@ def __getattr__(path: str) -> Any:
 def _load(path: str) -> Any:
     folders, content = pickle.loads(Path(path).read_bytes())  # the user's own program, in the user's own folder
     sys.path += [entry for entry in folders if entry not in sys.path]  # last: what this process has goes first
-    return pickle.loads(content)
+    made, layers = pickle.loads(content)
+    for key, layer in layers.items():
+        package, _, name = key.rpartition(">")
+        keras.saving.register_keras_serializable(package, name)(layer)
+    return made
+
+
+def _layers() -> dict[str, Any]:
+    """What this program registered with Keras, by its key, and other processes would not by importing a module."""
+    registered = keras.saving.get_custom_objects().items()
+    return {key: layer for key, layer in registered if ">" in key and _by_value(layer)}
+
+
+def _by_value(layer: Any) -> bool:
+    """Whether it goes into a file as it is written, as cloudpickle decides: what is no attribute of a module."""
+    module, path = getattr(layer, "__module__", None) or "__main__", getattr(layer, "__qualname__", "")
+    return module == "__main__" or not path.isidentifier()

@@ -80,6 +80,23 @@ def test_cells_that_training_could_not_have_known_are_missing_or_unknown():
     assert all(np.isnan(encoded[name]).all() for name in ("flag", "day", "length"))
 
 
+@pytest.mark.parametrize(
+    ("fitted", "asked"),
+    [
+        (np.arange(40) % 3 == 0, [1.0 * (i % 3 == 0) for i in range(40)]),
+        (np.arange(40) % 3 == 0, [int(i % 3 == 0) for i in range(40)]),
+        (pd.Categorical(np.arange(40) % 3 + 1), np.arange(40) % 3 + 1),
+        (pd.Categorical(np.arange(40) % 3 + 1), np.arange(40) % 3 + 1.0),
+        (pd.Categorical(np.arange(40) % 3 / 2), np.arange(40) % 3 / 2),
+        (1.0 * (np.arange(40) % 3 == 0), np.arange(40) % 3 == 0),
+    ],
+    ids=["flags as fractions", "flags as whole", "codes", "codes as fractions", "fractions", "numbers as flags"],
+)
+def test_a_value_means_the_same_in_a_column_of_another_type(fitted, asked):
+    found = prepared(pd.DataFrame({"a": fitted}))
+    np.testing.assert_array_equal(memory.encode(pd.DataFrame({"a": asked}), found.spec), found.x)
+
+
 def test_columns_are_found_by_name():
     spec, rows = prepared(frame()).spec, frame()
     np.testing.assert_array_equal(memory.encode(rows[rows.columns[::-1]], spec), memory.encode(rows, spec))

@@ -12,7 +12,8 @@ import pytest
 
 from kexp import handed
 from kexp.errors import ExperimentError
-from kexp.runtime import import_modules
+from kexp.records import Experiment
+from kexp.runtime import import_modules, modules
 
 
 def doubled(hp):
@@ -54,6 +55,21 @@ def test_a_notebook_s_function_reaches_another_process(tmp_path):
     program += f"print(handed.name(build, pathlib.Path({str(tmp_path)!r})))"
     factory = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
     assert found(factory)(2.5) == 2
+
+
+def test_a_notebook_s_registered_layer_reaches_another_process(tmp_path):
+    program = "from kexp import handed; import pathlib, keras\n@keras.saving.register_keras_serializable('mine')\n"
+    program += "class Twice(keras.layers.Layer):\n    def call(self, x):\n        return 2 * x\n"
+    program += "def build(hp):\n    return keras.Sequential([keras.Input((1,)), Twice()])\n"
+    program += f"build(None).save({str(tmp_path / 'model.keras')!r})\n"
+    program += f"print(handed.name(build, pathlib.Path({str(tmp_path)!r})))"
+    factory = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    names = modules(Experiment(name="x", data="y", factory=factory))
+    reader = f"from kexp.runtime import import_modules; import keras; import_modules({names!r})\n"
+    reader += f"print(keras.models.load_model({str(tmp_path / 'model.keras')!r}).layers[-1].get_config()['name'])"
+    done = subprocess.run([sys.executable, "-c", reader], capture_output=True, text=True, check=False)
+    assert done.stdout.split()[-1:] == ["twice"], done.stderr
+    import_modules([*names, "kexp.handed:/nowhere/build-1.pickle"])  # what is gone may not be needed
 
 
 def test_a_function_of_a_module_beside_a_script_reaches_another_process(tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
 
 import numpy as np
 import pytest
@@ -294,6 +293,23 @@ def test_conv_refuses_a_table():
         models.build(table("binary"), "conv", HyperParameters())
 
 
+def test_questions_in_a_conditional_scope_are_asked_where_their_parent_says_so():
+    def ask(hp: HyperParameters) -> str:
+        if hp.Choice("kind", ["dense", "conv"]) == "conv":
+            hp.Int("filters", 4, 8)
+        with hp.conditional_scope("kind", ["dense"]):
+            units = hp.Int("units", 4, 8, default=6)
+            with hp.conditional_scope("kind", "conv"):
+                hp.Int("never", 1, 2)
+        assert hp.get("kind") in ("dense", "conv")
+        return str(units)
+
+    assert [d.name for d in declare(ask, {})] == ["kind", "units", "filters"]
+    for kind, answer, read in (("dense", "8", ["kind", "units"]), ("conv", "6", ["kind", "filters"])):
+        hp = HyperParameters({"kind": kind, "units": 8, "filters": 4})
+        assert ask(hp) == answer and list(hp.read) == read
+
+
 def test_a_build_function_written_for_keras_tuner(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "import keras\n"
@@ -315,43 +331,6 @@ def test_a_build_function_written_for_keras_tuner(tmp_path, monkeypatch):
     assert network.answer is None
     with pytest.raises(ExperimentError, match="these data need"):
         models.build(table("binary"), "mine:wrong", HyperParameters())
-
-
-def own(tmp_path, monkeypatch, compiled: str) -> str:
-    """A factory whose model is compiled with these arguments, and its name."""
-    module = f"own_{zlib.crc32(compiled.encode())}"
-    (tmp_path / f"{module}.py").write_text(
-        "import keras\n"
-        "def build(hp):\n"
-        "    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation='sigmoid')])\n"
-        f"    model.compile({compiled})\n"
-        "    return model\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    return f"{module}:build"
-
-
-@pytest.mark.parametrize(
-    ("rate", "peak"),
-    [("0.01", 0.01), ("keras.optimizers.schedules.CosineDecay(0.01, 100)", None), ("lambda: 0.01", None)],
-)
-def test_a_schedule_of_ones_own_has_no_peak(tmp_path, monkeypatch, rate, peak):
-    factory = own(tmp_path, monkeypatch, f"keras.optimizers.SGD({rate}), 'mse'")
-    network = models.build(table("binary"), factory, HyperParameters())
-    assert network.learning_rate == (None if peak is None else pytest.approx(peak))
-
-
-def test_the_loss_of_ones_own_model_is_the_one_it_was_compiled_with(tmp_path, monkeypatch):
-    factory = own(tmp_path, monkeypatch, "'adam', keras.losses.BinaryFocalCrossentropy()")
-    loss = models.build(table("binary"), factory, HyperParameters()).loss
-    assert isinstance(loss, keras.losses.BinaryFocalCrossentropy)
-    assert models.build(table("binary"), own(tmp_path, monkeypatch, "'adam'"), HyperParameters()).loss is None
-
-
-@pytest.mark.parametrize("loss", ["'nonsense'", "lambda y, out: y @ out"])
-def test_a_loss_that_cannot_take_the_targets_is_refused(tmp_path, monkeypatch, loss):
-    with pytest.raises(ExperimentError, match=r"which does not take targets of shape \(2, 1\)"):
-        models.build(table("binary"), own(tmp_path, monkeypatch, f"'adam', {loss}"), HyperParameters())
 
 
 def test_the_factories_that_are_known_without_tensorflow_are_those_that_there_are():

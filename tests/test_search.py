@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from kexp.errors import ExperimentError, RunError, SearchError
 from kexp.records import Column, DatasetSpec, Experiment
 from kexp.search import check, keep_best, search
 from kexp.search.events import Event
+from kexp.search.keep import keep
 from kexp.search.oracles import ORACLES
 from kexp.store import RunStore
 
@@ -66,6 +68,23 @@ def searched(home, name="toy", workers=1, **options):
     with prepared(home, name, **options) as run, run.lock():
         search(run.experiment, Dataset.open(run.data), run, workers=workers, listener=events.append)
         return keep_best(run, Dataset.open(run.data), run.experiment), run.trials(), events
+
+
+@pytest.mark.slow
+def test_the_model_of_a_search_that_is_asked_again_stays_as_it_is(tmp_path):
+    with prepared(tmp_path, finalists=0) as run, run.lock():
+        dataset = Dataset.open(run.data)
+        search(run.experiment, dataset, run, workers=0)
+        best = keep_best(run, dataset, run.experiment)
+        kept = run.model.read_bytes()
+        assert keep_best(run, dataset, run.experiment) == best and run.model.read_bytes() == kept
+        run.model.write_bytes(b"half of it")
+        keep_best(run, dataset, run.experiment)
+        assert keras.models.load_model(run.model, compile=False).count_params()
+        other = next(trial for trial in run.trials() if trial.id != best.id)
+        kept = run.model.read_bytes()
+        keep(run, dataset, other, "asked for")
+        assert run.model.read_bytes() != kept and run.get("best_trial") == other.id
 
 
 def results(trials):

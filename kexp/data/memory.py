@@ -149,10 +149,13 @@ def _numbers(name: str, values: Any) -> NDArray[np.float64]:
 
 
 def _column(values: Any, column: Column) -> NDArray[np.float32]:
-    """One number for each cell, (n,), as records.Column says."""
-    if column.kind == "number" and _told(values) == "number":
+    """One number for each cell, (n,), as records.Column says; of true, 1 and 1.0 all mean the one that it learned."""
+    told = _told(values)
+    if column.kind == "number" and (told == "number" or getattr(values.dtype, "kind", "O") == "b"):
         return _numbers(column.name, values).astype(np.float32)
     cells = _cells(column.name, values)
+    if column.choices and told == "number":
+        cells = [cell if cell in column.choices else cell.removesuffix(".0") for cell in cells]
     try:
         return columns.encode(cells, column)
     except DataError:

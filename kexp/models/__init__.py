@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from kexp.errors import ExperimentError, nearest
 from kexp.layouts import Layout
-from kexp.models import pretrained
+from kexp.models import own, pretrained
 from kexp.models.backbone import USUAL as HEAD
 from kexp.models.backbone import backbone, front, slow
 from kexp.models.backbone import plan as trunk_plan
@@ -128,7 +127,7 @@ def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
     """
     make = _factory(factory)
     if _questions(make) == 1:
-        return _own(spec, factory, make(hp))  # type: ignore[call-arg]
+        return Network(**own.fields(spec, factory, make(hp)))  # type: ignore[call-arg]
     frontend = _front(spec, factory, hp)
     entry = keras.Input(frontend.output_shape[1:], name="features")
     logits = keras.layers.Dense(spec.outputs, name="logits")(make(hp, entry))
@@ -257,7 +256,10 @@ def _whole(
 
 
 def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
-    """Every hyperparameter of the experiment's factory, with the experiment's own limits."""
+    """Every hyperparameter of the experiment's factory, with the experiment's own limits.
+
+    Raises ExperimentError as `build` does, and for a user's own factory whose networks cannot be read from a file.
+    """
     factory = experiment.factory or default_factory(spec)
 
     def ask(hp: HyperParameters) -> None:
@@ -267,6 +269,8 @@ def space(spec: DatasetSpec, experiment: Experiment) -> tuple[Dimension, ...]:
     # hold them to it. Not those whose dimensions hang on names: of weights, say.
     thorough, branches = factory not in FACTORIES or factory in FRONTS, BRANCHES.get(factory, ())
     found = declare(ask, experiment.space, thorough=thorough, branches=branches)
+    if factory not in FACTORIES:
+        own.check_file(factory, inference(build(spec, factory, HyperParameters(overrides=experiment.space))))
     keras.backend.clear_session(free_memory=False)  # its garbage collection takes longer than a build
     return found
 
@@ -385,50 +389,6 @@ def _questions(make: Callable[..., Any]) -> int:
     given = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(make).parameters.values()
     return sum(p.kind in given and p.default is inspect.Parameter.empty for p in parameters)
-
-
-def _own(spec: DatasetSpec, factory: str, model: Any) -> Network:
-    """A Network around a user's whole model, and the optimiser and loss that it was compiled with.
-
-    Candidates are ranked by kexp's metrics: those of the model are not looked at.
-    """
-    if not isinstance(model, keras.Model):
-        raise ExperimentError(
-            f"factory = {factory!r} returned {type(model).__name__}: build(hp) returns a keras.Model."
-        )
-    if model.input_shape[1:] != spec.shape or model.output_shape[1:] != (spec.outputs,):
-        raise ExperimentError(
-            f"factory = {factory!r} maps {model.input_shape[1:]} to {model.output_shape[1:]}; "
-            f"these data need {spec.shape} to {(spec.outputs,)}."
-        )
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None:
-        return Network(core=model)
-    rate = optimizer.get_config().get("learning_rate", optimizer.learning_rate)
-    return Network(
-        core=model,
-        learning_rate=None if isinstance(rate, dict | str) else float(rate),  # a schedule, or a function, written down
-        optimizer=optimizer,
-        loss=_own_loss(spec, factory, model.loss),
-    )
-
-
-def _own_loss(spec: DatasetSpec, factory: str, given: Any) -> Callable[[Any, Any], Any] | None:
-    """What a model was compiled with, made a function of targets and answers; None where it was compiled without."""
-    if given is None:
-        return None
-    rows = spec.outputs + 1  # not as many as there are outputs: wrong shapes must not fit by chance
-    target = np.zeros(rows, np.int32) if spec.task == "multiclass" else np.zeros((rows, spec.outputs), np.float32)
-    try:
-        loss: Callable[[Any, Any], Any] = keras.losses.get(given)
-        loss(target, np.full((rows, spec.outputs), 0.5, np.float32))
-    except Exception as error:
-        asked = "sparse_categorical_crossentropy" if spec.task == "multiclass" else "one that takes such shapes"
-        raise ExperimentError(
-            f"factory = {factory!r} compiles its model with the loss {given!r}, which does not take targets of shape "
-            f"{target.shape} ({target.dtype}) and answers of shape {(rows, spec.outputs)}: {error}. Use {asked}."
-        ) from error
-    return loss
 
 
 def replay(values: dict[str, Value]) -> HyperParameters:

@@ -6,8 +6,9 @@ A factory asks for a value where it needs it: `hp.Int("hidden_layers", 0, 4)`. T
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +30,7 @@ class HyperParameters:
         self._overrides = dict(overrides or {})
         self.asked: dict[str, Dimension] = {}
         self.read: dict[str, Value] = {}
+        self._active = True  # outside a conditional_scope that is not entered
 
     def Int(  # noqa: N802 - keras-tuner's name
         self,
@@ -79,6 +81,23 @@ class HyperParameters:
         """A value that is named but not searched."""
         return self._answer(Dimension(name=name, kind="fixed", default=value))
 
+    def get(self, name: str) -> Any:
+        """The answer to a question that was asked before. Raises KeyError for another."""
+        return self.read[name]
+
+    @contextlib.contextmanager
+    def conditional_scope(self, parent_name: str, parent_values: Any) -> Iterator[None]:
+        """Questions inside are asked only where `parent_name` was answered with one of `parent_values`.
+
+        Otherwise they are answered by their defaults, which are no part of the candidate.
+        """
+        values = list(parent_values) if isinstance(parent_values, list | tuple) else [parent_values]
+        before, self._active = self._active, self._active and self.read[parent_name] in values
+        try:
+            yield
+        finally:
+            self._active = before
+
     def fresh(self) -> HyperParameters:
         """The same answers, with nothing asked yet."""
         return HyperParameters(self._given, self._overrides)
@@ -98,6 +117,8 @@ class HyperParameters:
 
     def _answer(self, dimension: Dimension) -> Value:
         dimension = self._overridden(dimension)
+        if not self._active:
+            return dimension.default
         self.asked[dimension.name] = dimension
         value = self._given.get(dimension.name, dimension.default)
         self.read[dimension.name] = value

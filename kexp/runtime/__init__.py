@@ -8,6 +8,7 @@ of the process.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Iterable
@@ -71,8 +72,9 @@ def runtime_of(path: Path) -> str:
 
 def modules(question: Experiment) -> list[str]:
     """What must be imported before a .keras file of this experiment opens: it registers the layers in the file."""
-    own = question.factory.partition(":")[0] if ":" in question.factory else ""
-    return ["kexp.models.layers", *([own] if own else [])]
+    module, _, function = question.factory.partition(":")
+    own = question.factory if module == "kexp.handed" else module  # whose layers are in a file of their own
+    return ["kexp.models.layers", *([own] if function else [])]
 
 
 def import_modules(names: Iterable[str]) -> None:
@@ -81,10 +83,14 @@ def import_modules(names: Iterable[str]) -> None:
     if here not in sys.path:
         sys.path.insert(0, here)
     for name in names:
+        module, _, file = name.partition(":")
         try:
-            importlib.import_module(name)
+            found = importlib.import_module(module)
         except (ImportError, TypeError, ValueError) as error:  # the latter for "./layers.py" and ""
             raise ExportError(
                 f"the model needs the module {name!r}, which cannot be imported in {here}: {error}. "
                 "Run the command in the folder where that module lies."
             ) from error
+        if file:
+            with contextlib.suppress(AttributeError):  # it is gone: layers that it had are missed where they are met
+                getattr(found, file)

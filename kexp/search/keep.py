@@ -9,6 +9,7 @@ from kexp.metrics import objective
 from kexp.records import EVERY, Experiment, Trial
 from kexp.search.choose import Judge
 from kexp.store import RunStore
+from kexp.verify import digest
 
 
 def keep_best(run: RunStore, dataset: Dataset, experiment: Experiment) -> Trial:
@@ -23,17 +24,26 @@ def keep_best(run: RunStore, dataset: Dataset, experiment: Experiment) -> Trial:
 
 
 def keep(run: RunStore, dataset: Dataset, trial: Trial, reason: str) -> None:
-    """Make `trial` the model of `run`: model.keras with its weights; `reason` is why."""
-    network = models.build(dataset.spec, trial.factory, models.replay(trial.values))
-    network.core.set_weights(run.load_weights(trial.source))
-    staging = run.model.with_name("staging.keras")
-    models.inference(network).save(staging)
-    staging.replace(run.model)
+    """Make `trial` the model of `run`: model.keras with its weights; `reason` is why.
+
+    Where it is that already, the file stays as it is: what was measured of it would be forgotten with other bytes.
+    """
+    if not (run.model.is_file() and run.get("kept") == [trial.id, digest(run.model)]):
+        _write(run, dataset, trial)
+        run.set("kept", [trial.id, digest(run.model)])
     name, _ = objective(dataset.spec.task, run.experiment.objective)
     spared = [trial.source, *(one.source for one in fronted(run).trials)]
     facts = {"best_trial": trial.id, "best": trial.standing[name], "reason": reason, "keep": spared}
     for key, value in facts.items():
         run.set(key, value)
+
+
+def _write(run: RunStore, dataset: Dataset, trial: Trial) -> None:
+    network = models.build(dataset.spec, trial.factory, models.replay(trial.values))
+    network.core.set_weights(run.load_weights(trial.source))
+    staging = run.model.with_name("staging.keras")
+    models.inference(network).save(staging)
+    staging.replace(run.model)
 
 
 def _best(run: RunStore, dataset: Dataset, experiment: Experiment) -> tuple[Trial, str]:
