@@ -63,6 +63,9 @@ def test_an_exploring_run_is_best_where_longer_ones_are_only_surer_of_wrong_answ
     assert best.id == 1  # as sure as before: a matter of luck
     best, _ = judge.choose([explored], [trial(1, 0.975, 0.147, parent=0, epochs=320)])
     assert best.id == 1  # more right answers
+    again = [trial(1, 0.964, 0.147, parent=0, epochs=320), trial(2, 0.972, 0.084, parent=0, epochs=320)]
+    best, _ = judge.choose([explored], again)
+    assert best.id == 2  # one of them came near
 
 
 def test_equal_candidates_lead_once():

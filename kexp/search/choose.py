@@ -65,12 +65,15 @@ class Judge:
         """What one run may owe to its seed: two standard errors of a share, or LUCK of an error."""
         return 2 * self._margin(score) or LUCK * abs(score)
 
-    def _beyond_luck(self, one: Rank, mean: Rank) -> bool:
-        """Whether one run is ahead of a mean by more than its seed may give: in score, or in loss where none is lost.
+    def _beyond_luck(self, one: Trial, runs: Sequence[Trial]) -> bool:
+        """Whether `one` is ahead of `runs` by more than a seed may give: of their mean in score, or of each in loss.
 
         Where every longer training overfits, right answers may stay about as many while the wrong ones become sure.
         """
-        return one[0] > mean[0] + self._luck(one[0]) or (one[0] >= mean[0] and -mean[1] > FAR * -one[1])
+        score, loss = self.rank(one)
+        others = list(map(self.rank, runs))
+        behind = all(other[0] <= score and -other[1] > FAR * -loss for other in others)
+        return behind or score > _mean(others)[0] + self._luck(score)
 
     def leaders(self, explored: Sequence[Trial], count: int) -> list[Trial]:
         """The best `count` explored trials of different candidates, best first; none that is far behind the best."""
@@ -131,7 +134,7 @@ class Judge:
         winner = self.best_first(list(means), means.__getitem__)[0]
         leader = self.leaders(converted(explored), 1)[0]
         folds = any(t.fold for t in runs[winner])  # on few rows no exploring run is to be believed
-        if not folds and leader not in runs.get(leader.id, []) and self._beyond_luck(self.rank(leader), means[winner]):
+        if not folds and leader not in runs.get(leader.id, []) and self._beyond_luck(leader, runs[winner]):
             text = "no run under other seeds came near it"
             return leader, f"{note}best validation {name} of {len(explored)} candidates; {text}"
         scores, what = [t.standing[name] for t in runs[winner]], "fold" if folds else "run"
