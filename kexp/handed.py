@@ -19,8 +19,6 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from kexp.errors import ExperimentError
 
 SUFFIX = ".pickle"
@@ -104,6 +102,8 @@ def _load(path: str) -> Any:
     folders, content = pickle.loads(Path(path).read_bytes())  # the user's own program, in the user's own folder
     sys.path += [entry for entry in folders if entry not in sys.path]  # last: what this process has goes first
     made, layers = pickle.loads(content)
+    if layers:
+        import keras
     for key, layer in layers.items():
         package, _, name = key.rpartition(">")
         keras.saving.register_keras_serializable(package, name)(layer)
@@ -112,6 +112,8 @@ def _load(path: str) -> Any:
 
 def _layers() -> dict[str, Any]:
     """What this program registered with Keras, by its key, and other processes would not by importing a module."""
+    import keras  # TensorFlow's seconds, which only who hands something in has
+
     registered = keras.saving.get_custom_objects().items()
     return {key: layer for key, layer in registered if ">" in key and _by_value(layer)}
 

@@ -248,6 +248,7 @@ def test_ctrl_c_ends_driver_and_workers_and_the_same_command_goes_on(tmp_path):
 
 MINE = """
 import os, signal, time, traceback
+import keras
 def build(hp):
     training = any((f.name, f.filename[-9:]) == ("serve", "worker.py") for f in traceback.extract_stack())
     kind = hp.Choice("kind", {kinds!r})
