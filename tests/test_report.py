@@ -302,6 +302,15 @@ def test_axes_hold_their_values_and_have_round_ticks(values, log):
     assert all(len(plot.label(tick)) <= 8 for tick in found)
 
 
+def test_labels_of_a_narrow_chart_do_not_touch():
+    axes = plot.axis("learning_rate", [0.0004, 0.0101], log=True), plot.axis("accuracy", [0.1, 0.9])
+    for width, told in ((420.0, ["0.0005", "0.002", "0.005", "0.01"]), (720.0, ["0.0005", "0.001", "0.002", "0.005"])):
+        drawn = plot.Frame(*axes, 260.0, width).svg([], "a chart")
+        assert re.findall(r'tick middle"[^>]*>([^<]*)', drawn)[:4] == told
+    names = {0.001: "a long name", 0.0011: "another one"}
+    assert all(name in plot.Frame(*axes).svg([], "a chart", names) for name in names.values())  # words all stay
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [

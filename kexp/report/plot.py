@@ -18,6 +18,7 @@ WIDTH, HEIGHT = 720.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 84.0, 18.0, 34.0, 58.0  # room for the axes' words, which a phone writes larger
 TICKS = 5
 UNITS = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}
+LETTER = 11.0  # how wide one of a label is, at most: where charts stand in a row, or on a phone
 TITLE = 46  # letters of an axis's title that a phone has room for
 
 
@@ -131,17 +132,26 @@ class Frame(NamedTuple):
         """
         right, bottom = self.width - RIGHT, self.height - BOTTOM
         parts = [opening(self.width, self.height, said)]
+        names_at = [(self.at(value, self.y.low)[0], name) for value, name in (names or labels(self.x)).items()]
         for value, name in labels(self.y).items():
             _, y = self.at(self.x.low, value)
             parts.append(f'<line class="grid" x1="{LEFT:g}" x2="{right:g}" y1="{y:.1f}" y2="{y:.1f}"/>')
             parts.append(f'<text class="tick end" x="{LEFT - 8:g}" y="{y + 4.5:.1f}">{name}</text>')
-        for value, name in (names or labels(self.x)).items():
-            x, _ = self.at(value, self.y.low)
+        for x, name in names_at if names else _apart(names_at):
             parts.append(f'<text class="tick middle" x="{x:.1f}" y="{bottom + 22:g}">{escape(name)}</text>')
         parts.append(f'<line class="base" x1="{LEFT:g}" x2="{right:g}" y1="{bottom:g}" y2="{bottom:g}"/>')
         parts.append(f'<text class="axis" x="0" y="{TOP - 15:g}">{_title(self.y)}</text>')
         parts.append(f'<text class="axis end" x="{right:g}" y="{self.height - 8:g}">{_title(self.x)}</text>')
         return Html("\n".join([*parts, *marks, "</svg>"]))
+
+
+def _apart(labels: Iterable[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Those of the (place, label) along an axis that do not touch the one before."""
+    found: list[tuple[float, str]] = []
+    for x, name in labels:
+        if not found or x - found[-1][0] >= LETTER * (len(name) + len(found[-1][1]) + 1) / 2:
+            found.append((x, name))
+    return found
 
 
 def _title(axis: Axis) -> str:
