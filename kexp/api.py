@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kexp import experiment, notebook, pipeline, store
-from kexp.errors import ExperimentError, ExportError
+from kexp.errors import ExperimentError
 from kexp.records import Artifact, Check, Trial, to_json
 from kexp.runtime import import_modules, modules
 from kexp.store import RunStore
@@ -85,13 +81,7 @@ class Run:
         return pipeline.diagnose(self.home, self.name, try_variants=try_variants)
 
     def export(self, *formats: str, tolerances: dict[str, float] | None = None) -> Release:
-        """See `pipeline.export`; without formats, keras, saved_model and tflite.
-
-        Raises ExportError for a tolerance that is no number of 0 or more: no file could pass, and earlier ones went.
-        """
-        for name, drop in (tolerances or {}).items():
-            if isinstance(drop, bool) or not isinstance(drop, numbers.Real) or not drop >= 0:
-                raise ExportError(f"tolerances: {name} = {drop!r}: a drop of 0 or more is expected, such as 0.02.")
+        """See `pipeline.export`; without formats, keras, saved_model and tflite."""
         return pipeline.export(self.home, self.name, formats, tolerances)
 
     def bench(self, *threads: int) -> pd.DataFrame:
@@ -127,7 +117,7 @@ def search(
             f"kexp.search was given a {type(source).__name__}: a path of data or of an experiment file is expected. "
             "For arrays and DataFrames there are kexp.KexpClassifier and kexp.KexpRegressor."
         )
-    question, base = experiment.asked(str(source), **plain(options))
+    question, base = experiment.asked(str(source), **options)
     where = store.home(home)
     ended = pipeline.search(question, home=where, base=base, workers=workers, fresh=fresh)
     return Run(home=where, name=question.name, interrupted=not ended)
@@ -153,12 +143,3 @@ def compare(*names: str, home: str | Path | None = None) -> dict[str, Any]:
 def verify(folder: str | Path) -> tuple[list[Artifact], list[Check]]:
     """See `pipeline.verify_folder`."""
     return pipeline.verify_folder(Path(folder))
-
-
-def plain(value: Any) -> Any:
-    """`value` with Python's own numbers, lists and dicts in the place of numpy's, which a grid of parameters holds."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {key: plain(one) for key, one in value.items()}
-    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value

@@ -30,7 +30,7 @@ from sklearn.utils.validation import (
 )
 
 from kexp import experiment, handed, metrics, pipeline, store
-from kexp.api import Run, plain
+from kexp.api import Run
 from kexp.data import columns, memory
 from kexp.data.dataset import Dataset, Raw
 from kexp.errors import DataError, ExperimentError, RunError, SamplesError
@@ -171,7 +171,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _search(self, raw: Raw) -> None:
         self._passes = self.home is None  # the run goes when nobody holds it any more
         home = Path(tempfile.mkdtemp(prefix="kexp-")) if self._passes else store.home(self.home)
-        options = plain(self.options or {})
+        options = self.options or {}
         name = options.get("name") or self.name or _free(home, self._name)
         run_ = Run(home=home, name=name)
         if self._passes:
@@ -187,7 +187,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             "factory": factory, "space": dict(self.space or {}), "objective": self.objective, "seed": int(seed),
             "max_parameters": self.max_parameters, "max_size": self.max_size, "kind": self.kind, "test": 0.0,
         }  # fmt: skip
-        asked = experiment.from_data(f"{experiment.MEMORY}{name}", **{**plain(given), **options})
+        asked = experiment.from_data(f"{experiment.MEMORY}{name}", **{**given, **options})
         of_files = {
             "max_size": asked.max_size,
             "max_latency": asked.max_latency,

@@ -242,7 +242,17 @@ def _made(make: Callable[..., Experiment], document: Mapping[str, Any], where: C
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None and value not in ((), [], {}, "")}
+    given = {key: _plain(value) for key, value in options.items()}
+    return {key: value for key, value in given.items() if value is not None and value not in ((), [], {}, "")}
+
+
+def _plain(value: Any) -> Any:
+    """`value` with Python's own numbers, lists and dicts in the place of numpy's, which a grid of parameters holds."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _text(value: Any) -> str:

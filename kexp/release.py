@@ -9,6 +9,7 @@ files that kexp did not write. A file that failed is nowhere in it; where nothin
 from __future__ import annotations
 
 import contextlib
+import numbers
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -241,13 +242,16 @@ def _number(value: float | str) -> str:
 
 
 def _tolerances(spec: DatasetSpec, wanted: Sequence[str], given: Mapping[str, float]) -> dict[str, float | None]:
-    """The largest drop that each of `wanted` may have. Raises ExportError for a name that is no format or family.
+    """The largest drop that each of `wanted` may have. Raises ExportError for a name that is no format or family, and
+    for a drop that is no number of 0 or more: no file could pass it.
 
     A package may lose what the file that it holds may lose.
     """
     allowed: dict[str, float | None] = dict.fromkeys(wanted)
     for name, drop in sorted(given.items(), key=lambda item: item[0] in FORMATS):  # a format after its family
         named = formats_of(spec.kind, [name])
+        if isinstance(drop, bool) or not isinstance(drop, numbers.Real) or not drop >= 0:
+            raise ExportError(f"tolerances: {name} = {drop!r}: a drop of 0 or more is expected, such as 0.02.")
         allowed |= {one: drop for one in named if one == name or FORMATS[one].family == name}
     for name in wanted:
         if FORMATS[name].parts and allowed[name] is None:

@@ -127,7 +127,7 @@ def build(spec: DatasetSpec, factory: str, hp: HyperParameters) -> Network:
     """
     make = _factory(factory)
     if _questions(make) == 1:
-        return Network(**own.fields(spec, factory, make(hp)))  # type: ignore[call-arg]
+        return Network(**own.fields(spec, factory, make(hp)))
     frontend = _front(spec, factory, hp)
     entry = keras.Input(frontend.output_shape[1:], name="features")
     logits = keras.layers.Dense(spec.outputs, name="logits")(make(hp, entry))

@@ -24,19 +24,19 @@ def fields(spec: DatasetSpec, factory: str, model: Any) -> dict[str, Any]:
         raise ExperimentError(
             f"factory = {factory!r} returned {type(model).__name__}: build(hp) returns a keras.Model."
         )
-    model = _shaped(spec, factory, model)
-    if model.input_shape[1:] != spec.shape or model.output_shape[1:] != (spec.outputs,):
+    core = _shaped(spec, factory, model)
+    if core.input_shape[1:] != spec.shape or core.output_shape[1:] != (spec.outputs,):
         raise ExperimentError(
-            f"factory = {factory!r} maps {model.input_shape[1:]} to {model.output_shape[1:]}; "
+            f"factory = {factory!r} maps {core.input_shape[1:]} to {core.output_shape[1:]}; "
             f"these data need {spec.shape} to {(spec.outputs,)}."
         )
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
-        return {"core": model}
+        return {"core": core}
     rate = optimizer.get_config().get("learning_rate", optimizer.learning_rate)
     scheduled = isinstance(rate, dict | str)  # or a function, written down
     return {
-        "core": model, "learning_rate": None if scheduled else float(rate), "optimizer": optimizer,
+        "core": core, "learning_rate": None if scheduled else float(rate), "optimizer": optimizer,
         "loss": _loss(spec, factory, model.loss),
     }  # fmt: skip
 
@@ -53,14 +53,11 @@ def _shaped(spec: DatasetSpec, factory: str, model: keras.Model) -> keras.Model:
             model.build((None, *spec.shape))
             return model
         entry = keras.Input(spec.shape, name="input")
-        whole = keras.Model(entry, model(entry))
+        return keras.Model(entry, model(entry))
     except Exception as error:
         raise ExperimentError(
             f"factory = {factory!r}: its model does not take samples of shape {spec.shape}: {error}"
         ) from error
-    if getattr(model, "optimizer", None) is not None:
-        whole.compile(model.optimizer, model.loss)
-    return whole
 
 
 def check_file(factory: str, model: keras.Model) -> None:
