@@ -11,6 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 import small_models
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from kexp import export, formats, verify
 from kexp.data.dataset import PARTS
@@ -236,24 +237,41 @@ def test_a_network_that_needs_other_operators_is_refused(tmp_path, module, monke
 
 @pytest.fixture
 def converted(digits, monkeypatch):
-    """Files that were converted before, so that a release takes no time."""
+    """Files that were converted before, so that a release takes no time; formats put into the set forget it all."""
+    spoilt = set()
 
     def copy(model, spec, calibration, formats, folder, **_):
         for name in formats:
             source, target = (place / FORMATS[name].file for place in (digits.release.folder, folder))
             shutil.copyfile(source, target)
+            if name in spoilt:
+                forget(target)
         return {name: folder / FORMATS[name].file for name in formats}
 
     monkeypatch.setattr(export, "export", copy)
+    return spoilt
+
+
+def forget(file):
+    """Put zeros in the place of the largest constant of a .tflite: it loads, but knows nothing any more."""
+    network = Interpreter(
+        str(file),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    network.allocate_tensors()
+    content = file.read_bytes()
+    values = (network.get_tensor(tensor["index"]).tobytes() for tensor in network.get_tensor_details())
+    constant = max((value for value in values if value in content), key=len)
+    file.write_bytes(content.replace(constant, bytes(len(constant))))
 
 
 def test_a_file_that_fails_its_gate_is_not_left(digits, tmp_path, converted):
     folder = tmp_path / "exported"
     first = release(digits.model, digits.dataset, ["tflite_dynamic", "tflite_int8"], folder)
     assert first.ok and (folder / "model_int8.tflite").exists()
-    made = release(
-        digits.model, digits.dataset, ["tflite_dynamic", "tflite_int8"], folder, tolerances={"tflite_int8": -1.0}
-    )
+    converted.add("tflite_int8")
+    made = release(digits.model, digits.dataset, ["tflite_dynamic", "tflite_int8"], folder)
     assert not made.ok and "accuracy drop" in made.failures["tflite_int8"]
     assert [artifact.format for artifact in made.artifacts] == ["tflite_dynamic"]
     assert not (folder / "model_int8.tflite").exists() and (folder / "model_dynamic.tflite").exists()
@@ -364,7 +382,8 @@ def test_the_first_block_stays_float_where_nothing_else_helps(digits, tmp_path, 
 
 
 def test_where_nothing_passes_there_is_no_folder(digits, tmp_path, converted):
-    made = release(digits.model, digits.dataset, ["tflite_int8"], tmp_path / "out", tolerances={"tflite_int8": -1.0})
+    converted.add("tflite_int8")
+    made = release(digits.model, digits.dataset, ["tflite_int8"], tmp_path / "out")
     assert not made.ok and not made.artifacts and not list(tmp_path.iterdir())
 
 
@@ -410,7 +429,8 @@ def test_where_nothing_passes_what_others_put_there_stays(digits, tmp_path, conv
     release(digits.model, digits.dataset, ["tflite_int8"], folder)
     (folder / "NOTES.md").write_text("mine")
     (folder / ".#NOTES.md").symlink_to("nowhere")
-    made = release(digits.model, digits.dataset, ["tflite_int8"], folder, tolerances={"tflite": -1.0})
+    converted.add("tflite_int8")
+    made = release(digits.model, digits.dataset, ["tflite_int8"], folder)
     assert not made.ok and sorted(path.name for path in folder.iterdir()) == [".#NOTES.md", "NOTES.md"]
 
 
@@ -466,6 +486,15 @@ def test_files_of_another_model_do_not_stay(digits, tmp_path, converted):
 def test_a_tolerance_of_no_format_is_refused(digits, tmp_path):
     with pytest.raises(ExportError, match="no export format"):
         release(digits.model, digits.dataset, ["keras"], tmp_path / "out", tolerances={"int9": 0.1})
+
+
+@pytest.mark.parametrize("drop", [-1.0, float("nan"), "0.1", True])
+def test_a_tolerance_that_no_file_could_meet_is_refused_before_anything_goes(digits, tmp_path, converted, drop):
+    folder = tmp_path / "out"
+    release(digits.model, digits.dataset, ["tflite_int8"], folder)
+    with pytest.raises(ExportError, match="a drop of 0 or more is expected"):
+        release(digits.model, digits.dataset, ["tflite_int8"], folder, tolerances={"tflite_int8": drop})
+    assert (folder / "model_int8.tflite").exists()
 
 
 # -- metadata, golden vectors, card --------------------------------------------------------------
