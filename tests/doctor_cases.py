@@ -27,6 +27,14 @@ def grave(found):
     return [one for one in found if one.severity != "note"]
 
 
+def planted(found, name, severity, *beside):
+    """The one finding called `name`, of that severity; nothing else is grave but what is called as in `beside`."""
+    one = named(found, name)
+    assert one.severity == severity
+    assert {other.name for other in grave(found)} <= {name, *beside}
+    return one
+
+
 def table():
     """Columns of a table from which the answer follows only together, without a twin."""
     random = np.random.default_rng(0)

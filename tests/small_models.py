@@ -13,6 +13,7 @@ import numpy as np
 
 from kexp import data, forecasts, models, verify
 from kexp.data.dataset import Dataset
+from kexp.export import graph
 from kexp.records import Experiment, Trial
 from kexp.release import Release, release
 
@@ -83,6 +84,15 @@ def impostor(net, path):
     model.set_weights([weight * np.float32(1.1) for weight in model.get_weights()])
     model.save(path)
     return path
+
+
+def with_weights(path, change, dtype=np.float32):
+    """The .tflite in `path`, without what it says of itself, with its largest constant, one of `dtype`, changed."""
+    model = graph.read(path.read_bytes())
+    largest = max(model.buffers, key=lambda buffer: 0 if buffer.data is None else len(buffer.data))
+    weights = np.frombuffer(bytes(bytearray(largest.data)), dtype).copy()
+    largest.data = np.frombuffer(change(weights).astype(dtype).tobytes(), np.uint8)
+    return graph.write(model)
 
 
 def relabelled(spec):

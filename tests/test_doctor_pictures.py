@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from doctor_cases import examine, grave, named, photos, picture
+from doctor_cases import examine, named, photos, picture, planted
 from PIL import Image, ImageEnhance, ImageFilter
 from scipy.fft import dct
 
@@ -87,11 +87,8 @@ def by_format(root):
 def test_a_defect_of_pictures_is_found(tmp_path, plant, name, severity, where):
     root = photos(tmp_path / "photos", per_class=24)
     plant(root)
-    found = examine(root, tmp_path)
-    one = named(found, name)
-    assert one.severity == severity
+    one = planted(examine(root, tmp_path), name, severity, "few_samples")
     assert any(where in place for place in one.where), one
-    assert {other.name for other in grave(found)} <= {name, "few_samples"}
 
 
 def test_where_the_reader_refuses_all_that_is_wrong_is_told_nevertheless(tmp_path):

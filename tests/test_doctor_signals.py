@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
-from doctor_cases import clips_in, examine, frames, grave, named, sounds_in, tone, walks, write, write_clip, write_npz
+from doctor_cases import (
+    clips_in,
+    examine,
+    frames,
+    named,
+    planted,
+    sounds_in,
+    tone,
+    walks,
+    write,
+    write_clip,
+    write_npz,
+)
 
 from kexp.data.doctor import series, sounds
 
@@ -121,11 +133,8 @@ def heard_twice(root):
 def test_a_defect_of_sounds_is_found(tmp_path, plant, name, severity, where):
     root = sounds_in(tmp_path / "sounds")
     plant(root)
-    found = examine(root, tmp_path)
-    one = named(found, name)
-    assert one.severity == severity
+    one = planted(examine(root, tmp_path), name, severity, "few_samples", "short_sounds")
     assert any(place.startswith(where) for place in one.where), one
-    assert {other.name for other in grave(found)} <= {name, "few_samples", "short_sounds"}
 
 
 def test_a_loud_sound_that_is_not_clipped_is_not_called_so(tmp_path):
@@ -175,8 +184,5 @@ def cut_clip(root):
 def test_a_defect_of_clips_is_found(tmp_path, plant, name, severity, where):
     root = clips_in(tmp_path / "clips")
     plant(root)
-    found = examine(root, tmp_path)
-    one = named(found, name)
-    assert one.severity == severity
+    one = planted(examine(root, tmp_path), name, severity, "few_samples")
     assert any(place.startswith(where) for place in one.where), one
-    assert {other.name for other in grave(found)} <= {name, "few_samples"}

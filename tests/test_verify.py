@@ -14,7 +14,7 @@ import small_models
 
 from kexp import verify
 from kexp.errors import ExportError
-from kexp.export import graph, metadata
+from kexp.export import metadata
 from kexp.formats import FORMATS, formats
 from kexp.records import Check, DatasetSpec
 from kexp.runtime import open_runtime
@@ -193,15 +193,6 @@ def test_a_perfect_regression_may_stay_perfect_and_no_worse(path):
 # -- files ---------------------------------------------------------------------------------------
 
 
-def with_weights(path, change):
-    """The .tflite in `path` with its largest float tensor changed."""
-    model = graph.read(path.read_bytes())
-    largest = max(model.buffers, key=lambda buffer: 0 if buffer.data is None else len(buffer.data))
-    weights = np.frombuffer(bytes(bytearray(largest.data)), np.float32).copy()
-    largest.data = np.frombuffer(change(weights).astype(np.float32).tobytes(), np.uint8)
-    return graph.write(model)
-
-
 @pytest.mark.parametrize(
     "change", [lambda w: w + np.random.default_rng(0).normal(0, w.std() / 5, w.shape), lambda w: w * np.nan],
     ids=["other weights", "not a number"],
@@ -211,7 +202,7 @@ def test_other_weights_are_refused(exported, tmp_path, change):
     x, y = dataset.take("validation")
     reference = open_runtime(model).predict(x)
     good, bad = made.folder / "model_float32.tflite", tmp_path / "bad.tflite"
-    bad.write_bytes(with_weights(good, change))
+    bad.write_bytes(small_models.with_weights(good, change))
     for file, ok in ((good, True), (bad, False)):
         checks = verify.gate("tflite_float32", reference, open_runtime(file).predict(x), y, dataset.spec, file)
         assert ("tflite_float32 gap" not in failed(checks)) is ok
@@ -281,7 +272,7 @@ def test_a_changed_file_is_found(folder):
 def test_a_changed_file_is_found_by_its_outputs(folder):
     file = folder / "model_float32.tflite"
     spec = metadata.read_spec(file)
-    metadata.write(file, with_weights(file, lambda w: w * 1.2), spec)
+    metadata.write(file, small_models.with_weights(file, lambda w: w * 1.2), spec)
     resign(folder)
     wrong = failed(verify.folder(folder)[1])
     assert wrong == {"tflite_float32 golden gap", "tflite_float32 golden repeat"}
