@@ -102,9 +102,7 @@ class Run:
 
 def init(path: str | Path, *, home: str | Path | None = None, **options: Any) -> pipeline.Initial:
     """Look at data and write an experiment file; options as of `pipeline.init`."""
-    if isinstance(target := options.get("target", ()), str):
-        target = (target,)
-    return pipeline.init(str(path), home=store.home(home), **{**options, "target": tuple(target)})
+    return pipeline.init(str(path), home=store.home(home), **options)
 
 
 def search(

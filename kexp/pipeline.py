@@ -29,7 +29,7 @@ from kexp.data.doctor import examine
 from kexp.errors import ExperimentError, ExportError, RunError
 from kexp.export.card import MANIFEST, manifest
 from kexp.formats import formats
-from kexp.records import Artifact, Check, Experiment, Finding, Goal, Measurement, from_json, to_json
+from kexp.records import Artifact, Check, Experiment, Finding, Measurement, from_json, to_json
 from kexp.resplits import resplits
 from kexp.runtime import modules
 from kexp.search import check, keep_best, pick_model
@@ -57,22 +57,22 @@ class Initial(NamedTuple):
 
 
 def init(
-    path: str, *, home: Path, target: tuple[str, ...] = (), task: Goal | None = None, name: str | None = None,
-    clusters: int | None = None, force: bool = False, progress: Progress = lambda done, total, text: None,
+    path: str, *, home: Path, force: bool = False, progress: Progress = lambda done, total, text: None,
+    **options: Any,
 ) -> Initial:  # fmt: skip
-    """Look at data, say what they are, and write experiments/<name>.toml.
+    """Look at data, say what they are, and write experiments/<name>.toml, in which `options` are said.
 
     Raises ExperimentError where that file exists, unless `force`.
     """
-    asked = experiment.from_data(path, target=target, task=task, clusters=clusters, name=name)
+    asked = experiment.from_data(path, **options)
     raw = data.read(asked, base=Path.cwd(), cache=store.cache(home))
     dataset = data.prepared(raw, asked)
     findings = examine(asked, base=Path.cwd(), cache=store.cache(home), raw=raw, dataset=dataset, progress=progress)
     spec = dataset.spec
     guessed = (spec.target,) if spec.kind == "table" and spec.target else ()  # one column: several are never guessed
     question = asked
-    if task != "clustering":  # of which the target is no column
-        question = dataclasses.replace(asked, target=target or guessed, task=spec.task)
+    if asked.task != "clustering":  # of which the target is no column
+        question = dataclasses.replace(asked, target=asked.target or guessed, task=spec.task)
     toml = home / "experiments" / f"{question.name}.toml"
     if toml.exists() and not force:
         raise ExperimentError(f"{toml} exists. Edit it, give another --name, or replace it with --force.")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kexp.errors import nearest
+from kexp.experiment import parse_duration, parse_size
 from kexp.records import Goal, Kind, to_json
 
 if TYPE_CHECKING:
@@ -82,6 +83,14 @@ drop_option = click.option(
 kind_option = click.option(
     "--kind", type=click.Choice(typing.get_args(Kind)), help="Where a file may be read in two ways."
 )
+size_option = click.option(
+    "--size", type=Parsed("size", parse_size), help="Height x width of pictures and clips, such as 48x64."
+)
+length_option = click.option(
+    "--length", type=Parsed("duration", parse_duration), help="That sounds are brought to: 1s."
+)
+rate_option = click.option("--rate", type=click.IntRange(1), metavar="HZ", help="That sounds are brought to.")
+frames_option = click.option("--frames", type=click.IntRange(1), metavar="N", help="Of a clip.")
 steps_option = click.option(
     "--steps", type=click.IntRange(2), metavar="N", help="Of a series; a long table is cut into windows."
 )
@@ -95,7 +104,9 @@ def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 question_options = _together(target_option, task_option, clusters_option)
-window_options = _together(steps_option, stride_option, horizon_option)
+sample_options = _together(
+    kind_option, size_option, length_option, rate_option, frames_option, steps_option, stride_option, horizon_option
+)
 column_options = _together(split_option, group_option, time_option, drop_option)
 
 

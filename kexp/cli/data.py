@@ -13,38 +13,34 @@ from kexp.cli.basics import (
     examples,
     home_option,
     json_option,
-    kind_option,
     question_options,
-    window_options,
+    sample_options,
     work,
 )
-from kexp.records import Goal
 
 
-@click.command(epilog=examples("kexp init ../photos", "kexp init adult.csv --target income"))
+@click.command(
+    epilog=examples(
+        "kexp init ../photos",
+        "kexp init adult.csv --target income",
+        "kexp init sounds.csv --target label --group-column speaker",
+        "kexp init sales.csv --horizon 7",
+    )
+)
 @click.argument("data")
 @question_options
+@column_options
+@sample_options
 @click.option("--name", help="Of the experiment; otherwise the data's.")
 @click.option("--force", is_flag=True, help="Write over an experiment file that exists.")
 @home_option
 @json_option
-def init(
-    data: str,
-    target: tuple[str, ...],
-    task: Goal | None,
-    clusters: int | None,
-    name: str | None,
-    force: bool,
-    home: Path,
-    as_json: bool,
-) -> None:
+def init(data: str, force: bool, home: Path, as_json: bool, **options: Any) -> None:
     """Look at DATA and write an experiment file."""
     from kexp import live, pipeline, screen
 
     with work(), live.Steps() as steps:
-        found = pipeline.init(
-            data, home=home, target=target, task=task, clusters=clusters, name=name, force=force, progress=steps
-        )
+        found = pipeline.init(data, home=home, force=force, progress=steps, **options)
     facts = [line for line in found.lines if line[0] not in ("notice", "doctor")]
     document = {
         "experiment": found.experiment,
@@ -73,8 +69,7 @@ def init(
 @click.argument("source", metavar="EXPERIMENT.toml|DATA|RUN")
 @question_options
 @column_options
-@kind_option
-@window_options
+@sample_options
 @home_option
 @json_option
 def doctor(source: str, home: Path, as_json: bool, **options: Any) -> int:

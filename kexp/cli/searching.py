@@ -15,12 +15,11 @@ from kexp.cli.basics import (
     examples,
     home_option,
     json_option,
-    kind_option,
     question_options,
-    window_options,
+    sample_options,
     work,
 )
-from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, parse_milliseconds, parse_size
+from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, parse_milliseconds
 
 
 @click.command(
@@ -65,12 +64,7 @@ from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, par
 )
 @click.option("--name", help="Of the run; otherwise the experiment's.")
 @click.option("--fresh", is_flag=True, help="Start anew; an earlier run of that name is kept aside.")
-@kind_option
-@click.option("--size", type=Parsed("size", parse_size), help="Height x width of pictures and clips, such as 48x64.")
-@click.option("--length", type=Parsed("duration", parse_duration), help="That sounds are brought to: 1s.")
-@click.option("--rate", type=click.IntRange(1), metavar="HZ", help="That sounds are brought to.")
-@click.option("--frames", type=click.IntRange(1), metavar="N", help="Of a clip.")
-@window_options
+@sample_options
 @click.option(
     "--objective",
     multiple=True,
