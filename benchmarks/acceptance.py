@@ -14,13 +14,15 @@ that was interrupted goes on with its search.
     python benchmarks/acceptance.py --data DIR --group clusters
 
 are sounds, series and clips, and clusterings; beside the rest, `kexp run` answers a golden sample, and the page of
-`kexp phone` checks itself in Chromium.
+`kexp phone` checks itself in Chromium. `--group backbone` has a network learn one set of pictures, and another search
+begin with what it learnt.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import gzip
 import hashlib
 import json
 import os
@@ -30,6 +32,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -48,6 +53,7 @@ class Case:
     metric: str
     limit: float | None = None  # at least for accuracy, at most for rmse
     about: tuple[str, ...] = ()  # options that say what the data are: of init, whose file search reads
+    more: str = ""  # lines for the experiment file that init has written
     options: tuple[str, ...] = ()  # of search alone
     seconds: float = DEFAULT_SECONDS  # that the search may take, beside the epoch that was running, loading and saving
     long: bool = False  # runs where it is named, goes on where it was interrupted, and is judged by its int8 file
@@ -71,8 +77,12 @@ CASES = {
     "adult": Case("{data}/adult", "accuracy", 0.855),
     "trashnet": Case("{data}/trashnet", "accuracy", 0.78),
     "fashion_mnist": Case("{data}/fashion_mnist", "accuracy", 0.91),
-    "fashion_1h": Case("{data}/fashion_mnist", "accuracy", 0.93, (), (*SMALL, "--time", "1h"), 3600.0, True),
-    "fashion_2h": Case("{data}/fashion_mnist", "accuracy", 0.935, (), (*SMALL, "--time", "2h"), 7200.0, True),
+    "fashion_1h": Case(
+        "{data}/fashion_mnist", "accuracy", 0.93, options=(*SMALL, "--time", "1h"), seconds=3600.0, long=True
+    ),
+    "fashion_2h": Case(
+        "{data}/fashion_mnist", "accuracy", 0.935, options=(*SMALL, "--time", "2h"), seconds=7200.0, long=True
+    ),
 }
 SPLIT = ("--target", "label", "--split-column")
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -105,6 +115,15 @@ CASES |= {
     )
     for name in SHAPES
 }  # fmt: skip
+CASES |= {
+    "tinted": Case(
+        "{lists}/tinted.npz", "accuracy", about=("--size", "48x64"), seconds=90.0, group="backbone", page=True
+    ),
+    "trashnet_tinted": Case(
+        "{data}/trashnet", "accuracy", more='factory = "backbone"\n[space]\nweights = "../runs/tinted/model.keras"\n',
+        seconds=120.0, group="backbone", page=True,
+    ),
+}  # fmt: skip
 MEANS = {  # of the test metric of several cases
     "fsdd, a speaker left out": ([f"fsdd_{one}" for one in SPEAKERS], 0.74),
     "uci_har": ([f"uci_har_{k}" for k in range(3)], 0.91),
@@ -113,12 +132,18 @@ CLUSTERS_APART = 0.02  # mean adjusted Rand index of teacher and int8 file on ro
 
 
 def lists(data: str) -> Path:
-    """Lists of fsdd's sounds that leave one speaker out for the test, by absolute paths."""
-    folder = RESULTS / "lists"
+    """The folder of what is made of the data sets in `data`: lists of fsdd's sounds, and tinted pictures."""
+    folder, root = RESULTS / "lists", Path(data).resolve()
     folder.mkdir(exist_ok=True)
-    root = Path(data).resolve() / "fsdd"
-    if not (root / "split.csv").is_file():
-        return folder
+    if (root / "fsdd" / "split.csv").is_file():
+        speakers(root / "fsdd", folder)
+    if (root / "fashion_mnist").is_dir() and not (folder / "tinted.npz").exists():
+        tinted(root / "fashion_mnist", folder / "tinted.npz")
+    return folder
+
+
+def speakers(root: Path, folder: Path) -> None:
+    """Lists of the sounds in `root` that leave one speaker out for the test, by absolute paths."""
     with (root / "split.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     for speaker in SPEAKERS:
@@ -127,7 +152,17 @@ def lists(data: str) -> Path:
             writer.writerow(["path", "label", "part"])
             for row in rows:
                 writer.writerow([root / row["path"], row["label"], "test" if row["speaker"] == speaker else "train"])
-    return folder
+
+
+def tinted(root: Path, file: Path, count: int = 3_000) -> None:
+    """The first `count` pictures of Fashion-MNIST, 48 x 64 and each in a colour of its own: what a backbone learns."""
+    with gzip.open(root / "train-images-idx3-ubyte.gz") as stream:
+        grey = np.frombuffer(stream.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:count]
+    with gzip.open(root / "train-labels-idx1-ubyte.gz") as stream:
+        labels = np.frombuffer(stream.read(), np.uint8, offset=8)[:count]
+    large = np.stack([np.asarray(Image.fromarray(one).resize((64, 48))) for one in grey])
+    colours = np.random.default_rng(0).uniform(0.3, 1.0, (count, 1, 1, 3))
+    np.savez_compressed(file, x=(large[..., None] * colours).astype(np.uint8), y=labels)
 
 
 def digest(*entries: str) -> str:
@@ -163,6 +198,7 @@ def search(name: str, case: Case, data: str, home: Path, *, begun: bool = False)
         status, _, _ = kexp(home, "init", source, "--name", name, "--force", *case.about)
         if status:
             return {"ok": False, "error": f"init ended with {status}"}
+        toml.write_text(toml.read_text() + case.more)
     limits = () if case.seconds == DEFAULT_SECONDS or case.long else ("--time", f"{case.seconds:.0f}s")
     anew = () if begun else ("--fresh",)
     status, shown, seconds = kexp(home, "search", str(toml), "--workers", "2", *anew, *case.options, *limits)
