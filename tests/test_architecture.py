@@ -15,7 +15,7 @@ PACKAGE = ROOT / "kexp"
 
 # A module may import from rows above its own, and from its own row if that makes no circle.
 LAYERS = [
-    {"errors", "lean", "wording", "pareto"},
+    {"errors", "lean", "wording", "pareto", "quantities"},
     {"records"},
     {
         "store",

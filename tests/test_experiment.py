@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kexp import experiment
+from kexp import experiment, quantities
 from kexp.errors import ExperimentError
 from kexp.records import Experiment
 
@@ -201,25 +201,25 @@ def test_data_lie_beside_the_toml_otherwise_in_the_current_folder(tmp_path, monk
     [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("1m5s", 65)],
 )
 def test_durations(text, seconds):
-    assert experiment.parse_duration(text) == seconds
-    assert experiment.parse_duration(experiment.format_duration(seconds)) == seconds
+    assert quantities.parse_duration(text) == seconds
+    assert quantities.parse_duration(quantities.format_duration(seconds)) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0", "0m", "m", "10 minutes", "-5", "1m1h", "nan", float("nan"), -1, 0])
 def test_what_is_no_duration(text):
     with pytest.raises(ValueError, match="1h30m"):
-        experiment.parse_duration(text)
+        quantities.parse_duration(text)
 
 
 @pytest.mark.parametrize(("value", "size"), [("48x64", (48, 64)), ("32", (32, 32)), (28, (28, 28)), ([8, 9], (8, 9))])
 def test_sizes(value, size):
-    assert experiment.parse_size(value) == size
+    assert quantities.parse_size(value) == size
 
 
 @pytest.mark.parametrize("value", ["48x", "x", "0x3", "axb", "1x2x3", [], True, [1.5, 2], None, -3])
 def test_what_is_no_size(value):
     with pytest.raises(ValueError, match="expected"):
-        experiment.parse_size(value)
+        quantities.parse_size(value)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_what_is_no_size(value):
     ],
 )
 def test_counts(tmp_path, value, count):
-    assert experiment.parse_count(value) == count
+    assert quantities.parse_count(value) == count
     text = f'"{value}"' if isinstance(value, str) else value
     asked = experiment.load(write(tmp_path, f'data = "d"\nmax_parameters = {text}'))
     assert asked.max_parameters == count
@@ -248,7 +248,7 @@ def test_counts(tmp_path, value, count):
 )
 def test_what_is_no_count(value):
     with pytest.raises(ValueError, match=r'"100k" or "1.5M"'):
-        experiment.parse_count(value)
+        quantities.parse_count(value)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_what_is_no_count(value):
     ],
 )  # fmt: skip
 def test_bytes(tmp_path, value, size):
-    assert experiment.parse_bytes(value) == size
+    assert quantities.parse_bytes(value) == size
     text = f'"{value}"' if isinstance(value, str) else value
     asked = experiment.load(write(tmp_path, f'data = "d"\nmax_size = {text}\nmax_memory = {text}'))
     assert (asked.max_size, asked.max_memory) == (size, size)
@@ -273,7 +273,7 @@ def test_bytes(tmp_path, value, size):
 )
 def test_what_is_no_size_of_a_file(value):
     with pytest.raises(ValueError, match=r'"150kB", "1.5MB" or 150000'):
-        experiment.parse_bytes(value)
+        quantities.parse_bytes(value)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_what_is_no_size_of_a_file(value):
     [(5, 5.0), (0.5, 0.5), ("5", 5.0), ("5ms", 5.0), ("0.5 ms", 0.5), ("2s", 2000.0), ("800us", 0.8), ("800µs", 0.8)],
 )
 def test_milliseconds(tmp_path, value, ms):
-    assert experiment.parse_milliseconds(value) == pytest.approx(ms)
+    assert quantities.parse_milliseconds(value) == pytest.approx(ms)
     text = f'"{value}"' if isinstance(value, str) else value
     asked = experiment.load(write(tmp_path, f'data = "d"\nmax_latency = {text}'))
     assert asked.max_latency == pytest.approx(ms)
@@ -294,7 +294,7 @@ def test_milliseconds(tmp_path, value, ms):
 )
 def test_what_is_no_time_of_a_sample(value):
     with pytest.raises(ValueError, match=r'"5ms", "0.5ms" or 5'):
-        experiment.parse_milliseconds(value)
+        quantities.parse_milliseconds(value)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda path: path.stem)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kexp.errors import nearest
-from kexp.experiment import parse_duration, parse_size
+from kexp.quantities import parse_duration, parse_size
 from kexp.records import Goal, Kind, to_json
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kexp.cli.basics import Parsed, answer, examples, home_option, json_option, notice, work
-from kexp.experiment import parse_duration
+from kexp.quantities import parse_duration
 
 if TYPE_CHECKING:
     from kexp.phone import Way

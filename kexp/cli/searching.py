@@ -19,7 +19,8 @@ from kexp.cli.basics import (
     sample_options,
     work,
 )
-from kexp.experiment import asked, parse_bytes, parse_count, parse_duration, parse_milliseconds
+from kexp.experiment import asked
+from kexp.quantities import parse_bytes, parse_count, parse_duration, parse_milliseconds
 
 
 @click.command(
