@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,9 +81,10 @@ class Run:
         """What is wrong with the best network, and why. See `pipeline.diagnose`."""
         return pipeline.diagnose(self.home, self.name, try_variants=try_variants)
 
-    def export(self, *formats: str, tolerances: dict[str, float] | None = None) -> Release:
-        """See `pipeline.export`; without formats, keras, saved_model and tflite."""
-        return pipeline.export(self.home, self.name, formats, tolerances)
+    def export(self, *formats: str | Iterable[str], tolerances: dict[str, float] | None = None) -> Release:
+        """See `pipeline.export`; formats one by one or as a list; without any, keras, saved_model and tflite."""
+        names = [name for one in formats for name in ([one] if isinstance(one, str) else one)]
+        return pipeline.export(self.home, self.name, names, tolerances)
 
     def bench(self, *threads: int) -> pd.DataFrame:
         """How fast each exported file is: a row each, on this machine and on phones. See `pipeline.bench`."""

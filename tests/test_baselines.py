@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+import threadpoolctl
 from sklearn import datasets
 
 from kexp import baselines, pipeline
@@ -48,6 +49,24 @@ def table(path, x, y):
     rows = [",".join(f"{value:g}" for value in row) for row in np.hstack([x, y]).tolist()]
     path.write_text("\n".join([",".join(names), *rows]) + "\n")
     return str(path)
+
+
+def test_a_baseline_is_timed_by_one_thread_as_files_are():
+    threads = set()
+
+    class Timed:
+        def predict(self, x):
+            threads.update(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
+
+    with threadpoolctl.threadpool_limits(2):
+        Timed().predict(None)
+        assert threads == {2}
+        threads.clear()
+        assert baselines.latency(Timed(), np.zeros((3, 2))) >= 0
+        assert threads == {1}
+        threads.clear()
+        Timed().predict(None)
+        assert threads == {2}
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -235,5 +235,5 @@ def test_clean_keeps_what_ships(tmp_path):
     run = kexp.search("sklearn:iris", home=tmp_path, workers=1, **{**BUDGET, "trials": 5, "finalists": 0})
     assert pipeline.clean(tmp_path, ["iris"]) > 0
     assert run.model() is not None
-    assert run.export("tflite_float32").ok
+    assert run.export(["tflite_float32"]).ok
     assert json.dumps(pipeline.show(tmp_path, "iris"))

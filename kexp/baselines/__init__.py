@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import threadpoolctl  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from kexp.baselines import automl, estimators, features
@@ -240,11 +241,15 @@ def _prepare(name: str, row: Baseline, spec: DatasetSpec, x: Array, seed: int) -
 
 
 def latency(model: Fitted, x: Array) -> float:
-    """Milliseconds from one raw sample to its answer, the median."""
+    """Milliseconds from one raw sample to its answer, the median, by one thread, as files are timed.
+
+    Several threads wait for each other: on a busy machine two took a hundred times as long for a row as one.
+    """
     taken: list[float] = []
     end = time.monotonic() + LATENCY_SECONDS
-    while len(taken) < LATENCY_RUNS and (time.monotonic() < end or not taken):
-        start = time.perf_counter()
-        model.predict(x[:1])
-        taken.append(time.perf_counter() - start)
+    with threadpoolctl.threadpool_limits(1):
+        while len(taken) < LATENCY_RUNS and (time.monotonic() < end or not taken):
+            start = time.perf_counter()
+            model.predict(x[:1])
+            taken.append(time.perf_counter() - start)
     return 1000 * float(np.median(taken))

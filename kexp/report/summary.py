@@ -110,7 +110,7 @@ def tiles(material: Material) -> Html:
     if times:
         quickest, where = min(times)
         found.append((f"{quickest:.3g} ms", "an answer", where))
-    trials = sum(trial.status == "completed" for trial in material.trials)
+    trials = sum(trial.score is not None for trial in material.trials)  # as the search history counts them
     found.append((clock(material.seconds), "of search", plural(trials, "trial")))
     cells = "".join(
         f"<div><b{LONG * (len(value) > ROOM)}>{text(value)}</b>"
