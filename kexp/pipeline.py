@@ -72,7 +72,8 @@ def init(
     guessed = (spec.target,) if spec.kind == "table" and spec.target else ()  # one column: several are never guessed
     question = asked
     if asked.task != "clustering":  # of which the target is no column
-        question = dataclasses.replace(asked, target=asked.target or guessed, task=spec.task)
+        horizon = spec.horizon or None  # is said: where a task is named, no table is taken for a forecast
+        question = dataclasses.replace(asked, target=asked.target or guessed, task=spec.task, horizon=horizon)
     toml = home / "experiments" / f"{question.name}.toml"
     if toml.exists() and not force:
         raise ExperimentError(f"{toml} exists. Edit it, give another --name, or replace it with --force.")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import kexp
-from kexp import data, experiment, leaderboard, pipeline
+from kexp import data, leaderboard, pipeline
 from kexp.data.dataset import Dataset
 from kexp.errors import DataError, ExperimentError, ExportError, RunError
 from kexp.records import Experiment, Trial
@@ -202,16 +202,6 @@ def test_init_takes_one_target_as_search_does(tmp_path, monkeypatch):
     pd.DataFrame({"size": np.arange(60) * 7 % 59 + 0.5, "sold": ["yes", "no"] * 30}).to_csv("shop.csv", index=False)
     for target in ("sold", ["sold"]):
         assert kexp.init("shop.csv", home=tmp_path, target=target, force=True).experiment.target == ("sold",)
-
-
-def test_init_writes_down_what_search_would_have_been_told(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    found = pipeline.init("generated:sales", home=tmp_path, horizon=3, steps=10, name="soon")
-    assert experiment.load(found.toml) == replace(found.experiment, data="generated:sales")
-    assert (found.experiment.horizon, found.experiment.steps) == (3, 10)
-    assert dict(found.lines)["size"].startswith("10 steps")
-    with pytest.raises(ExperimentError, match="horizon"):
-        pipeline.init("generated:sales", home=tmp_path, horizon=-1)
 
 
 def test_what_is_no_path_is_told_where_to_go(tmp_path):
