@@ -39,6 +39,7 @@ from kexp.search.events import Event, Listener, ignore
 from kexp.search.workers import WORKERS, AbstractWorkers
 from kexp.store import RunStore
 from kexp.suspects import suspects
+from kexp.wording import typed
 
 if TYPE_CHECKING:
     from kexp.phone import Session, Way
@@ -162,7 +163,10 @@ def _warn(question: Experiment, raw: Raw, dataset: Dataset, home: Path, base: Pa
     for one in grave:
         listener(Event(kind="notice", text=f"{one.severity}: {one.what}"))
     if grave:
-        listener(Event(kind="notice", text=f"kexp doctor {question.data} says more"))
+        where = experiment.locate(question.data, base)
+        if not Path(question.data).is_absolute() and where != question.data:
+            where = os.path.relpath(where)  # of the current folder, where the command is typed, not of the TOML's
+        listener(Event(kind="notice", text=f"kexp doctor {typed(where)} says more"))
 
 
 def take_up(run: RunStore, question: Experiment, dataset: Dataset) -> None:

@@ -9,18 +9,18 @@ from typing import Any
 
 
 def parse_duration(value: str | float) -> float:
-    """Seconds in 90, "90s", "10m" or "1h30m". Raises ValueError for anything else, zero included."""
+    """Seconds in 90, "90s", "10m", "1h30m" or "250ms". Raises ValueError for anything else, zero included."""
     if isinstance(value, str):
         match = re.fullmatch(
-            r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?",
+            r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?|(?P<ms>\d+(?:\.\d+)?)ms",
             value.replace(" ", ""),
         )
-        parts = match.groupdict(default="0") if match else {"h": "0", "m": "0", "s": "0"}
-        seconds = 3600 * float(parts["h"]) + 60 * float(parts["m"]) + float(parts["s"])
+        parts = match.groupdict(default="0") if match else dict.fromkeys(("h", "m", "s", "ms"), "0")
+        seconds = 3600 * float(parts["h"]) + 60 * float(parts["m"]) + float(parts["s"]) + float(parts["ms"]) / 1000
     else:
         seconds = float(value)
     if not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError('a time such as "90s", "10m" or "1h30m" is expected')
+        raise ValueError('a time such as "90s", "10m", "1h30m" or "250ms" is expected')
     return seconds
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,6 +36,12 @@ def size(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def typed(path: object) -> str:
+    """A path as it is typed into a shell: in quotes where it holds blanks or what a shell takes for its own."""
+    text = str(path)
+    return shlex.quote(text) if re.search(r"[^\w@%+=:,./~-]", text) else text
 
 
 def clock(seconds: float) -> str:

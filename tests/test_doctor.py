@@ -131,6 +131,35 @@ def test_a_search_says_what_is_grave_in_a_line_each(tmp_path):
     assert told[1] == f"kexp doctor {tmp_path / 'copy.csv'} says more"
 
 
+def test_what_to_type_is_right_for_a_shell_in_the_current_folder(tmp_path, monkeypatch):
+    """Data of an experiment file are named from its folder; a name with a blank is one word in quotes."""
+    from kexp import data, pipeline
+
+    columns = table() | {"unit": ["kg"] * ROWS}
+    copied(columns)
+    write(tmp_path / "my copy.csv", columns)
+    (tmp_path / "experiments").mkdir()
+    question = from_data("../my copy.csv", target=["answer"], name="copy")
+    base = tmp_path / "experiments"
+    raw = data.read(question, base=base, cache=tmp_path)
+    heard = []
+    monkeypatch.chdir(tmp_path)
+    pipeline._warn(question, raw, data.prepared(raw, question), tmp_path, base, heard.append)
+    assert heard[-1].text == "kexp doctor 'my copy.csv' says more"
+
+
+def test_init_tells_paths_with_blanks_in_quotes(tmp_path, kexp, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    home = tmp_path / "my home"
+    columns = table() | {"unit": ["kg"] * ROWS}
+    copied(columns)
+    file = write(tmp_path / "my data.csv", columns)
+    status, out, _ = kexp("init", file, "--target", "answer", "--home", home)
+    assert status == 0
+    assert f"kexp doctor '{file}' says more" in out
+    assert f"kexp search '{home / 'experiments' / 'my-data.toml'}'" in out
+
+
 # -- the record, what is kept, and the command line ------------------------------------------------
 
 

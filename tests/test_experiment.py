@@ -198,14 +198,14 @@ def test_data_lie_beside_the_toml_otherwise_in_the_current_folder(tmp_path, monk
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("1m5s", 65)],
+    [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("1m5s", 65), ("250ms", 0.25)],
 )
 def test_durations(text, seconds):
     assert quantities.parse_duration(text) == seconds
     assert quantities.parse_duration(quantities.format_duration(seconds)) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "0m", "m", "10 minutes", "-5", "1m1h", "nan", float("nan"), -1, 0])
+@pytest.mark.parametrize("text", ["", "0", "0m", "m", "10 minutes", "-5", "1m1h", "1s5ms", "nan", float("nan"), -1, 0])
 def test_what_is_no_duration(text):
     with pytest.raises(ValueError, match="1h30m"):
         quantities.parse_duration(text)

@@ -87,7 +87,7 @@ size_option = click.option(
     "--size", type=Parsed("size", parse_size), help="Height x width of pictures and clips, such as 48x64."
 )
 length_option = click.option(
-    "--length", type=Parsed("duration", parse_duration), help="That sounds are brought to: 1s."
+    "--length", type=Parsed("duration", parse_duration), help="That sounds are brought to: 1s, 250ms."
 )
 rate_option = click.option("--rate", type=click.IntRange(1), metavar="HZ", help="That sounds are brought to.")
 frames_option = click.option("--frames", type=click.IntRange(1), metavar="N", help="Of a clip.")

@@ -17,6 +17,7 @@ from kexp.cli.basics import (
     sample_options,
     work,
 )
+from kexp.wording import typed
 
 
 @click.command(
@@ -54,7 +55,7 @@ def init(data: str, force: bool, home: Path, as_json: bool, **options: Any) -> N
         document,
         screen.facts(facts, found.notices),
         *screen.brief(found.findings, data),
-        screen.following(f"kexp search {found.toml}", "that file may be edited first"),
+        screen.following(f"kexp search {typed(found.toml)}", "that file may be edited first"),
     )
 
 

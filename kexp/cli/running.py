@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "kexp run exported/photos/model_int8.tflite cat.jpg dog.jpg",
         "kexp run exported/adult/model_int8.tflite rows.csv --json",
+        "kexp run exported/words/model_int8.tflite yes.wav no.mp3",
         "kexp run exported/photos/model_int8.tflite cat.jpg --repeat 100",
     )
 )
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 def run(model: Path, inputs: tuple[Path, ...], repeat: int, top: int, as_json: bool) -> None:
     """Run an exported file on inputs.
 
-    INPUTS are pictures, CSV files with a header and rows, or .npy arrays. TensorFlow is not loaded.
+    INPUTS are files as the model was trained on: pictures, sounds, clips, or CSV files with a header and rows; or .npy
+    arrays. TensorFlow is not loaded.
     """
     from kexp import predict, screen
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from kexp.records import Finding
 from kexp.screen.basics import dim
+from kexp.wording import typed
 
 SEVERITIES = {"error": ("✗", "bold red"), "warning": ("!", "bold yellow"), "note": ("·", "dim")}
 
@@ -49,7 +50,6 @@ def brief(found: Sequence[Finding], of: str) -> list[Text]:
     notes = len(found) - len(grave)
     if grave or notes:
         also = f"{notes} note{'s' if notes > 1 else ''}" if notes else ""
-        lines.append(
-            dim(f"kexp doctor {of} says more{f': {also}' if also and not grave else f', {also} too' if also else ''}")
-        )
+        more = f"{': ' if not grave else ', '}{also}{' too' if grave else ''}" if also else ""
+        lines.append(dim(f"kexp doctor {typed(of)} says more{more}"))
     return lines

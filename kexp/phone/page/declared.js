@@ -5,12 +5,13 @@ const VERSIONS = { 3: 1, 2: 2, 0: 4 }; // of MPEG: by what its rates are divided
 const RATES = [44_100, 48_000, 32_000];
 const OPUS = 48_000; // whatever was recorded
 
-/** {rate, length} of the bytes of a FLAC, Ogg or MP3 file: Hz, and samples; each undefined where they do not tell. */
+/** {rate, length} of the bytes of a FLAC, Ogg or MP3 file, or of a WAV whose samples are compressed: Hz, and samples; each undefined where they do not tell. */
 export function declared(buffer) {
   const bytes = new Uint8Array(buffer);
   const start = mark(bytes, 0, "ID3") ? 10 + bytes.subarray(6, 10).reduce((sum, byte) => sum * 128 + byte, 0) : 0;
   if (mark(bytes, start, "fLaC")) return { rate: flac(bytes.subarray(start + 8)) };
   if (mark(bytes, 0, "OggS")) return ogg(buffer, bytes);
+  if (mark(bytes, 0, "RIFF") && mark(bytes, 8, "WAVE")) return { rate: wav(buffer, bytes) };
   return { rate: mp3(bytes.subarray(start)) };
 }
 
@@ -19,6 +20,17 @@ const mark = (bytes, at, text) => Array.from(text).every((letter, i) => bytes[at
 /** 20 bits behind four numbers of 16, 16, 24 and 24: https://www.rfc-editor.org/rfc/rfc9639#section-8.2 */
 function flac(block) {
   return (block[10] << 12) | (block[11] << 4) | (block[12] >> 4) || undefined;
+}
+
+/** As telephones record, in mu-law or A-law. */
+function wav(buffer, bytes) {
+  const view = new DataView(buffer);
+  for (let at = 12; at + 16 <= bytes.length; ) {
+    if (mark(bytes, at, "fmt ")) return view.getUint32(at + 12, true) || undefined;
+    const size = view.getUint32(at + 4, true);
+    at += 8 + size + (size % 2);
+  }
+  return undefined;
 }
 
 function ogg(buffer, bytes) {

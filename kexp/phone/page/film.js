@@ -83,7 +83,7 @@ async function joined(count, take) {
 /** Wait for an event that `start` brings about. Throws Error where the video fails, or takes too long. */
 function told(video, name, start) {
   return new Promise((resolve, reject) => {
-    const fail = () => reject(new Error(video.error?.message || t("noFrames")));
+    const fail = () => reject(new Error(t("noFrames"))); // what the browser says of it is for its makers
     const late = setTimeout(fail, PATIENCE);
     const done = () => {
       clearTimeout(late);

@@ -2,11 +2,13 @@
 
 import { declared } from "./declared.js";
 import { resample } from "./rate.js";
+import { t } from "./text.js";
 
 /** The samples of a sound file (Blob) as the model takes them: spec.shape[0] of them at spec.rate. Throws Error. */
 export async function read(blob, spec) {
   const buffer = await blob.arrayBuffer();
   const { samples, rate } = parse(buffer) ?? (await decode(buffer));
+  if (!samples.every(Number.isFinite)) throw new Error(t("noNumbers")); // nor does Python take them
   return fit(resample(samples, rate, spec.rate), spec.shape[0]);
 }
 
