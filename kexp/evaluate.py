@@ -168,6 +168,8 @@ def interval(spec: DatasetSpec, name: str, y: Array, outputs: Array) -> tuple[fl
         rows = random.integers(0, n, n)
         draws.append(measure(spec.task, y[rows], outputs[rows]))
     low, high = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    if low == high == 1.0 and name in ("balanced_accuracy", "f1"):
+        return wilson(1.0, n)  # all rows are right, in every resample too: which says nothing of how few they are
     return float(low), float(high)
 
 

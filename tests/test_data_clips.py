@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import weakref
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -78,6 +79,24 @@ def test_frames_are_those_in_the_middle_of_equal_spans(tmp_path, name, count, fr
     path = gif(tmp_path / name, made) if name.endswith("gif") else film(tmp_path / name, made)
     clip = clips.decode(path, (frames, 16, 24, 1))
     assert clip.shape == (frames, 16, 24, 1) and clip.dtype == np.uint8
+    assert np.abs(clip.mean(axis=(1, 2, 3)) - [10 + 10 * place for place in places]).max() < 4
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_where_frames_are_shown_for_unequal_times_spans_are_of_time(tmp_path, name):
+    """Phones film at rates that vary with the light, and the phone's page can go by time alone."""
+    times = [0, 100, 200, 300, 400, 500, 1000, 1500]  # milliseconds; the last lasts one, says the file
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("mpeg4", rate=1000)
+        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = 32, 48, "yuv420p", 2_000_000
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for at, made in zip(times, grey_frames(len(times)), strict=True):
+            frame = av.VideoFrame.from_ndarray(made, format="rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    clip = clips.decode(tmp_path / name, (4, 16, 24, 1))
+    places = [1, 5, 5, 6]  # shown at .19, .56, .94 and 1.31 seconds; by their number they were 1, 3, 5, 7
     assert np.abs(clip.mean(axis=(1, 2, 3)) - [10 + 10 * place for place in places]).max() < 4
 
 

@@ -98,6 +98,19 @@ def cut_off(root):
     file.write_bytes(file.read_bytes()[:-1001])
 
 
+def cut_short(root):
+    whole = root / "low" / "4.mp3"
+    (root / "low" / "4.wav").unlink()
+    soundfile.write(whole, np.tile(tone(4), 8), 8000)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+
+
+def no_numbers(root):
+    x = tone(4)
+    x[7] = np.nan
+    soundfile.write(root / "low" / "4.wav", x, 8000, subtype="FLOAT")
+
+
 def too_short(root):
     soundfile.write(root / "low" / "5.wav", tone(5, seconds=0.03), 8000)
 
@@ -123,6 +136,8 @@ def heard_twice(root):
         (other_rate, "mixed_rates", "note", "high/1.wav: 16,000 Hz"),
         (stereo, "mixed_channels", "note", "high/1.wav: 2 channels"),
         (cut_off, "unreadable_files", "warning", "low/4.wav: is cut off"),
+        (cut_short, "unreadable_files", "warning", "low/4.mp3: is cut off"),
+        (no_numbers, "unreadable_files", "warning", "low/4.wav: holds values that are no numbers"),
         (too_short, "short_sounds", "warning", "low/5.wav: 0.03 s"),
         (too_short, "mixed_lengths", "note", "low/5.wav: 0.03 s"),
         (no_sound, "unreadable_files", "warning", "low/1.wav: is web page, no sound"),
@@ -135,6 +150,15 @@ def test_a_defect_of_sounds_is_found(tmp_path, plant, name, severity, where):
     plant(root)
     one = planted(examine(root, tmp_path), name, severity, "few_samples", "short_sounds")
     assert any(place.startswith(where) for place in one.where), one
+
+
+def test_a_pair_of_equal_files_is_one_place_where_the_data_cannot_be_read(tmp_path):
+    root = sounds_in(tmp_path / "sounds")
+    for at, file in enumerate(root.rglob("[1-5].wav")):
+        file.write_text(f"no sound {at}")
+    (root / "low" / "again.wav").write_bytes((root / "low" / "0.wav").read_bytes())
+    one = named(examine(root, tmp_path), "twins")
+    assert (one.where, one.count) == (("low/0.wav = low/again.wav",), 1)
 
 
 def test_a_loud_sound_that_is_not_clipped_is_not_called_so(tmp_path):

@@ -46,6 +46,16 @@ def test_wilson_is_newcombes_example():
     assert evaluate.wilson(1.0, 10)[1] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("name", ["f1", "balanced_accuracy"])
+def test_few_rows_that_are_all_right_leave_room_for_wrong_ones(name):
+    """Whatever is drawn from them is all right, too: a bootstrap would say that it can never be otherwise."""
+    y, outputs = np.array([0, 1] * 8), np.array([[0.1], [0.9]] * 8, np.float32)
+    assert evaluate.interval(spec("binary", ("no", "yes")), name, y, outputs) == pytest.approx(evaluate.wilson(1.0, 16))
+    outputs[0] = 0.9
+    low, high = evaluate.interval(spec("binary", ("no", "yes")), name, y, outputs)
+    assert low < 0.9 < high <= 1
+
+
 def test_confusion_has_the_truth_in_rows():
     y = np.array([0, 0, 1, 2])
     outputs = np.eye(3, dtype=np.float32)[[0, 1, 1, 2]]

@@ -31,14 +31,16 @@ EXPECTED = "an mp4, avi, gif, mov, mkv or webm"
 FRAMES = 16  # of a clip, unless the user asks for another number
 LARGEST_AREA = 48 * 48  # pixels of a frame, unless the user asks for more
 GREY = 6  # levels that channels may differ by in a clip without colours: codecs leave some
+NUDGE = 0.0006  # seconds: where a span's middle is where a frame begins, that frame is meant; files round times to 1 ms
 SAMPLE = 40  # clips that are looked at to choose size, channels and rate
 
 
 def decode(source: Source, shape: Shape) -> NDArray[np.uint8]:
     """The clip as `shape` = (frames, height, width, channels) uint8, channels 1 (grey) or 3 (red, green, blue).
 
-    Frame i is the one that is shown in the middle of the i-th of equal spans of the clip; each is cut around its centre
-    and resized as a picture is. Raises DataError, naming the file, for what is no video or is damaged.
+    Frame i is the one that is shown in the middle of the i-th of equal spans of the clip, spans of time where it says
+    when its frames are shown; each is cut around its centre and resized as a picture is. Raises DataError, naming the
+    file, for what is no video or is damaged.
     """
     from kexp.data.pictures import as_array, fit
 
@@ -68,7 +70,7 @@ def _load(
     from kexp.data.cache import fill, fingerprint, lookup
     from kexp.data.media import Loaded
 
-    key = fingerprint(files, names, ("clip", experiment.frames, experiment.size))
+    key = fingerprint(files, names, ("clip by time", experiment.frames, experiment.size))
     decoded = lookup(cache, key)
     if decoded is None:
         shape, seconds, notices = _look(files, experiment)
@@ -132,7 +134,12 @@ def _opened(source: Source) -> Iterator[Any]:
                 raise DataError(f"{name} holds no pictures: {EXPECTED} is expected. Replace or remove it.")
             yield container
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise DataError(f"{name} is no clip, or damaged: {EXPECTED} is expected ({error}).") from error
+        raise DataError(f"{name} is no clip, or damaged: {EXPECTED} is expected ({_reason(error)}).") from error
+
+
+def _reason(error: Exception) -> str:
+    """What PyAV says, without the path, which was told, and a number that nobody knows: [Errno 1094995529]."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _chosen(source: Source, frames: int, made: Callable[[Image.Image], T]) -> tuple[list[T], int, float]:
@@ -143,9 +150,16 @@ def _chosen(source: Source, frames: int, made: Callable[[Image.Image], T]) -> tu
     with _opened(source) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or 0)
-        count = sum(packet.size > 0 for packet in container.demux(stream))
+        packets = [(packet.pts, packet.duration or 0) for packet in container.demux(stream) if packet.size > 0]
+        count, animation = len(packets), container.format.name == "gif"
+        nudge = NUDGE / float(stream.time_base or 1)
+    times = None if animation else _times(packets)
     while True:
-        places = [min(count - 1, int((i + 0.5) * count / frames)) for i in range(frames)]
+        if times is not None and len(times) == count + 1:
+            middles = times[0] + (np.arange(frames) + 0.5) / frames * (times[-1] - times[0]) + nudge
+            places = (np.searchsorted(times[:-1], middles, side="right") - 1).tolist()
+        else:
+            places = [min(count - 1, int((i + 0.5) * count / frames)) for i in range(frames)]
         wanted = set(places)
         found: dict[int, T] = {}
         number = 0
@@ -161,6 +175,22 @@ def _chosen(source: Source, frames: int, made: Callable[[Image.Image], T]) -> tu
         if number == count:
             return [found[i] for i in places], count, rate
         count = number  # what a file says of itself may be wrong: again, with what was there
+
+
+def _times(packets: Sequence[tuple[int | None, int]]) -> NDArray[np.int64] | None:
+    """When each frame is shown, and when the last one ends, (n + 1,); None where the file does not say.
+
+    Phones film at rates that vary with the light: the n-th frame is not the one of its share of the time, and the
+    phone's page, which can go by time alone, would look at others.
+    """
+    if not packets or any(pts is None for pts, _ in packets):
+        return None
+    shown = np.array(sorted(packets), np.int64)
+    if len(np.unique(shown[:, 0])) < len(shown):
+        return None
+    steps = np.diff(shown[:, 0])
+    last = int(shown[-1, 1]) or (int(np.median(steps)) if len(steps) else 1)
+    return np.append(shown[:, 0], shown[-1, 0] + last)
 
 
 def _upright(frame: Any) -> Image.Image:

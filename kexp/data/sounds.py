@@ -70,11 +70,21 @@ def _opened(source: Source) -> Iterator[Any]:
 
 def _whole(file: Any) -> NDArray[np.float32]:
     """All samples, (n,), channels averaged. Raises ValueError for none, and for what is no number."""
-    blocks = [_mono(block) for block in file.blocks(BLOCK, dtype="float32", always_2d=True)]
+    blocks = [_mono(block) for block in blocks_of(file)]
     if not sum(map(len, blocks)):
         raise ValueError(f"holds no samples: {EXPECTED} with some sound is expected")
     x: NDArray[np.float32] = np.concatenate(blocks)
     return x
+
+
+def blocks_of(file: Any, size: int = BLOCK) -> Iterator[NDArray[np.float32]]:
+    """All samples of an open file, (n, channels) at a time; of one that is cut off, those that are there.
+
+    soundfile's own `blocks` goes by how many samples the file announces, and hands out memory that nobody has written
+    to for those that are not there.
+    """
+    while len(block := file.read(size, dtype="float32", always_2d=True)):
+        yield block
 
 
 def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -100,7 +110,7 @@ def _middle(file: Any, rate: float, samples: int) -> NDArray[np.float32] | None:
     last = min(file.frames, (start + samples) * down // up + reach + 1)
     blocks: list[NDArray[np.float32]] = []
     at = 0
-    for block in file.blocks(BLOCK, dtype="float32", always_2d=True):  # seeking in mp3 and ogg is not exact
+    for block in blocks_of(file):  # seeking in mp3 and ogg is not exact
         if at + len(block) > first:
             blocks.append(_mono(block[max(0, first - at) : last - at]))
         at += len(block)
@@ -206,10 +216,18 @@ def _look(files: Sequence[Path], experiment: Experiment) -> tuple[Form, list[str
     shorter = int((seconds < form.samples / rate - 0.5 / rate).sum())
     if longer or shorter:
         notices.append(
-            f"Sounds last {seconds[0]:.2g} to {seconds[-1]:.2g} s and are brought to {form.samples / rate:.3g} s: "
+            f"Sounds last {duration(seconds[0])} to {duration(seconds[-1])} s and are brought to "
+            f"{form.samples / rate:.3g} s: "
             f"{longer:,} are cut around their middle, {shorter:,} filled up with silence. --length TIME sets another."
         )
     return form, notices
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 0.25, 1.4, 120, 16,000; never 1.6e+04."""
+    if seconds >= 100:
+        return f"{seconds:,.0f}"
+    return f"{seconds:.3g}" if seconds >= 0.001 else f"{seconds:.6f}".rstrip("0")
 
 
 def _name(source: Source) -> str:
@@ -217,4 +235,5 @@ def _name(source: Source) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    said = getattr(error, "error_string", "") or str(error)  # of libsndfile: without the path, which was told
+    return " ".join(said.split())[:200].removesuffix(".")

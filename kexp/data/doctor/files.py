@@ -169,7 +169,7 @@ def same(case: Case) -> list[Finding]:
             count = sum(map(len, chosen))
             where = [" = ".join(case.name(file) for file in one[:3]) for one in chosen]
             text = f"{count:,} of {len(case.files):,} files have {what}."
-            found.append(finding(name, "warning", text, where, "Remove the copies; correct their class.", count=count))
+            found.append(finding(name, "warning", text, where, "Remove the copies; correct their class."))
     return found
 
 

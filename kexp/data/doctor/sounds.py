@@ -10,6 +10,7 @@ import numpy as np
 
 from kexp.data.doctor import files, leaks
 from kexp.data.doctor.case import Case, counted, finding
+from kexp.data.sounds import blocks_of, duration
 from kexp.records import Finding
 
 BLOCK = 1 << 18  # samples read at a time
@@ -33,6 +34,7 @@ class Heard:
     mean: float = 0.0
     spread: float = 0.0  # standard deviation of all samples
     clipped: float = 0.0  # share of the samples at full scale in runs of RUN or more
+    numbers: bool = True  # no value is NaN or infinite: such a file is not read
     same: bool = False  # several channels of which all say the same
 
     @property
@@ -65,10 +67,13 @@ def hear(file: Path) -> Heard:
             promised = sound.frames
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         strange = told and told not in ("WAV", "FLAC", "Ogg", "MP3")
-        what = f"is {told}, no sound" if strange else f"cannot be decoded ({' '.join(str(error).split())[-80:]})"
+        said = getattr(error, "error_string", "") or " ".join(str(error).split())[-80:]
+        what = f"is {told}, no sound" if strange else f"cannot be decoded ({said.removesuffix('.')})"
         return Heard(reason=what)
     if not heard.frames:
         return Heard(reason="holds no samples")
+    if not heard.numbers:
+        return Heard(reason="holds values that are no numbers")
     if heard.frames < promised:
         return Heard(reason=f"is cut off: {heard.frames:,} of {promised:,} samples are there")
     if told == "WAV" and (lacking := _lacking(file)):
@@ -79,8 +84,9 @@ def hear(file: Path) -> Heard:
 def _listen(sound: object, heard: Heard) -> None:
     total = squares = 0.0
     clipped = count = 0
-    for block in sound.blocks(BLOCK, dtype="float32", always_2d=True):  # type: ignore[attr-defined]
+    for block in blocks_of(sound, BLOCK):
         if not np.isfinite(block).all():
+            heard.numbers = False
             block = np.nan_to_num(block)
         heard.frames += len(block)
         heard.peak = max(heard.peak, float(np.abs(block).max(initial=0.0)))
@@ -160,19 +166,19 @@ def _forms(case: Case, good: dict[Path, Heard]) -> list[Finding]:
             found.append(finding(name, "note", text, odd, advice))
     seconds = np.array([one.seconds for one in good.values()])
     usual_length = float(np.median(seconds))
-    short = [
-        f"{case.name(file)}: {one.seconds:.3g} s" for file, one in good.items() if one.seconds < SHORT * usual_length
-    ]
+    brief = {file: one.seconds for file, one in good.items() if one.seconds < SHORT * usual_length}
+    short = [f"{case.name(file)}: {duration(its)} s" for file, its in brief.items()]
     if short:
-        what = f"{counted(len(short), 'sound is', 'sounds are')} much shorter than usual ({usual_length:.3g} s)."
+        what = f"{counted(len(short), 'sound is', 'sounds are')} much shorter than usual ({duration(usual_length)} s)."
         found.append(
             finding("short_sounds", "warning", what, short, "Listen to them: a recording may have been cut off.")
         )
     if seconds.max() > 1.5 * seconds.min():
-        what = f"Sounds last {seconds.min():.3g} to {seconds.max():.3g} s, half of them {usual_length:.3g} s or less."
+        what = f"Sounds last {duration(seconds.min())} to {duration(seconds.max())} s, "
+        what += f"half of them {duration(usual_length)} s or less."
         advice = "Longer ones are cut, shorter ones filled up with silence; --length sets the length."
         order = sorted(good, key=lambda file: good[file].seconds)
-        ends = [f"{case.name(file)}: {good[file].seconds:.3g} s" for file in (order[0], order[-1])]
+        ends = [f"{case.name(file)}: {duration(good[file].seconds)} s" for file in (order[0], order[-1])]
         found.append(finding("mixed_lengths", "note", what, ends, advice))
     return found
 
