@@ -33,6 +33,15 @@ def test_counts_of_a_confusion_matrix_are_whole(width):
     assert all(len(line) <= width for line in lines)
 
 
+def test_errors_of_several_numbers_stand_in_a_row_for_each():
+    shares = ("5%", "25%", "50%", "75%", "95%")
+    found = {f"sales +{k}": dict.fromkeys(shares, 12.345 * k) for k in range(1, 8)}
+    lines = printed(screen.evaluation(evaluated(residuals=found)), 80)
+    assert sum(line.startswith("sales +") for line in lines) == 7
+    (head,) = [line for line in lines if "5%" in line and "50%" in line]
+    assert head.split()[-5:] == list(shares)
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_simpler_models_keep_their_digits(width):
     others = {name: dict(evaluated()["metrics"], f1=0.8123) for name in ("neighbours", "perceptron")}
