@@ -131,6 +131,41 @@ def test_a_search_says_what_is_grave_in_a_line_each(tmp_path):
     assert told[1] == f"kexp doctor {tmp_path / 'copy.csv'} says more"
 
 
+def test_the_doctor_that_is_named_looks_at_the_same_question(kexp, tmp_path, monkeypatch):
+    """Without the options that say what the data are it would find other things, or nothing."""
+    from kexp import pipeline
+
+    columns = table() | {"unit": ["kg"] * ROWS}
+    copied(columns)
+    write(tmp_path / "my copy.csv", columns)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    out = kexp("init", "my copy.csv", "--target", "answer", "--name", "one", "--home", "elsewhere")[1]
+    assert "kexp doctor elsewhere/experiments/one.toml says more" in " ".join(out.split())
+
+    asked = []
+
+    def search(question, *, base, doctor, **_):
+        asked.append(doctor)
+        raw = data.read(question, base=base, cache=tmp_path)
+        pipeline._warn(question, raw, data.prepared(raw, question), tmp_path, base, heard.append)
+        raise RunError("far enough")
+
+    from kexp import data
+    from kexp.errors import RunError
+
+    heard = []
+    monkeypatch.setattr(pipeline, "search", search)
+    kexp(
+        "search", "my copy.csv", "--target", "answer", "--drop", "unit", "--trials", 2, "--home", "elsewhere", "--json"
+    )
+    kexp("search", "elsewhere/experiments/one.toml")
+    assert asked == [
+        "kexp doctor 'my copy.csv' --target answer --drop unit", "kexp doctor elsewhere/experiments/one.toml"
+    ]  # fmt: skip
+    assert heard[-1].text == "kexp doctor my copy.csv says more"  # from Python: where they lie as seen from here
+
+
 # -- the record, what is kept, and the command line ------------------------------------------------
 
 

@@ -53,7 +53,7 @@ def init(data: str, force: bool, home: Path, as_json: bool, **options: Any) -> N
         as_json,
         document,
         screen.facts(facts, found.notices),
-        *screen.brief(found.findings, data),
+        *screen.brief(found.findings, f"kexp doctor {found.toml}"),
         screen.following(f"kexp search {found.toml}", "that file may be edited first"),
     )
 

@@ -42,14 +42,14 @@ def findings(found: Sequence[Finding], of: str) -> Group:
     return Group(title, table) if found else Group(title)
 
 
-def brief(found: Sequence[Finding], of: str) -> list[Text]:
-    """The errors and warnings of the doctor, one line each, and how to see more."""
+def brief(found: Sequence[Finding], command: str) -> list[Text]:
+    """The errors and warnings of the doctor, one line each, and the command that says more."""
     grave = [one for one in found if one.severity != "note"]
     lines = [Text.assemble((*SEVERITIES[one.severity],), " ", one.what) for one in grave]
     notes = len(found) - len(grave)
     if grave or notes:
         also = f"{notes} note{'s' if notes > 1 else ''}" if notes else ""
         lines.append(
-            dim(f"kexp doctor {of} says more{f': {also}' if also and not grave else f', {also} too' if also else ''}")
+            dim(f"{command} says more{f': {also}' if also and not grave else f', {also} too' if also else ''}")
         )
     return lines

@@ -101,8 +101,8 @@ def _residuals(found: Mapping[str, Mapping[str, float]]) -> RenderableType:
     """How far off the answers are: a row for each target, a column for each share of the rows that stay below."""
     shares = list(next(iter(found.values())))
     table = plain_table("answer - truth", *shares, right=shares)
-    for target, values in found.items():
-        table.add_row(target, *(number(value) for value in values.values()))
+    for target, errors in found.items():
+        table.add_row(target, *(number(errors[share]) for share in shares))
     return table
 
 
