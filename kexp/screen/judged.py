@@ -40,9 +40,10 @@ def evaluation(document: Mapping[str, Any]) -> Group:
     names = list(document["metrics"])
     for head, others in (("simpler model", document.get("baselines")), ("file", document.get("files"))):
         if others:
-            beside = plain_table(head, *names, right=names)
+            told = [metric for metric in names if any(metric in found for found in others.values())]
+            beside = plain_table(head, *told, right=told)
             for name, found in others.items():
-                beside.add_row(name, *(number(found.get(metric)) for metric in names))
+                beside.add_row(name, *(number(found.get(metric)) for metric in told))
             parts += [Text(), beside]
     if document.get("confusion"):
         parts += [Text(), _confusion(document["confusion"]["labels"], document["confusion"]["matrix"])]
