@@ -50,7 +50,8 @@ def consistency(
     `x` (n, *shape) and `y` are all test rows; of each model by name its outputs (n, outputs) for them, and its function
     from samples to outputs. {"rows", "metric", "before": {model: value}, "changes": {change: {model: {"same": share of
     the answers, "value": of the metric}}}}, the metric on the changed rows alone. A change that leaves all samples as
-    they are, as of numbers where a table has none, is left out.
+    they are, as of numbers where a table has none, is left out; so is, of a forecast, one after which another answer is
+    right.
     """
     chosen = rows(x)
     x, y = x[chosen], y[chosen]
@@ -58,6 +59,8 @@ def consistency(
     before = {name: outputs[chosen] for name, (outputs, _) in models.items()}
     changes: dict[str, dict[str, dict[str, float]]] = {}
     for seed, (change, function) in enumerate(CHANGES[spec.kind].items()):
+        if spec.horizon and change in MOVING:
+            continue
         changed = function(x, np.random.default_rng(seed), spec)
         if np.array_equal(changed, x, equal_nan=x.dtype.kind == "f"):
             continue
@@ -226,3 +229,5 @@ CHANGES: dict[Kind, dict[str, Change]] = {  # each says what is done to a sample
     "sound": {f"time {DELAY:.0%}": _delay, f"gain {GAIN:.0f} dB": _gain, f"noise -{SNR:.0f} dB": _hiss},
     "clip": {**PICTURES, "time 1 frame": _frame},
 }
+# What follows a series that is later, or larger, is another value too: of a forecast that tells nothing.
+MOVING = {f"time {LATER:.0%}", f"scale {SCALE:.0%}"}

@@ -102,12 +102,13 @@ def doctor(
 
 def search(
     question: Experiment, *, home: Path, base: Path = Path(), workers: int | None = None, fresh: bool = False,
-    listener: Listener = ignore, raw: Raw | None = None,
+    listener: Listener = ignore, raw: Raw | None = None, doctor: str = "",
 ) -> bool:  # fmt: skip
     """Load the data, search, keep the best model. An unfinished run of the same name goes on; `fresh` starts again.
 
     `workers` are processes, as many as there are cores unless it says so; 0 trains in this process. `raw` are samples
-    that a program has, in the place of those that the experiment names (`data.memory`).
+    that a program has, in the place of those that the experiment names (`data.memory`). `doctor` is the command that
+    says more of the same question, where a person has typed one.
 
     True if it came to its end; False if Ctrl-C ended it and the best so far was kept. KeyboardInterrupt passes where
     nothing was finished.
@@ -123,7 +124,7 @@ def search(
         question = experiment.with_weights(question, base)
         check(question, dataset.spec, listener)
         formats(dataset.spec.kind, [*question.formats, *question.tolerances])  # a slip shows now, not afterwards
-        _warn(question, raw, dataset, home, base, listener)
+        _warn(question, raw, dataset, home, base, listener, doctor)
         if fresh:
             store.fresh(home, question.name)
         count = _cores() if workers is None else max(1, workers)
@@ -152,7 +153,9 @@ def _search(
     return ended
 
 
-def _warn(question: Experiment, raw: Raw, dataset: Dataset, home: Path, base: Path, listener: Listener) -> None:
+def _warn(
+    question: Experiment, raw: Raw, dataset: Dataset, home: Path, base: Path, listener: Listener, doctor: str = ""
+) -> None:
     """What the doctor finds worse than a note, one line each."""
 
     def told(done: int, total: int, text: str) -> None:
@@ -162,11 +165,9 @@ def _warn(question: Experiment, raw: Raw, dataset: Dataset, home: Path, base: Pa
     grave = [one for one in found if one.severity != "note"]
     for one in grave:
         listener(Event(kind="notice", text=f"{one.severity}: {one.what}"))
-    if grave:
-        where = experiment.locate(question.data, base)
-        if not Path(question.data).is_absolute() and where != question.data:
-            where = os.path.relpath(where)  # of the current folder, where the command is typed, not of the TOML's
-        listener(Event(kind="notice", text=f"kexp doctor {typed(where)} says more"))
+    if grave and not question.data.startswith(experiment.MEMORY):
+        doctor = doctor or f"kexp doctor {typed(os.path.normpath(experiment.locate(question.data, base)))}"
+        listener(Event(kind="notice", text=f"{doctor} says more"))
 
 
 def take_up(run: RunStore, question: Experiment, dataset: Dataset) -> None:

@@ -59,6 +59,15 @@ def test_every_kind_has_its_changes():
     assert all(CHANGES.values())
 
 
+def test_a_forecast_is_not_changed_where_another_answer_is_then_right():
+    x, ends = samples("series"), lambda x: x[:, -1, :1].astype(np.float64)
+    spec = spec_of("series", "regression", std=(2.0, 2.0), target_std=(2.0,), horizon=1, forecast=(0,), seasons=(1,))
+    found = consistency(spec, "rmse", x, ends(x), {"model": (ends(x), ends)})
+    assert list(found["changes"]) == ["noise 0.1 sd"]
+    plain = spec_of("series", "regression", std=(2.0, 2.0), target_std=(2.0,))
+    assert len(consistency(plain, "rmse", x, ends(x), {"model": (ends(x), ends)})["changes"]) == 3
+
+
 def test_a_shift_repeats_the_edge():
     x = random.integers(0, 256, (1, 20, 30, 3)).astype(np.uint8)
     right = _moved(x, [(1.0, 0.0, 1 / 30, 0.0)])

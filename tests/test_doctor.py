@@ -131,21 +131,39 @@ def test_a_search_says_what_is_grave_in_a_line_each(tmp_path):
     assert told[1] == f"kexp doctor {tmp_path / 'copy.csv'} says more"
 
 
-def test_what_to_type_is_right_for_a_shell_in_the_current_folder(tmp_path, monkeypatch):
-    """Data of an experiment file are named from its folder; a name with a blank is one word in quotes."""
-    from kexp import data, pipeline
+def test_the_doctor_that_is_named_looks_at_the_same_question(kexp, tmp_path, monkeypatch):
+    """Without the options that say what the data are it would find other things, or nothing."""
+    from kexp import pipeline
 
     columns = table() | {"unit": ["kg"] * ROWS}
     copied(columns)
     write(tmp_path / "my copy.csv", columns)
-    (tmp_path / "experiments").mkdir()
-    question = from_data("../my copy.csv", target=["answer"], name="copy")
-    base = tmp_path / "experiments"
-    raw = data.read(question, base=base, cache=tmp_path)
-    heard = []
     monkeypatch.chdir(tmp_path)
-    pipeline._warn(question, raw, data.prepared(raw, question), tmp_path, base, heard.append)
-    assert heard[-1].text == "kexp doctor 'my copy.csv' says more"
+    (tmp_path / "elsewhere").mkdir()
+    out = kexp("init", "my copy.csv", "--target", "answer", "--name", "one", "--home", "elsewhere")[1]
+    assert "kexp doctor elsewhere/experiments/one.toml says more" in " ".join(out.split())
+
+    asked = []
+
+    def search(question, *, base, doctor, **_):
+        asked.append(doctor)
+        raw = data.read(question, base=base, cache=tmp_path)
+        pipeline._warn(question, raw, data.prepared(raw, question), tmp_path, base, heard.append)
+        raise RunError("far enough")
+
+    from kexp import data
+    from kexp.errors import RunError
+
+    heard = []
+    monkeypatch.setattr(pipeline, "search", search)
+    kexp(
+        "search", "my copy.csv", "--target", "answer", "--drop", "unit", "--trials", 2, "--home", "elsewhere", "--json"
+    )
+    kexp("search", "elsewhere/experiments/one.toml")
+    assert asked == [
+        "kexp doctor 'my copy.csv' --target answer --drop unit", "kexp doctor elsewhere/experiments/one.toml"
+    ]  # fmt: skip
+    assert heard[-1].text == "kexp doctor 'my copy.csv' says more"  # from Python: where they lie as seen from here
 
 
 def test_init_tells_paths_with_blanks_in_quotes(tmp_path, kexp, monkeypatch):
@@ -156,7 +174,7 @@ def test_init_tells_paths_with_blanks_in_quotes(tmp_path, kexp, monkeypatch):
     file = write(tmp_path / "my data.csv", columns)
     status, out, _ = kexp("init", file, "--target", "answer", "--home", home)
     assert status == 0
-    assert f"kexp doctor '{file}' says more" in out
+    assert f"kexp doctor '{home / 'experiments' / 'my-data.toml'}' says more" in out
     assert f"kexp search '{home / 'experiments' / 'my-data.toml'}'" in out
 
 

@@ -197,6 +197,13 @@ def test_a_csv_that_is_no_such_series_says_why_and_python_takes_it_neither(opene
         list(samples.read(path, SimpleNamespace(**SPEC)))
 
 
+@pytest.mark.parametrize("content", ["c,a\n1,2\n3,4\n5,6\n", "time,b\n1,2\n2,4\n3,6\n", "x,y,b\n1,2,3\n"])
+def test_a_channel_that_is_not_there_is_not_taken_from_a_column_of_another_name(opened, content):
+    """One name is known, so the columns are not in the order of the channels."""
+    with pytest.raises(AssertionError, match=r"has no column|has 3 columns"):
+        in_page(opened, READ, content, SPEC)
+
+
 FORECASTS = {
     "last rows": ("a,b\n1,2\n3,4\n5,6\n7,8\n", [[3, 4], [5, 6], [7, 8]]),
     "unordered": ("b,a,day\n4,3,2/1/2024\n2,1,1/1/2024\n8,7,14/1/2024\n6,5,3/1/2024\n", [[3, 4], [5, 6], [7, 8]]),

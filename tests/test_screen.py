@@ -33,6 +33,24 @@ def test_counts_of_a_confusion_matrix_are_whole(width):
     assert all(len(line) <= width for line in lines)
 
 
+def test_simpler_models_have_no_column_for_what_nobody_measured_of_them():
+    """How far clusters agree with known classes is asked of the network alone, and the column would break names."""
+    metrics = {**evaluated()["metrics"], "adjusted_rand": 0.9}
+    found = evaluated(baselines={"perceptron": evaluated()["metrics"]}) | {"metrics": metrics}
+    lines = printed(screen.evaluation(found), 80)
+    assert any(line.startswith("perceptron ") for line in lines)
+    assert sum("adjusted_rand" in line for line in lines) == 1
+
+
+def test_errors_of_several_numbers_stand_in_a_row_for_each():
+    shares = ("5%", "25%", "50%", "75%", "95%")
+    found = {f"sales +{k}": dict.fromkeys(shares, 12.345 * k) for k in range(1, 8)}
+    lines = printed(screen.evaluation(evaluated(residuals=found)), 80)
+    assert sum(line.startswith("sales +") for line in lines) == 7
+    (head,) = [line for line in lines if "5%" in line and "50%" in line]
+    assert head.split()[-5:] == list(shares)
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_simpler_models_keep_their_digits(width):
     others = {name: dict(evaluated()["metrics"], f1=0.8123) for name in ("neighbours", "perceptron")}

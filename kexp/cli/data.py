@@ -54,7 +54,7 @@ def init(data: str, force: bool, home: Path, as_json: bool, **options: Any) -> N
         as_json,
         document,
         screen.facts(facts, found.notices),
-        *screen.brief(found.findings, data),
+        *screen.brief(found.findings, f"kexp doctor {typed(found.toml)}"),
         screen.following(f"kexp search {typed(found.toml)}", "that file may be edited first"),
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from kexp.cli.basics import (
     Parsed,
@@ -19,8 +21,11 @@ from kexp.cli.basics import (
     sample_options,
     work,
 )
+from kexp.cli.data import doctor
 from kexp.experiment import asked
-from kexp.quantities import parse_bytes, parse_count, parse_duration, parse_milliseconds
+from kexp.quantities import format_duration, parse_bytes, parse_count, parse_duration, parse_milliseconds
+
+OWN = ("source", "home", "as_json")  # parameters of the doctor that do not say what the data are
 
 
 @click.command(
@@ -117,7 +122,9 @@ def search(
     from kexp import live, pipeline, screen
 
     with work(), live.SearchView(experiment.objective) as view:
-        ended = pipeline.search(experiment, home=home, base=base, workers=workers, fresh=fresh, listener=view)
+        ended = pipeline.search(
+            experiment, home=home, base=base, workers=workers, fresh=fresh, listener=view, doctor=_doctor(source)
+        )
         document = pipeline.show(home, experiment.name)
     if not ended:
         screen.show(screen.warning("interrupted: the best so far; the same command goes on"), stderr=True)
@@ -127,6 +134,24 @@ def search(
         screen.leaderboard(document, top=5),
         screen.following(f"kexp export {experiment.name} --tflite"),
     )
+
+
+def _doctor(source: str) -> str:
+    """`kexp doctor SOURCE` with what was typed to say what the data are: without it another question is examined."""
+    context = click.get_current_context()
+    words = ["kexp", "doctor", source]
+    for option in doctor.params:
+        name = option.name or ""
+        if name in OWN or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        given = context.params[name]
+        if name == "size":
+            given = "x".join(map(str, given))
+        elif name == "length":
+            given = format_duration(given)
+        for value in given if isinstance(given, tuple) else (given,):
+            words += [option.opts[0], str(value)]
+    return shlex.join(words)
 
 
 @click.command(

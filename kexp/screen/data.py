@@ -10,7 +10,6 @@ from rich.text import Text
 
 from kexp.records import Finding
 from kexp.screen.basics import dim
-from kexp.wording import typed
 
 SEVERITIES = {"error": ("✗", "bold red"), "warning": ("!", "bold yellow"), "note": ("·", "dim")}
 
@@ -43,13 +42,13 @@ def findings(found: Sequence[Finding], of: str) -> Group:
     return Group(title, table) if found else Group(title)
 
 
-def brief(found: Sequence[Finding], of: str) -> list[Text]:
-    """The errors and warnings of the doctor, one line each, and how to see more."""
+def brief(found: Sequence[Finding], command: str) -> list[Text]:
+    """The errors and warnings of the doctor, one line each, and the command that says more."""
     grave = [one for one in found if one.severity != "note"]
     lines = [Text.assemble((*SEVERITIES[one.severity],), " ", one.what) for one in grave]
     notes = len(found) - len(grave)
     if grave or notes:
         also = f"{notes} note{'s' if notes > 1 else ''}" if notes else ""
         more = f"{': ' if not grave else ', '}{also}{' too' if grave else ''}" if also else ""
-        lines.append(dim(f"kexp doctor {typed(of)} says more{more}"))
+        lines.append(dim(f"{command} says more{more}"))
     return lines

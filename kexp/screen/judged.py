@@ -40,17 +40,15 @@ def evaluation(document: Mapping[str, Any]) -> Group:
     names = list(document["metrics"])
     for head, others in (("simpler model", document.get("baselines")), ("file", document.get("files"))):
         if others:
-            beside = plain_table(head, *names, right=names)
+            told = [metric for metric in names if any(metric in found for found in others.values())]
+            beside = plain_table(head, *told, right=told)
             for name, found in others.items():
-                beside.add_row(name, *(number(found.get(metric)) for metric in names))
+                beside.add_row(name, *(number(found.get(metric)) for metric in told))
             parts += [Text(), beside]
     if document.get("confusion"):
         parts += [Text(), _confusion(document["confusion"]["labels"], document["confusion"]["matrix"])]
     if document.get("residuals"):
-        residuals = plain_table("residual", "value", right=("value",))
-        for name, value in _flat(document["residuals"]):
-            residuals.add_row(name, number(value))
-        parts += [Text(), residuals]
+        parts += [Text(), _residuals(document["residuals"])]
     if (document.get("consistency") or {}).get("changes"):
         parts += [Text(), _consistency(document["consistency"])]
     if document.get("verdict"):
@@ -100,11 +98,13 @@ def _consistency(found: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for name, value in document.items():
-        pairs += _flat(value, f"{prefix}{name} ") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
-    return pairs
+def _residuals(found: Mapping[str, Mapping[str, float]]) -> RenderableType:
+    """How far off the answers are: a row for each target, a column for each share of the rows that stay below."""
+    shares = list(next(iter(found.values())))
+    table = plain_table("answer - truth", *shares, right=shares)
+    for target, errors in found.items():
+        table.add_row(target, *(number(errors[share]) for share in shares))
+    return table
 
 
 def diagnosis(document: Mapping[str, Any]) -> list[RenderableType]:

@@ -46,6 +46,11 @@ function below(names, rows, spec) {
   if (places.length !== count) {
     throw new Error(t("seriesColumns", { found: whole(names.length), count: whole(count), names: spec.channels.join(", ") }));
   }
+  if (places !== named && named.some((place) => place >= 0)) {
+    // Some names are those of channels: in their order the columns would be taken for others than they say.
+    const absent = spec.channels.filter((_, c) => named[c] < 0);
+    throw new Error(t("seriesAbsent", { absent: absent.join(", "), names: spec.channels.join(", ") }));
+  }
   const ordered = spec.horizon > 0 ? oldestFirst(rows) : rows;
   const series = ordered.map(({ cells, line }) => places.map((place) => measured(cells[place], line)));
   return { series, others: 0, name: (c) => names[places[c]] };

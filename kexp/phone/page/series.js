@@ -32,7 +32,7 @@ export function begin({ spec, samples, input, actions, predict }) {
     const said = [];
     if (others) said.push(t("seriesOthers", { count: whole(others + 1) }));
     if (key) said.push(t(key, { found: whole(rows), count: whole(steps) }));
-    if (missing) said.push(t("seriesFilled"));
+    if (missing) said.push(t(spec.horizon ? "seriesCarried" : "seriesFilled"));
     return said.join(" ");
   }
 
