@@ -43,6 +43,14 @@ def walks(count=240, people=4, change=30):
 PEOPLE = "ax,ay,move,who"
 
 
+def test_windows_are_clustered_with_and_without_classes_to_compare_with(tmp_path):
+    watch(tmp_path, walks(), PEOPLE)
+    bare = raw(tmp_path, task="clustering", group_column="who", drop=("move",))
+    assert (bare.x.shape, bare.y.shape, bare.targets) == ((44, 10, 2), (44, 0), ())
+    known = raw(tmp_path, task="clustering", group_column="who", target=("move",))
+    assert set(known.y.tolist()) == {"run", "walk"}
+
+
 def test_windows_of_steps_rows_each_half_a_window_after_the_other(tmp_path):
     watch(tmp_path, walks(), PEOPLE)
     found = raw(tmp_path, target=("move",), group_column="who")

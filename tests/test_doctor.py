@@ -178,6 +178,17 @@ def test_init_tells_paths_with_blanks_in_quotes(tmp_path, kexp, monkeypatch):
     assert f"kexp search '{home / 'experiments' / 'my-data.toml'}'" in out
 
 
+def test_a_column_that_decides_the_clusters_is_no_leak(tmp_path):
+    """Clusters are made of the columns; an error there would end kexp doctor with 1 on clean data."""
+    random = np.random.default_rng(0)
+    which = random.integers(0, 3, ROWS)
+    columns = {"a": (10 * which + random.normal(size=ROWS)).round(3), "b": random.normal(size=ROWS).round(3)}
+    columns["colour"] = np.array(["red", "green", "blue"])[which]
+    found = examine(write(tmp_path / "flowers.csv", columns), tmp_path, task="clustering")
+    assert {one.severity for one in found if one.name != "few_samples"} <= {"note"}
+    assert "deciding_column" in {one.name for one in found}
+
+
 # -- the record, what is kept, and the command line ------------------------------------------------
 
 

@@ -210,3 +210,17 @@ def test_a_defect_of_clips_is_found(tmp_path, plant, name, severity, where):
     plant(root)
     one = planted(examine(root, tmp_path), name, severity, "few_samples")
     assert any(place.startswith(where) for place in one.where), one
+
+
+def test_moments_that_are_there_twice_gaps_and_missing_values_of_a_forecast_are_told(tmp_path):
+    days = np.arange(np.datetime64("2024-01-01"), np.datetime64("2024-04-30")).astype(str).tolist()
+    rows = [f"{day},{100 + 10 * (i % 7) + i % 3}" for i, day in enumerate(days)]
+    path = tmp_path / "sales.csv"
+    path.write_text("\n".join(["day,sold", *rows]) + "\n")
+    assert examine(path, tmp_path, horizon=3) == []
+    rows[40] = f"{days[40]},"
+    path.write_text("\n".join(["day,sold", *rows[:21], *rows[20:60], *rows[65:]]) + "\n")
+    found = {one.name: one for one in examine(path, tmp_path, horizon=3)}
+    assert set(found) == {"moments_twice", "gaps_in_time", "missing_steps"}
+    assert "sales.csv row 22 and sales.csv row 23" in found["moments_twice"].what
+    assert "(sales.csv row 63)" in found["gaps_in_time"].what

@@ -92,6 +92,16 @@ def unlabelled(columns):
     columns["answer"][17] = ""
 
 
+@pytest.mark.parametrize("written", ["{0},{1:02}", "{0},200.{1:02}", "${0}.{1:02}", "{0}.{1:02} €", "{0} kg"])
+def test_numbers_that_are_written_otherwise_are_no_names_of_rows(tmp_path, written):
+    """A column of prices was said to number the rows, and left out."""
+    columns = table()
+    columns["price"] = np.array(['"' + written.format(i % 7 + 1, i % 100) + '"' for i in range(ROWS)])
+    found = examine(write(tmp_path / "shop.csv", columns), tmp_path, target=["answer"])
+    (one,) = [one for one in found if one.name == "written_otherwise"]
+    assert (one.severity, one.count, one.where[0]) == ("warning", ROWS, "shop.csv row 2")
+
+
 @pytest.mark.parametrize(
     ("plant", "name", "severity", "where"),
     [

@@ -226,7 +226,7 @@ def test_gaps_between_the_dates_are_said(tmp_path):
     path = sales(tmp_path)
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:40] + lines[50:]))
-    assert "1 rows are further behind the row before than usual, up to 11 times" in said(dataset(tmp_path))
+    assert "1 row is further behind the row before than usual, up to 11 times" in said(dataset(tmp_path))
     sales(tmp_path)
     assert "further behind" not in said(dataset(tmp_path))
 

@@ -64,8 +64,9 @@ def choose(x: Floats, clusters: int | None = None, *, seed: int = 0, progress: P
     most = n // FEWEST
     if most < 2 or (clusters is not None and not 2 <= clusters <= most):
         raise DataError(
-            f"{n:,} rows cannot be divided into {clusters or 2} clusters: 2 or more are expected, of {FEWEST} rows at "
-            "least. Add rows, or ask for another number with --clusters N."
+            f"{n:,} rows cannot be divided into {clusters or 2} clusters: 2 or more are expected, with {FEWEST} rows "
+            f"each at least: {most} at most. Add rows"
+            + (", or ask for another number with --clusters N." if most >= 2 else ".")
         )
     different = len(np.unique(x, axis=0))
     if different < (clusters or 2):

@@ -118,18 +118,28 @@ def _steps(path: Path, spec: DatasetSpec) -> Array:
     """(n, channels) of a file with a row for each step; of a forecast in the order of its dates, if it has any."""
     from kexp.data import recordings
 
-    names, values = recordings.recording(path, spec.channels)
+    names, values, dated = recordings.read(path, spec.channels)
     if names == spec.channels or set(spec.channels) <= set(names):
         values = values[:, [names.index(name) for name in spec.channels]]
     else:
+        left = names
         if len(names) > len(spec.channels):  # as in training, where such columns are left out
             told = [c for c, name in enumerate(names) if recordings.is_time(name) and recordings.rises(values[:, c])]
             if len(names) - len(told) == len(spec.channels):
                 values = np.delete(values, told, axis=1)
+                left = tuple(name for c, name in enumerate(names) if c not in told)
         if values.shape[1] != len(spec.channels):
             raise DataError(
                 f"{path} has {len(names)} columns ({', '.join(names[:8])}); {len(spec.channels)} channels are expected:"
                 f" {', '.join(spec.channels)}."
+            )
+        absent = [name for name in spec.channels if name not in names]
+        if dated.intersection(left) or len(absent) < len(
+            spec.channels
+        ):  # in their order, columns would be others than they say
+            raise DataError(
+                f"{path} has no column {', '.join(absent)} (its columns: {', '.join(names[:8])}). Give the channels "
+                f"{', '.join(spec.channels)} by name."
             )
     return values[_in_order(path)] if spec.horizon else values
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kexp.data import columns, kinds, series, targets
 from kexp.data.dataset import Raw
 from kexp.errors import DataError
-from kexp.records import Experiment
+from kexp.records import Experiment, Goal
 
 BLOCK = 10  # windows' lengths of one stretch: what a part gets at least, where nothing else cuts the rows
 Array = NDArray[np.float64]
@@ -33,7 +33,10 @@ def cut(raw: Raw, experiment: Experiment) -> Raw:
     stride = experiment.stride or max(1, steps // 2)
     raw = _in_order(raw)
     values, names = numbers(raw)
-    task = experiment.task or targets.suggested(raw.y, raw.targets)
+    if experiment.task == "clustering":  # classes, if there are any, are what clusters are compared with
+        task: Goal = "multiclass" if raw.targets else "clustering"
+    else:
+        task = experiment.task or targets.suggested(raw.y, raw.targets)
     if task == "multilabel":
         raise DataError(
             f"Windows of several labels ({', '.join(raw.targets)}) are not made. Name one target, or set the task."
@@ -45,7 +48,7 @@ def cut(raw: Raw, experiment: Experiment) -> Raw:
         if cells is not None:
             edges[1:] |= cells[1:] != cells[:-1]
     values = _filled(raw, values, names, [0, *np.flatnonzero(edges).tolist(), n])
-    labels = raw.y[:, 0].astype(str)
+    labels = raw.y[:, 0].astype(str) if raw.targets else np.full(n, "")
     if raw.groups is None and classes:
         edges[1:] |= labels[1:] != labels[:-1]
     found: list[tuple[int, int]] = []  # first row, and stretch, of each window

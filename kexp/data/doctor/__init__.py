@@ -107,7 +107,7 @@ def _read(
                     raw = data.read(attempt, cache=cache)
                 except DataError as error:
                     again = str(error).replace(folder, str(path.parent if path.is_file() else path))
-                    if not found or attempt is attempts[0]:
+                    if attempt is attempts[0]:  # what a search would say, not what it would say of another question
                         refusal = again
                     continue
                 if attempt is not attempts[0]:
@@ -180,9 +180,23 @@ def _only(raw: Raw, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Raw:
 
 
 def _said_by_reader(case: Case) -> list[Finding]:
-    """Rows without a target, which the reader left out."""
+    """Rows without a target, which the reader left out; of a long table what it met in times and values."""
     notices = case.raw.notices if case.raw is not None else []
-    return [
+    told = {
+        "moments_twice": (
+            "there twice, such as",
+            "Keep one of each, or name a group column, if they are of several series.",
+        ),
+        "gaps_in_time": ("further behind the row before", "Add the rows that are missing, with empty cells."),
+        "missing_steps": ("missing values were", "Fill them in, if you know better."),
+    }
+    found = [
+        finding(name, "note", notice, advice=advice)  # a clock that is put back makes moments that are there twice
+        for notice in notices
+        for name, (words, advice) in told.items()
+        if words in notice and case.kind == "series" and (case.question.horizon or case.question.steps)
+    ]
+    return found + [
         finding("no_target", "note", notice, advice="Fill in the target, or remove these rows.")
         for notice in notices
         if " no target and " in notice
@@ -218,6 +232,7 @@ CHECKS: dict[Kind, dict[Check, str]] = {  # what is looked for, and what is said
         cells.infinite: "reading cells",
         cells.unreadable: "reading cells",
         cells.missing: "counting cells",
+        cells.written_otherwise: "looking at columns",
         cells.useless: "looking at columns",
         cells.codes: "looking at columns",
         cells.spellings: "looking at texts",

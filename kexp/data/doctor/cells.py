@@ -15,6 +15,13 @@ from kexp.records import Finding
 
 MOSTLY = 0.5  # of the cells missing
 CODES = frozenset({-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0})
+WRITTEN = 0.9  # of the known cells of a column of numbers that are read as texts
+# -1.234,50 and 1,234.50 and 1 234, with a sign of money before or behind, or a unit or % behind; not 1a, a class.
+WRITING = re.compile(
+    r"[$€£¥]?\s?[-+]?[$€£¥]?\s?(?:\d{1,3}(?:[.,'\s]\d{3})+|\d+)(?:[.,]\d+)?"
+    r"\s?(?:[$€£¥%]|usd|eur|gbp|[kmµ]?[gl]|[kcmµ]?m[²³]?|lbs?|oz|ft|[mµ]?s|min|h|k?w|[m]?v|°?[cf]|(?:km|m)/[hs])?",
+    re.IGNORECASE,
+)
 # A column with such a name says whose row it is, or in which recording it was taken.
 GROUP = re.compile(
     r"(patient|subject|person|user|speaker|singer|writer|customer|client|participant|volunteer|session|recording|"
@@ -130,6 +137,30 @@ def useless(case: Case) -> list[Finding]:
             )
             found.append(finding(f"{reason}_column", "note", what, names, said[reason][1]))
     return found
+
+
+def written_otherwise(case: Case) -> list[Finding]:
+    """Columns of numbers that are read as texts: decimal commas, thousands in groups, signs of money, units."""
+    found = []
+    for column in case.columns:
+        known = [cell for cell in column.cells if not columns.is_missing(cell)]
+        if column.kind in ("number", "date") or column.numbers is not None or not known:
+            continue
+        written = [row for row, cell in enumerate(column.cells) if _written(cell)]
+        plain = sum(columns.number(cell) is not None for cell in known)
+        if not written or len(written) + plain < WRITTEN * len(known):
+            continue
+        cell = column.cells[written[0]].strip()
+        what = f"Column {column.name!r} seems to hold numbers, written as {cell!r} in {counted(len(written), 'row')}"
+        what += ": it is left out as text." if column.kind is None else ": each text counts as a category."
+        advice = "Write them as 1234.5: a point before decimals, no groups, no signs, no units."
+        found.append(finding("written_otherwise", "warning", what, _rows(case, written), advice))
+    return found
+
+
+def _written(cell: str) -> bool:
+    """Whether a cell is no number as it stands, but one with a decimal comma, in groups, with a sign or a unit."""
+    return columns.number(cell) is None and WRITING.fullmatch(cell.strip()) is not None
 
 
 def codes(case: Case) -> list[Finding]:

@@ -135,9 +135,17 @@ def _copy(
         how = "one value for each class"
     if not same:
         return None
+    if case.question.task == "clustering":
+        return _decides(f"Column {column!r}", column)
     what = f"Column {column!r} is the target {target!r} under another name: {how}."
     advice = f"An app will not have it. Leave it out: --drop {column}."
     return finding("target_copy", "error", what, [column], advice)
+
+
+def _decides(what: str, column: str) -> Finding:
+    """Clusters are made of the columns: what one of them says is no leak, but may hide what the others say."""
+    advice = f"If the others are to tell the clusters, leave it out: --drop {column}."
+    return finding("deciding_column", "note", f"{what} alone decides the clusters.", [column], advice)
 
 
 def _leak(case: Case, what: str, column: str, x: NDArray[np.float64], y: NDArray[Any], target: str) -> Finding | None:
@@ -145,6 +153,8 @@ def _leak(case: Case, what: str, column: str, x: NDArray[np.float64], y: NDArray
     score = _score(x, y, numbers=numbers)
     if score < NEAR:
         return None
+    if case.question.task == "clustering":
+        return _decides(what, column)
     how = (
         f"explains {score:.1%} of what varies in {target!r}"
         if numbers

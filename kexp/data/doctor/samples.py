@@ -18,7 +18,7 @@ MANY_VALUES = 50  # different ones: of few, any is common
 
 def twins(case: Case) -> list[Finding]:
     """Samples of equal inputs whose labels agree."""
-    if not len(case.keys):
+    if not len(case.keys) or _repeats(case):
         return []
     code, several = _groups(case.keys)
     rows = np.flatnonzero(several[code] & ~_contradicting(case, code)[code])
@@ -36,7 +36,7 @@ def twins(case: Case) -> list[Finding]:
 def contradictions(case: Case) -> list[Finding]:
     """Samples of equal inputs that have different labels."""
     classes = case.classes
-    if classes is None or not len(case.keys):
+    if classes is None or not len(case.keys) or case.question.task == "clustering":  # no label can be wrong
         return []
     code, _ = _groups(case.keys)
     rows = np.flatnonzero(_contradicting(case, code)[code])
@@ -66,7 +66,7 @@ def contradictions(case: Case) -> list[Finding]:
 def across_parts(case: Case) -> list[Finding]:
     """Test and validation samples that are among the training samples too, where the data bring their own parts."""
     part = case.own_parts
-    if part is None or not len(case.keys):
+    if part is None or not len(case.keys) or _repeats(case):
         return []
     code, _ = _groups(case.keys)
     first = np.full(int(code.max()) + 1, -1)
@@ -135,7 +135,10 @@ def class_sizes(case: Case) -> list[Finding]:
     if few:
         named = listed([f"{name} {sizes[name]}" for name in few])
         what = f"{counted(len(few), 'class has', 'classes have')} fewer than {FEW} training samples: {named}."
-        found.append(finding("few_samples", "warning", what, few, "Add samples, or merge the class with another."))
+        advice = "Add samples, or merge the class with another."
+        if case.question.task == "clustering":
+            advice = "Add samples, or ask for fewer clusters: --clusters N."
+        found.append(finding("few_samples", "warning", what, few, advice))
     if data.spec.task != "multilabel" and min(sizes.values()) > 0:
         small, large = min(sizes, key=lambda name: sizes[name]), max(sizes, key=lambda name: sizes[name])
         ratio = sizes[large] / sizes[small]
@@ -175,6 +178,11 @@ def capped(case: Case) -> list[Finding]:
 
 
 # -- what these share ----------------------------------------------------------------------------
+
+
+def _repeats(case: Case) -> bool:
+    """Whether equal samples are no copies: what comes back each week is what a forecast lives on."""
+    return case.dataset is not None and case.dataset.spec.horizon > 0
 
 
 def _groups(keys: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
