@@ -193,7 +193,7 @@ def kexp(home: Path, *arguments: str) -> tuple[int, dict[str, Any], float]:
 def search(name: str, case: Case, data: str, home: Path, *, begun: bool = False) -> dict[str, Any]:
     """Search one data set; where that has `begun`, go on."""
     toml = home / "experiments" / f"{name}.toml"
-    if not begun:
+    if not (begun and toml.exists()):  # init itself may have been interrupted
         source = case.source.format(data=data, lists=lists(data))
         status, _, _ = kexp(home, "init", source, "--name", name, "--force", *case.about)
         if status:

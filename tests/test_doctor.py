@@ -175,7 +175,19 @@ def test_init_tells_paths_with_blanks_in_quotes(tmp_path, kexp, monkeypatch):
     status, out, _ = kexp("init", file, "--target", "answer", "--home", home)
     assert status == 0
     assert f"kexp doctor '{home / 'experiments' / 'my-data.toml'}' says more" in out
-    assert f"kexp search '{home / 'experiments' / 'my-data.toml'}'" in out
+    assert f"kexp search '{home / 'experiments' / 'my-data.toml'}' --home '{home}'" in out
+
+
+def test_the_next_command_names_the_home_that_was_typed_and_no_other(tmp_path, kexp, monkeypatch):
+    """Without it the search that init ends in would write its run into the current folder."""
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.chdir(tmp_path)
+    file = write(tmp_path / "data.csv", table())
+    assert "kexp search other/experiments/data.toml --home other  " in kexp("init", file, "--home", "other")[1]
+    monkeypatch.setenv("KEXP_HOME", "other")
+    assert "--home" not in kexp("init", file, "--force")[1]
+    monkeypatch.delenv("KEXP_HOME")
+    assert "--home" not in kexp("init", file)[1]
 
 
 def test_a_column_that_decides_the_clusters_is_no_leak(tmp_path):

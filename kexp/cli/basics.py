@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from kexp.errors import nearest
 from kexp.quantities import parse_duration, parse_size
 from kexp.records import Goal, Kind, to_json
+from kexp.wording import typed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -156,3 +158,11 @@ def answer(as_json: bool, document: Any, *tables: RenderableType) -> None:
         from kexp import screen
 
         screen.show(*tables)
+
+
+def at_home(command: str) -> str:
+    """`command`, the next to type, with the --home that was typed: without it the run is looked for elsewhere."""
+    context = click.get_current_context()
+    if context.get_parameter_source("home") is not ParameterSource.COMMANDLINE:
+        return command
+    return f"{command} --home {typed(context.params['home'])}"

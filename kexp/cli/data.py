@@ -9,6 +9,7 @@ import click
 
 from kexp.cli.basics import (
     answer,
+    at_home,
     column_options,
     examples,
     home_option,
@@ -55,7 +56,7 @@ def init(data: str, force: bool, home: Path, as_json: bool, **options: Any) -> N
         document,
         screen.facts(facts, found.notices),
         *screen.brief(found.findings, f"kexp doctor {typed(found.toml)}"),
-        screen.following(f"kexp search {typed(found.toml)}", "that file may be edited first"),
+        screen.following(at_home(f"kexp search {typed(found.toml)}"), "that file may be edited first"),
     )
 
 

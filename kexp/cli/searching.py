@@ -13,6 +13,7 @@ from kexp.cli.basics import (
     Parsed,
     Row,
     answer,
+    at_home,
     column_options,
     examples,
     home_option,
@@ -132,7 +133,7 @@ def search(
         as_json,
         document,
         screen.leaderboard(document, top=5),
-        screen.following(f"kexp export {experiment.name} --tflite"),
+        screen.following(at_home(f"kexp export {experiment.name} --tflite")),
     )
 
 
@@ -178,7 +179,7 @@ def baselines(
 
     with work(), live.Steps() as steps:
         document = pipeline.fit_baselines(home, name, only, again=again, seconds=time, progress=steps)
-    answer(as_json, document, screen.baselines(document), screen.following(f"kexp evaluate {document['run']}"))
+    answer(as_json, document, screen.baselines(document), screen.following(at_home(f"kexp evaluate {document['run']}")))
 
 
 @click.command(epilog=examples("kexp study", "kexp study digits --time 30m --json"))
