@@ -27,7 +27,7 @@ def parse_duration(value: str | float) -> float:
 def format_duration(seconds: float) -> str:
     """`seconds` as `parse_duration` reads it: "1h30m", "10m", "90.5s"."""
     if seconds != int(seconds):
-        return f"{seconds:g}s"
+        return f"{Decimal(repr(float(seconds))):f}s"  # never 1e-05, and no digit less: a file must say what was asked
     hours, rest = divmod(int(seconds), 3600)
     minutes, rest = divmod(rest, 60)
     text = "".join(f"{count}{unit}" for count, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if count)
@@ -37,7 +37,7 @@ def format_duration(seconds: float) -> str:
 def parse_size(value: Any) -> tuple[int, int]:
     """(height, width) in "48x64", [48, 64], or 48 for a square. Raises ValueError for anything else."""
     if isinstance(value, str):
-        value = [int(part) if part.strip().isdigit() else 0 for part in value.lower().split("x")]
+        value = [int(part) if part.strip().isdecimal() else 0 for part in value.lower().split("x")]
     sides = [value] if type(value) is int else value
     if not isinstance(sides, list | tuple) or not all(type(side) is int and side > 0 for side in sides):
         raise ValueError('a size such as "48x64" (height x width), or [48, 64], is expected')
