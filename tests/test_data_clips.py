@@ -100,6 +100,26 @@ def test_where_frames_are_shown_for_unequal_times_spans_are_of_time(tmp_path, na
     assert np.abs(clip.mean(axis=(1, 2, 3)) - [10 + 10 * place for place in places]).max() < 4
 
 
+def test_of_a_clip_that_was_trimmed_spans_are_of_what_is_left(tmp_path):
+    """Phones trim by an edit list: the frames that are cut away stay in the file, and are not shown."""
+    times = [0, 100, 200, 300, 400, 500, 1000, 1500]  # milliseconds, of which 250 are cut away
+    cut = {"use_editlist": "1", "avoid_negative_ts": "disabled"}
+    with av.open(str(tmp_path / "a.mp4"), "w", options=cut) as container:
+        stream = container.add_stream("mpeg4", rate=1000)
+        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = 32, 48, "yuv420p", 2_000_000
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        packets = []
+        for at, made in zip(times, grey_frames(len(times)), strict=True):
+            frame = av.VideoFrame.from_ndarray(made, format="rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            packets += stream.encode(frame)
+        for packet in [*packets, *stream.encode()]:
+            packet.pts, packet.dts = packet.pts - 250, packet.dts - 250
+            container.mux(packet)
+    clip = clips.decode(tmp_path / "a.mp4", (4, 16, 24, 1))
+    assert np.abs(clip.mean(axis=(1, 2, 3)) - [10 + 10 * place for place in (5, 5, 6, 7)]).max() < 4
+
+
 def test_colours_stay_and_the_centre_is_kept(tmp_path):
     frame = np.zeros((32, 64, 3), np.uint8)
     frame[:, :16] = frame[:, 48:] = (0, 0, 255)

@@ -97,6 +97,12 @@ def test_all_of_a_long_file_that_is_wanted_is_read(tmp_path, monkeypatch):
     np.testing.assert_array_equal(sounds.decode(path, 8000, 9000), whole)
 
 
+def test_an_mp3_without_a_frame_is_not_said_to_be_missing(tmp_path):
+    (tmp_path / "a.mp3").write_bytes(b"ID3" + bytes(300))
+    with pytest.raises(DataError, match=r"a\.mp3 is no sound.*\(there is no sound in it\)"):
+        sounds.decode(tmp_path / "a.mp3", 8000, 100)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -179,3 +179,16 @@ def test_without_a_share_for_test_all_rows_train_and_validate():
     assert (split(100, parts=given, test=0) == 2).sum() == 10  # what the data say holds
     with pytest.raises(DataError, match="validation part"):
         split(1, test=0)
+
+
+def test_many_small_classes_in_few_groups_do_not_empty_the_training_part():
+    """One group after the other moved, so that each small class is everywhere, until half of the rows validated."""
+    y = np.concatenate([np.zeros(48, int), np.repeat(np.arange(1, 17), 4)])
+    part = split(len(y), y=y, groups=np.arange(len(y)) % 6)
+    assert (part == 0).sum() >= len(y) / 2
+
+
+def test_a_class_that_has_groups_of_its_own_is_in_every_part():
+    group = np.repeat(np.arange(6), 20)
+    part = split(120, y=group // 3, groups=group)
+    assert all(set((group // 3)[part == value]) == {0, 1} for value in range(3))

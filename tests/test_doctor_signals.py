@@ -220,6 +220,11 @@ def test_moments_that_are_there_twice_gaps_and_missing_values_of_a_forecast_are_
     assert examine(path, tmp_path, horizon=3) == []
     rows[40] = f"{days[40]},"
     path.write_text("\n".join(["day,sold", *rows[:21], *rows[20:60], *rows[65:]]) + "\n")
+    assert {one.name for one in examine(path, tmp_path)} == {
+        "moments_twice",
+        "gaps_in_time",
+        "missing_steps",
+    }  # guessed
     found = {one.name: one for one in examine(path, tmp_path, horizon=3)}
     assert set(found) == {"moments_twice", "gaps_in_time", "missing_steps"}
     assert "sales.csv row 22 and sales.csv row 23" in found["moments_twice"].what

@@ -103,6 +103,17 @@ def test_numbers_that_are_written_otherwise_are_no_names_of_rows(tmp_path, writt
 
 
 @pytest.mark.parametrize(
+    "written", ["612 345 {0:03}", "+420 601 234 {0:03}", "110 {0:03}", "192.168.101.{0:03}", "{1}G"]
+)
+def test_names_of_digits_are_not_taken_for_numbers(tmp_path, written):
+    """Telephone numbers, postal codes, addresses of machines, 4G: to write them as 1234.5 would be nonsense."""
+    columns = table()
+    columns["name"] = np.array([written.format(100 + i, 2 + i % 4) for i in range(ROWS)])
+    found = examine(write(tmp_path / "shop.csv", columns), tmp_path, target=["answer"])
+    assert "written_otherwise" not in {one.name for one in found}
+
+
+@pytest.mark.parametrize(
     ("plant", "name", "severity", "where"),
     [
         (infinite, "infinite_cells", "error", "planted.csv row 6"),

@@ -197,7 +197,9 @@ def test_a_csv_that_is_no_such_series_says_why_and_python_takes_it_neither(opene
         list(samples.read(path, SimpleNamespace(**SPEC)))
 
 
-@pytest.mark.parametrize("content", ["c,a\n1,2\n3,4\n5,6\n", "time,b\n1,2\n2,4\n3,6\n", "x,y,b\n1,2,3\n"])
+@pytest.mark.parametrize(
+    "content", ["c,a\n1,2\n3,4\n5,6\n", "time,b\n1,2\n2,4\n3,6\n", "time,c\n1,2\n2,4\n3,6\n", "x,y,b\n1,2,3\n"]
+)
 def test_a_channel_that_is_not_there_is_not_taken_from_a_column_of_another_name(opened, tmp_path, content):
     """One name is known, so the columns are not in the order of the channels."""
     with pytest.raises(AssertionError, match=r"has no column|has 3 columns"):

@@ -150,7 +150,8 @@ def _chosen(source: Source, frames: int, made: Callable[[Image.Image], T]) -> tu
     with _opened(source) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or 0)
-        packets = [(packet.pts, packet.duration or 0) for packet in container.demux(stream) if packet.size > 0]
+        shown = (packet for packet in container.demux(stream) if packet.size > 0 and not packet.is_discard)
+        packets = [(packet.pts, packet.duration or 0) for packet in shown]  # without what an edit list cuts away
         count, animation = len(packets), container.format.name == "gif"
         nudge = NUDGE / float(stream.time_base or 1)
     times = None if animation else _times(packets)

@@ -119,6 +119,7 @@ def _steps(path: Path, spec: DatasetSpec) -> Array:
     from kexp.data import recordings
 
     names, values, dated = recordings.read(path, spec.channels)
+    whole = values
     if names == spec.channels or set(spec.channels) <= set(names):
         values = values[:, [names.index(name) for name in spec.channels]]
     else:
@@ -134,7 +135,8 @@ def _steps(path: Path, spec: DatasetSpec) -> Array:
                 f" {', '.join(spec.channels)}."
             )
         absent = [name for name in spec.channels if name not in names]
-        if dated.intersection(left) or len(absent) < len(
+        timed = [c for c, name in enumerate(names) if name in left and recordings.is_time(name)]
+        if any(names[c] in dated or recordings.rises(whole[:, c]) for c in timed) or len(absent) < len(
             spec.channels
         ):  # in their order, columns would be others than they say
             raise DataError(

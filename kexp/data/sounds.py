@@ -63,7 +63,7 @@ def _opened(source: Source) -> Iterator[Any]:
         with soundfile.SoundFile(source) as file:
             yield file
     except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
-        raise DataError(f"{name} is no sound, or damaged: {EXPECTED} is expected ({_reason(error)}).") from error
+        raise DataError(f"{name} is no sound, or damaged: {EXPECTED} is expected ({reason(error)}).") from error
     except ValueError as error:
         raise DataError(f"{name} {error}. Replace or remove it.") from error
 
@@ -195,7 +195,7 @@ def _look(files: Sequence[Path], experiment: Experiment) -> tuple[Form, list[str
         try:
             infos.append(soundfile.info(str(file)))
         except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-            reasons.append(f"{file} is no sound, or damaged: {EXPECTED} is expected ({_reason(error)}).")
+            reasons.append(f"{file} is no sound, or damaged: {EXPECTED} is expected ({reason(error)}).")
     refuse_damaged(reasons, len(files), "sound")
     if not infos:
         raise DataError(reasons[0])
@@ -234,6 +234,8 @@ def _name(source: Source) -> str:
     return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the sound"))
 
 
-def _reason(error: Exception) -> str:
-    said = getattr(error, "error_string", "") or str(error)  # of libsndfile: without the path, which was told
-    return " ".join(said.split())[:200].removesuffix(".")
+def reason(error: Exception) -> str:
+    """What libsndfile says, without the path, which was told."""
+    said = " ".join((getattr(error, "error_string", "") or str(error)).split())[:200].removesuffix(".")
+    # Its word for an mp3 without a frame, though it exists.
+    return "there is no sound in it" if said.startswith("File does not exist") else said

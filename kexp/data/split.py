@@ -17,6 +17,7 @@ from kexp.errors import DataError
 LARGEST_VALIDATION = 5_000
 LARGEST_TWINS = 0.05  # of the rows: one larger group of equal rows would unbalance the parts
 SMALLEST_STRATUM = 10  # rows of a label that are spread as one: many smaller ones would add up to other shares
+MOST_TIMES = 1.5  # its share, that a part is brought to by whole groups for the sake of a class
 TRAIN, VALIDATION, TEST = PARTS["train"], PARTS["validation"], PARTS["test"]
 
 
@@ -232,7 +233,7 @@ def _by_chance(
         counts[TRAIN] += len(rows) - counts.sum()
         owed += exact - counts
         part[rows] = np.repeat(np.arange(len(shares)), counts)
-    _spread_classes(part, stratum, group, used)
+    _spread_classes(part, stratum, group, shares)
     return part
 
 
@@ -240,10 +241,14 @@ def _spread_classes(
     part: NDArray[np.int8],
     stratum: NDArray[np.integer],
     group: NDArray[np.integer],
-    used: NDArray[np.integer],
+    shares: NDArray[np.float64],
 ) -> None:
-    """Bring every class with rows enough into every part of `used`, in place: its smallest group moves."""
-    sizes = np.bincount(group)
+    """Bring every class with rows enough into every part that has a share, in place: its smallest group moves.
+
+    A group mostly of other classes does not move where the part would then have more than MOST_TIMES its share: of many
+    small classes in few groups one group after the other would, until most rows validate.
+    """
+    sizes, used = np.bincount(group), np.flatnonzero(shares > 0)
     order = np.argsort(stratum, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
         for value in used:
@@ -252,5 +257,10 @@ def _spread_classes(
                 continue
             donor = int(np.argmax(counts))
             units = np.unique(group[rows[part[rows] == donor]])
-            if len(units) > 1:
-                part[group == units[int(np.argmin(sizes[units]))]] = value
+            if len(units) < 2:
+                continue
+            unit = units[int(np.argmin(sizes[units]))]
+            there = np.bincount(part, minlength=len(shares))[value]
+            own = (group[rows] == unit).sum() >= sizes[unit] / 2  # mostly of the class: it is what the part lacks
+            if own or there + sizes[unit] <= MOST_TIMES * shares[value] * len(part):
+                part[group == unit] = value

@@ -182,19 +182,23 @@ def _only(raw: Raw, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Raw:
 def _said_by_reader(case: Case) -> list[Finding]:
     """Rows without a target, which the reader left out; of a long table what it met in times and values."""
     notices = case.raw.notices if case.raw is not None else []
+    windows = case.question.steps or (case.dataset is not None and case.dataset.spec.horizon)  # asked for, or guessed
     told = {
         "moments_twice": (
             "there twice, such as",
             "Keep one of each, or name a group column, if they are of several series.",
         ),
-        "gaps_in_time": ("further behind the row before", "Add the rows that are missing, with empty cells."),
+        "gaps_in_time": (
+            "further behind the row before",
+            "Add rows that are missing, with empty cells; of days when nothing is measured, as of weekends, none are.",
+        ),
         "missing_steps": ("missing values were", "Fill them in, if you know better."),
     }
     found = [
         finding(name, "note", notice, advice=advice)  # a clock that is put back makes moments that are there twice
         for notice in notices
         for name, (words, advice) in told.items()
-        if words in notice and case.kind == "series" and (case.question.horizon or case.question.steps)
+        if words in notice and case.kind == "series" and windows
     ]
     return found + [
         finding("no_target", "note", notice, advice="Fill in the target, or remove these rows.")

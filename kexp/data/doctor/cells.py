@@ -16,6 +16,9 @@ from kexp.records import Finding
 MOSTLY = 0.5  # of the cells missing
 CODES = frozenset({-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0})
 WRITTEN = 0.9  # of the known cells of a column of numbers that are read as texts
+CODE = re.compile(r"\+?\d{1,3}(?:[ .']\d{3}){1,3}")  # 612 345 678: a telephone number, 110 001, 192.168.100.101
+FEW_LETTERS = 5  # different texts such as 4G, or 2F: names of something; measured numbers are more
+LETTER = re.compile(r"\d+[a-z]", re.IGNORECASE)
 # -1.234,50 and 1,234.50 and 1 234, with a sign of money before or behind, or a unit or % behind; not 1a, a class.
 WRITING = re.compile(
     r"[$€£¥]?\s?[-+]?[$€£¥]?\s?(?:\d{1,3}(?:[.,'\s]\d{3})+|\d+)(?:[.,]\d+)?"
@@ -148,7 +151,7 @@ def written_otherwise(case: Case) -> list[Finding]:
             continue
         written = [row for row, cell in enumerate(column.cells) if _written(cell)]
         plain = sum(columns.number(cell) is not None for cell in known)
-        if not written or len(written) + plain < WRITTEN * len(known):
+        if not written or len(written) + plain < WRITTEN * len(known) or _names(known):
             continue
         cell = column.cells[written[0]].strip()
         what = f"Column {column.name!r} seems to hold numbers, written as {cell!r} in {counted(len(written), 'row')}"
@@ -156,6 +159,14 @@ def written_otherwise(case: Case) -> list[Finding]:
         advice = "Write them as 1234.5: a point before decimals, no groups, no signs, no units."
         found.append(finding("written_otherwise", "warning", what, _rows(case, written), advice))
     return found
+
+
+def _names(cells: Sequence[str]) -> bool:
+    """Whether texts that look like numbers are names: all codes of one length, or few of a digit and a letter."""
+    different = {cell.strip() for cell in cells}
+    if all(CODE.fullmatch(cell) for cell in different) and len({len(cell) for cell in different}) == 1:
+        return True
+    return len(different) <= FEW_LETTERS and all(LETTER.fullmatch(cell) for cell in different)
 
 
 def _written(cell: str) -> bool:

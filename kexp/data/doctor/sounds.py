@@ -10,7 +10,7 @@ import numpy as np
 
 from kexp.data.doctor import files, leaks
 from kexp.data.doctor.case import Case, counted, finding
-from kexp.data.sounds import blocks_of, duration
+from kexp.data.sounds import blocks_of, duration, reason
 from kexp.records import Finding
 
 BLOCK = 1 << 18  # samples read at a time
@@ -67,8 +67,7 @@ def hear(file: Path) -> Heard:
             promised = sound.frames
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         strange = told and told not in ("WAV", "FLAC", "Ogg", "MP3")
-        said = getattr(error, "error_string", "") or " ".join(str(error).split())[-80:]
-        what = f"is {told}, no sound" if strange else f"cannot be decoded ({said.removesuffix('.')})"
+        what = f"is {told}, no sound" if strange else f"cannot be decoded ({reason(error)})"
         return Heard(reason=what)
     if not heard.frames:
         return Heard(reason="holds no samples")

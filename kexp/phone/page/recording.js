@@ -46,8 +46,9 @@ function below(names, rows, spec) {
   if (places.length !== count) {
     throw new Error(t("seriesColumns", { found: whole(names.length), count: whole(count), names: spec.channels.join(", ") }));
   }
-  if (places !== named && named.some((place) => place >= 0)) {
-    // Some names are those of channels: in their order the columns would be taken for others than they say.
+  const told = (place) => TIME.test(names[place]) && rises(rows.map(({ cells }) => cells[place]));
+  if (places !== named && (named.some((place) => place >= 0) || places.some(told))) {
+    // Some names are those of channels, or one is of times: in their order columns would be taken for others.
     const absent = spec.channels.filter((_, c) => named[c] < 0);
     throw new Error(t("seriesAbsent", { absent: absent.join(", "), names: spec.channels.join(", ") }));
   }
