@@ -35,6 +35,25 @@ def film(path, frames, rate=10, codec="mpeg4"):
     return path
 
 
+def unsteady(path, cut=0):
+    """Frames that are shown for unequal times, the last for one millisecond; the first `cut` of these trimmed away."""
+    times = [0, 100, 200, 300, 400, 500, 1000, 1500]
+    options = {"use_editlist": "1", "avoid_negative_ts": "disabled"} if cut else {}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream("mpeg4", rate=1000)
+        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = 32, 48, "yuv420p", 2_000_000
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        packets = []
+        for at, made in zip(times, grey_frames(len(times)), strict=True):
+            frame = av.VideoFrame.from_ndarray(made, format="rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            packets += stream.encode(frame)
+        for packet in [*packets, *stream.encode()]:
+            packet.pts, packet.dts = packet.pts - cut, packet.dts - cut
+            container.mux(packet)
+    return path
+
+
 def gif(path, frames, duration=100):
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = [Image.fromarray(frame) for frame in frames]
@@ -85,38 +104,14 @@ def test_frames_are_those_in_the_middle_of_equal_spans(tmp_path, name, count, fr
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_where_frames_are_shown_for_unequal_times_spans_are_of_time(tmp_path, name):
     """Phones film at rates that vary with the light, and the phone's page can go by time alone."""
-    times = [0, 100, 200, 300, 400, 500, 1000, 1500]  # milliseconds; the last lasts one, says the file
-    with av.open(str(tmp_path / name), "w") as container:
-        stream = container.add_stream("mpeg4", rate=1000)
-        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = 32, 48, "yuv420p", 2_000_000
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        for at, made in zip(times, grey_frames(len(times)), strict=True):
-            frame = av.VideoFrame.from_ndarray(made, format="rgb24")
-            frame.pts, frame.time_base = at, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    clip = clips.decode(tmp_path / name, (4, 16, 24, 1))
+    clip = clips.decode(unsteady(tmp_path / name), (4, 16, 24, 1))
     places = [1, 5, 5, 6]  # shown at .19, .56, .94 and 1.31 seconds; by their number they were 1, 3, 5, 7
     assert np.abs(clip.mean(axis=(1, 2, 3)) - [10 + 10 * place for place in places]).max() < 4
 
 
 def test_of_a_clip_that_was_trimmed_spans_are_of_what_is_left(tmp_path):
     """Phones trim by an edit list: the frames that are cut away stay in the file, and are not shown."""
-    times = [0, 100, 200, 300, 400, 500, 1000, 1500]  # milliseconds, of which 250 are cut away
-    cut = {"use_editlist": "1", "avoid_negative_ts": "disabled"}
-    with av.open(str(tmp_path / "a.mp4"), "w", options=cut) as container:
-        stream = container.add_stream("mpeg4", rate=1000)
-        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = 32, 48, "yuv420p", 2_000_000
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        packets = []
-        for at, made in zip(times, grey_frames(len(times)), strict=True):
-            frame = av.VideoFrame.from_ndarray(made, format="rgb24")
-            frame.pts, frame.time_base = at, Fraction(1, 1000)
-            packets += stream.encode(frame)
-        for packet in [*packets, *stream.encode()]:
-            packet.pts, packet.dts = packet.pts - 250, packet.dts - 250
-            container.mux(packet)
-    clip = clips.decode(tmp_path / "a.mp4", (4, 16, 24, 1))
+    clip = clips.decode(unsteady(tmp_path / "a.mp4", cut=250), (4, 16, 24, 1))
     assert np.abs(clip.mean(axis=(1, 2, 3)) - [10 + 10 * place for place in (5, 5, 6, 7)]).max() < 4
 
 

@@ -133,7 +133,8 @@ def test_a_search_says_what_is_grave_in_a_line_each(tmp_path):
 
 def test_the_doctor_that_is_named_looks_at_the_same_question(kexp, tmp_path, monkeypatch):
     """Without the options that say what the data are it would find other things, or nothing."""
-    from kexp import pipeline
+    from kexp import data, pipeline
+    from kexp.errors import RunError
 
     columns = table() | {"unit": ["kg"] * ROWS}
     copied(columns)
@@ -143,7 +144,7 @@ def test_the_doctor_that_is_named_looks_at_the_same_question(kexp, tmp_path, mon
     out = kexp("init", "my copy.csv", "--target", "answer", "--name", "one", "--home", "elsewhere")[1]
     assert "kexp doctor elsewhere/experiments/one.toml says more" in " ".join(out.split())
 
-    asked = []
+    asked, heard = [], []
 
     def search(question, *, base, doctor, **_):
         asked.append(doctor)
@@ -151,10 +152,6 @@ def test_the_doctor_that_is_named_looks_at_the_same_question(kexp, tmp_path, mon
         pipeline._warn(question, raw, data.prepared(raw, question), tmp_path, base, heard.append)
         raise RunError("far enough")
 
-    from kexp import data
-    from kexp.errors import RunError
-
-    heard = []
     monkeypatch.setattr(pipeline, "search", search)
     kexp(
         "search", "my copy.csv", "--target", "answer", "--drop", "unit", "--trials", 2, "--home", "elsewhere", "--json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from kexp.cli.basics import (
 from kexp.cli.data import doctor
 from kexp.experiment import asked
 from kexp.quantities import format_duration, parse_bytes, parse_count, parse_duration, parse_milliseconds
+from kexp.wording import typed
 
 OWN = ("source", "home", "as_json")  # parameters of the doctor that do not say what the data are
 
@@ -152,7 +152,7 @@ def _doctor(source: str) -> str:
             given = format_duration(given)
         for value in given if isinstance(given, tuple) else (given,):
             words += [option.opts[0], str(value)]
-    return shlex.join(words)
+    return " ".join(map(typed, words))
 
 
 @click.command(

@@ -58,7 +58,7 @@ def choose(x: Floats, clusters: int | None = None, *, seed: int = 0, progress: P
     """
     import sklearn.cluster  # before the limit: it holds for libraries that are loaded
     import sklearn.mixture  # noqa: F401
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     n = len(x)
     most = n // FEWEST

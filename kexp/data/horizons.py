@@ -177,19 +177,20 @@ def _distances(raw: Raw, bounds: Sequence[tuple[int, int]]) -> list[str]:
     if not len(steps):
         return []
     notices = []
+    later = np.concatenate([np.arange(start + 1, end) for start, end in bounds])  # the row that a step leads to
     if len(twice):
-        at = np.concatenate([np.arange(start + 1, end) for start, end in bounds])[twice]
+        row = later[twice[0]]
         there = "1 moment is" if len(twice) == 1 else f"{len(twice):,} moments are"
         notices.append(
-            f"{there} there twice, such as {raw.ids[at[0] - 1]} and {raw.ids[at[0]]}: each row is a step of its own."
+            f"{there} there twice, such as {raw.ids[row - 1]} and {raw.ids[row]}: each row is a step of its own."
         )
     usual = float(np.median(steps))
     gaps = int((steps > 1.5 * usual).sum())
     if gaps and usual > 0:
-        widest = int(np.concatenate([np.arange(start + 1, end) for start, end in bounds])[steps.argmax()])
+        row = later[steps.argmax()]
         notices.append(
             f"{gaps:,} {'row is' if gaps == 1 else 'rows are'} further behind the row before than usual, up to "
-            f"{steps.max() / usual:.3g} times ({raw.ids[widest]}): a step is a row, however long it takes."
+            f"{steps.max() / usual:.3g} times ({raw.ids[row]}): a step is a row, however long it takes."
         )
     return notices
 

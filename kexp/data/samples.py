@@ -119,30 +119,27 @@ def _steps(path: Path, spec: DatasetSpec) -> Array:
     from kexp.data import recordings
 
     names, values, dated = recordings.read(path, spec.channels)
-    whole = values
-    if names == spec.channels or set(spec.channels) <= set(names):
-        values = values[:, [names.index(name) for name in spec.channels]]
+    absent = [name for name in spec.channels if name not in names]
+    if not absent:
+        places = [names.index(name) for name in spec.channels]
     else:
-        left = names
-        if len(names) > len(spec.channels):  # as in training, where such columns are left out
-            told = [c for c, name in enumerate(names) if recordings.is_time(name) and recordings.rises(values[:, c])]
-            if len(names) - len(told) == len(spec.channels):
-                values = np.delete(values, told, axis=1)
-                left = tuple(name for c, name in enumerate(names) if c not in told)
-        if values.shape[1] != len(spec.channels):
+        timed = [c for c, name in enumerate(names) if recordings.is_time(name)]
+        rising = [c for c in timed if recordings.rises(values[:, c])]
+        others = [c for c in range(len(names)) if c not in rising]
+        # As in training, where columns of times are left out.
+        places = others if len(others) == len(spec.channels) < len(names) else list(range(len(names)))
+        if len(places) != len(spec.channels):
             raise DataError(
                 f"{path} has {len(names)} columns ({', '.join(names[:8])}); {len(spec.channels)} channels are expected:"
                 f" {', '.join(spec.channels)}."
             )
-        absent = [name for name in spec.channels if name not in names]
-        timed = [c for c, name in enumerate(names) if name in left and recordings.is_time(name)]
-        if any(names[c] in dated or recordings.rises(whole[:, c]) for c in timed) or len(absent) < len(
-            spec.channels
-        ):  # in their order, columns would be others than they say
+        told = any(c in rising or names[c] in dated for c in timed if c in places)
+        if told or len(absent) < len(spec.channels):  # in their order, columns would be others than they say
             raise DataError(
                 f"{path} has no column {', '.join(absent)} (its columns: {', '.join(names[:8])}). Give the channels "
                 f"{', '.join(spec.channels)} by name."
             )
+    values = values[:, places]
     return values[_in_order(path)] if spec.horizon else values
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import keras_tuner
 import numpy as np
-import threadpoolctl  # type: ignore[import-untyped]
+import threadpoolctl
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle, RandomSearchOracle
 from keras_tuner.oracles import HyperbandOracle as TunerHyperband

@@ -5,13 +5,18 @@ const VERSIONS = { 3: 1, 2: 2, 0: 4 }; // of MPEG: by what its rates are divided
 const RATES = [44_100, 48_000, 32_000];
 const OPUS = 48_000; // whatever was recorded
 
-/** {rate, length} of the bytes of a FLAC, Ogg or MP3 file, or of a WAV whose samples are compressed: Hz, and samples; each undefined where they do not tell. */
+/**
+ * {rate, length} of the bytes of a FLAC, Ogg or MP3 file, or of a WAV whose samples are compressed, as telephones record
+ * them in mu-law or A-law: Hz, and samples; each undefined where they do not tell.
+ */
 export function declared(buffer) {
   const bytes = new Uint8Array(buffer);
   const start = mark(bytes, 0, "ID3") ? 10 + bytes.subarray(6, 10).reduce((sum, byte) => sum * 128 + byte, 0) : 0;
   if (mark(bytes, start, "fLaC")) return { rate: flac(bytes.subarray(start + 8)) };
   if (mark(bytes, 0, "OggS")) return ogg(buffer, bytes);
-  if (mark(bytes, 0, "RIFF") && mark(bytes, 8, "WAVE")) return { rate: wav(buffer, bytes) };
+  for (const { name, at } of chunks(buffer)) {
+    if (name === "fmt " && at + 16 <= bytes.length) return { rate: new DataView(buffer).getUint32(at + 12, true) || undefined };
+  }
   return { rate: mp3(bytes.subarray(start)) };
 }
 
@@ -22,15 +27,15 @@ function flac(block) {
   return (block[10] << 12) | (block[11] << 4) | (block[12] >> 4) || undefined;
 }
 
-/** As telephones record, in mu-law or A-law. */
-function wav(buffer, bytes) {
-  const view = new DataView(buffer);
-  for (let at = 12; at + 16 <= bytes.length; ) {
-    if (mark(bytes, at, "fmt ")) return view.getUint32(at + 12, true) || undefined;
+/** {name, at, size} of each part of the bytes of a WAV file: its 8 bytes of name and size are `at`. None of another. */
+export function* chunks(buffer) {
+  const [bytes, view] = [new Uint8Array(buffer), new DataView(buffer)];
+  if (!mark(bytes, 0, "RIFF") || !mark(bytes, 8, "WAVE")) return;
+  for (let at = 12; at + 8 <= bytes.length; ) {
     const size = view.getUint32(at + 4, true);
+    yield { name: String.fromCharCode(...bytes.subarray(at, at + 4)), at, size };
     at += 8 + size + (size % 2);
   }
-  return undefined;
 }
 
 function ogg(buffer, bytes) {

@@ -37,17 +37,17 @@ export function open(content, spec) {
 function below(names, rows, spec) {
   const count = spec.shape[1];
   const named = spec.channels.map((name) => names.indexOf(name));
+  const tells = (place) => TIME.test(names[place]) && rises(rows.map(({ cells }) => cells[place])); // the time
   let places = names.map((_, index) => index);
   if (named.length === count && !named.includes(-1)) places = named;
   else if (places.length > count) {
-    const told = places.filter((place) => TIME.test(names[place]) && rises(rows.map(({ cells }) => cells[place])));
-    if (places.length - told.length === count) places = places.filter((place) => !told.includes(place));
+    const others = places.filter((place) => !tells(place));
+    if (others.length === count) places = others;
   }
   if (places.length !== count) {
     throw new Error(t("seriesColumns", { found: whole(names.length), count: whole(count), names: spec.channels.join(", ") }));
   }
-  const told = (place) => TIME.test(names[place]) && rises(rows.map(({ cells }) => cells[place]));
-  if (places !== named && (named.some((place) => place >= 0) || places.some(told))) {
+  if (places !== named && (named.some((place) => place >= 0) || places.some(tells))) {
     // Some names are those of channels, or one is of times: in their order columns would be taken for others.
     const absent = spec.channels.filter((_, c) => named[c] < 0);
     throw new Error(t("seriesAbsent", { absent: absent.join(", "), names: spec.channels.join(", ") }));

@@ -1,6 +1,6 @@
 // Sounds as kexp.data.sounds reads them: WAV files by ourselves, to the last bit; anything else the browser decodes.
 
-import { declared } from "./declared.js";
+import { chunks, declared } from "./declared.js";
 import { resample } from "./rate.js";
 import { t } from "./text.js";
 
@@ -55,13 +55,11 @@ const [PCM, FLOAT, EXTENSIBLE] = [1, 3, 0xfffe];
 
 /** {samples: mono Float32Array in -1..1, rate} of the bytes of a WAV file; null where it is none, or compressed. */
 export function parse(buffer) {
+  if (buffer.byteLength < 44) return null;
   const view = new DataView(buffer);
-  const mark = (at) => String.fromCharCode(...new Uint8Array(buffer, at, 4));
-  if (buffer.byteLength < 44 || mark(0) !== "RIFF" || mark(8) !== "WAVE") return null;
   let format = null;
-  for (let at = 12; at + 8 <= buffer.byteLength; ) {
-    const size = view.getUint32(at + 4, true);
-    if (mark(at) === "fmt ") {
+  for (const { name, at, size } of chunks(buffer)) {
+    if (name === "fmt ") {
       const kind = view.getUint16(at + 8, true);
       format = {
         kind: kind === EXTENSIBLE && size >= 26 ? view.getUint16(at + 32, true) : kind,
@@ -70,8 +68,7 @@ export function parse(buffer) {
         bits: view.getUint16(at + 22, true),
       };
     }
-    if (mark(at) === "data" && format) return values(view, at + 8, Math.min(size, buffer.byteLength - at - 8), format);
-    at += 8 + size + (size % 2);
+    if (name === "data" && format) return values(view, at + 8, Math.min(size, buffer.byteLength - at - 8), format);
   }
   return null;
 }
