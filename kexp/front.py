@@ -105,13 +105,14 @@ def turned(trials: Sequence[Trial], sought: Aim) -> tuple[Trial, Trial] | None:
 
 
 def shippable(trials: Sequence[Trial]) -> Sequence[Trial]:
-    """Those that can ship; with a file, where any has one.
+    """Those that can ship; with a file, where any has one, and one that passes the gate, where any does.
 
     Where candidates ran on folds, it would not be fair to set one's score on a few validation rows beside a mean over
     all folds, which those that were trained on all rows then stand with.
     """
     found = whole(trials)
-    return converted([trial for trial in found if trial.stage == "refit"] or found)
+    found = [trial for trial in found if trial.stage == "refit"] or found
+    return converted([trial for trial in found if not trial.refused] or found)
 
 
 def _smallest(found: Sequence[Trial], sought: Aim) -> Trial:

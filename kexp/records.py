@@ -253,7 +253,8 @@ class Costs:
 class Trial:
     """One candidate that was, or is being, trained.
 
-    `bytes`, `latency_ms` and `shipped` are of its converted file, once there was one: `variant` is its row of FORMATS.
+    `bytes`, `latency_ms` and `shipped` are of its converted file, once there was one: `variant` is its row of FORMATS,
+    `refused` why the gate would not let that file pass, which then does not win.
     """
 
     id: int
@@ -277,6 +278,7 @@ class Trial:
     floats: dict[str, float] = field(default_factory=dict)  # of the network in floats, on the rows that its file was
     bytes: int | None = None
     latency_ms: float | None = None
+    refused: str = ""
     seconds: float = 0.0
     message: str = ""
 

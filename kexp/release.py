@@ -70,7 +70,7 @@ def release(
     identity = identity or verify.digest(model)
     earlier = exported.earlier(folder, identity, spec)
     wanted = formats_of(spec.kind, [*asked, *earlier])
-    allowed = _tolerances(spec, wanted, tolerances or {})
+    allowed = tolerated(spec, wanted, tolerances or {})
     train, validation = rows.calibrating(dataset), rows.judging(dataset)
     x, y = np.asarray(dataset.x[validation]), dataset.y[validation]
     import_modules(modules)  # the file names their layers; before the child, which would fail for each format
@@ -205,15 +205,14 @@ class _Gate:
             with contextlib.suppress(ExportError):
                 return [*verify.structure(name, path), unloaded], why
             return [unloaded], why
-        bad = [check for check in checks if not check.ok]
-        wrong = [f"{check.name} {_number(check.value)}, limit {_number(check.limit)}" for check in bad]
-        if wrong:
+        if wrong := verify.wrong(checks):
             del self.outputs[name]
-        return checks, "; ".join(wrong)
+        return checks, wrong
 
 
 def _said(care: Care) -> str:
-    return f"ranges cut by {care.clip:.0%}" + (", the first block float" if care.first_float else "")
+    blocks = "the first block float" if care.floats == 1 else f"the first {care.floats} blocks float"
+    return f"ranges cut by {care.clip:.0%}" + (f", {blocks}" if care.floats else "")
 
 
 def _pack(name: str, spec: DatasetSpec, gate: _Gate) -> Path | str:
@@ -237,11 +236,7 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, ExportError) else f"{type(error).__name__}: {brief(error)}"
 
 
-def _number(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
-
-
-def _tolerances(spec: DatasetSpec, wanted: Sequence[str], given: Mapping[str, float]) -> dict[str, float | None]:
+def tolerated(spec: DatasetSpec, wanted: Sequence[str], given: Mapping[str, float]) -> dict[str, float | None]:
     """The largest drop that each of `wanted` may have. Raises ExportError for a name that is no format or family, and
     for a drop that is no number of 0 or more: no file could pass it.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +90,16 @@ def gate(
             f"Use another format, or allow more with --tolerance {format}=DROP.",
         ),
     ]
+
+
+def wrong(checks: Iterable[Check]) -> str:
+    """Which of `checks` are not ok, in words; "" where all are."""
+    bad = [check for check in checks if not check.ok]
+    return "; ".join(f"{check.name} {_number(check.value)}, limit {_number(check.limit)}" for check in bad)
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def structure(format: str, path: Path) -> list[Check]:

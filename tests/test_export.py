@@ -275,9 +275,9 @@ def test_int8_that_loses_too_much_is_tried_with_narrower_ranges(digits, tmp_path
 
     real = verify.drop
     monkeypatch.setattr(export, "export", convert)
-    monkeypatch.setattr(verify, "drop", lambda *given: 0.5 if len(cares) < 4 else real(*given))
+    monkeypatch.setattr(verify, "drop", lambda *given: 0.5 if len(cares) < 5 else real(*given))
     made = release(digits.model, digits.dataset, ["tflite_int8"], tmp_path / "out")
-    tried = [NO_CARE, Care(0.01), Care(0.05), Care(0.01, first_float=True)]
+    tried = [NO_CARE, Care(0.01), Care(0.05), Care(0.01, floats=1), Care(0.01, floats=2)]
     assert cares == [(care, "tflite_int8") for care in tried]
     assert made.ok and not made.failures and all(check.ok for check in made.checks)
     cares.clear()
@@ -301,7 +301,7 @@ def test_clipping_makes_finer_steps(digits, tmp_path):
 
 
 @pytest.mark.parametrize("separable", [False, True])
-def test_the_first_block_is_a_convolution_and_what_follows_it(tmp_path, separable):
+def test_a_block_is_a_convolution_and_what_follows_it(tmp_path, separable):
     import keras
 
     from kexp.export import tflite
@@ -315,16 +315,46 @@ def test_the_first_block_is_a_convolution_and_what_follows_it(tmp_path, separabl
     keras.Model(inputs, outputs).save(tmp_path / "model.keras")
     source = Source(path=tmp_path / "model.keras", spec=None, calibration=np.zeros(1), scratch=tmp_path)
     content = tflite._float32(source)
-    file, fb = graph.read(content), graph.schema()
-    kinds = {value: name for name, value in vars(fb.BuiltinOperator).items() if isinstance(value, int)}
-    first = []
-    for operator in file.subgraphs[0].operators:
-        if file.subgraphs[0].tensors[operator.outputs[0]].name.decode() + ";" in graph.parts(content).first:
-            code = file.operatorCodes[operator.opcodeIndex]
-            first.append(kinds[max(code.builtinCode, code.deprecatedBuiltinCode)])
-    block = ["CONV_2D", "MAX_POOL_2D", "LOGISTIC", "MUL"]
+    file = graph.read(content)
+    kinds = {file.subgraphs[0].tensors[o.outputs[0]].name.decode() + ";": kind(file, o) for o in operators_of(file)}
+    blocks = [[kinds[name] for name in block] for block in graph.parts(content).blocks]
+    first = ["CONV_2D", "MAX_POOL_2D", "LOGISTIC", "MUL"]
     # The depthwise half of the second one is float anyhow.
-    assert first == (["DEPTHWISE_CONV_2D", *block, "DEPTHWISE_CONV_2D"] if separable else block)
+    assert blocks[0] == (["DEPTHWISE_CONV_2D", *first, "DEPTHWISE_CONV_2D"] if separable else first)
+    assert [block[0] for block in blocks[1:]] == ["CONV_2D", "FULLY_CONNECTED"]
+
+
+def operators_of(file):
+    return file.subgraphs[0].operators
+
+
+def kind(file, operator):
+    """The name of what `operator` of a .tflite computes."""
+    codes = graph.schema().BuiltinOperator
+    code = file.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return next(name for name, value in vars(codes).items() if value == number)
+
+
+@pytest.mark.parametrize("floats", [0, 1, 2, 9])
+def test_so_many_first_blocks_stay_float(digits, tmp_path, floats):
+    import keras
+
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Rescaling(0.1, name="frontend")(inputs)
+    for filters in (4, 6, 8):
+        x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+    outputs = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(x))
+    keras.Model(inputs, outputs).save(tmp_path / "model.keras")
+    x = np.asarray(digits.dataset.x[digits.dataset.rows("train")[:16]])
+    made = export.export(
+        tmp_path / "model.keras", digits.dataset.spec, x, ["tflite_int8"], tmp_path, care=Care(floats=floats)
+    )
+    file = graph.read(made["tflite_int8"].read_bytes())
+    tensors, types = file.subgraphs[0].tensors, graph.schema().TensorType
+    trained = [o for o in operators_of(file) if kind(file, o) in ("CONV_2D", "FULLY_CONNECTED")]
+    assert [tensors[o.inputs[0]].type == types.FLOAT32 for o in trained] == [i < floats for i in range(3)] + [True]
+    assert tensors[trained[-1].inputs[1]].type == types.INT8  # as in `dynamic`, whatever is asked
 
 
 def lopsided(net, path):
@@ -353,7 +383,7 @@ def lopsided(net, path):
 
 @pytest.mark.slow
 def test_the_first_block_stays_float_where_nothing_else_helps(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("kexp.release.CARES", (CARES[0], CARES[-1]))
+    monkeypatch.setattr("kexp.release.CARES", (CARES[0], CARES[2]))
     model = lopsided(digits, tmp_path / "lopsided.keras")
     said = []
     made = release(

@@ -8,6 +8,7 @@ import io
 import math
 import multiprocessing
 import os
+import re
 import time
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from test_search import prepared, toy
 from test_search_choose import JUDGE, trial
 from test_search_loop import BUDGET, SPEC, FakeWorkers, Killed
 
-from kexp import leaderboard, pipeline, screen
+from kexp import leaderboard, pipeline, screen, verify
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, RunError
 from kexp.experiment import asked, from_data
@@ -32,6 +33,7 @@ from kexp.search.convert import Converter, Request
 from kexp.search.converters import Converters
 from kexp.search.events import ignore
 from kexp.search.files import _files_text
+from kexp.search.keep import keep_best
 from kexp.search.loop import Search
 from kexp.search.sketches import Sketches
 from kexp.store import RunStore
@@ -51,6 +53,14 @@ def child(connection):
         if task.argument.id == 2:
             time.sleep(60)
         connection.send(dataclasses.replace(task.argument, variant="tflite_int8", bytes=os.getpid()))
+
+
+WHY = "tflite_int8 gap 0.7359, limit 0.35"
+
+
+def refused(one: Trial) -> Trial:
+    """`one` with a file that no export would write."""
+    return dataclasses.replace(one, refused=WHY)
 
 
 @pytest.fixture
@@ -314,6 +324,8 @@ def test_what_could_not_be_made_is_said_once():
     one = dataclasses.replace(trial(0, 0.9), variant="tflite_int8", message="tflite_int8 cannot be made: no such thing")
     told = _files_text([shipped(trial(1, 0.9), 0.9, 2000), one])
     assert told == "1 file(s) made (tflite_int8): 2.0 KB; 1 cannot be made, the first: no such thing"
+    told = _files_text([shipped(trial(1, 0.9), 0.9, 2000), refused(shipped(trial(2, 0.9), 0.9, 2000))])
+    assert told == f"2 file(s) made (tflite_int8): 2.0 KB to 2.0 KB; the gate refuses 1, the first: {WHY}"
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.4, 2), (0.8, 2), (60.0, 4), (None, 4)])
@@ -400,6 +412,61 @@ def test_what_ranks_is_what_is_exported(tmp_path):
         assert best.floats == pytest.approx(best.metrics, rel=1e-4)  # the same rows
     assert best.bytes == min(t.bytes for t in trials if t.shipped)
     assert pipeline.show(tmp_path)["front"]["picks"]["smallest"] == best.id
+
+
+def test_a_file_that_the_gate_refuses_does_not_win():
+    best, second = shipped(trial(0, 0.97), 0.97), shipped(trial(1, 0.93), 0.93)
+    assert JUDGE.choose([best, second], [])[0].id == 0
+    chosen, why = JUDGE.choose([refused(best), second], [])
+    assert (chosen.id, "refuses" in why) == (1, False)
+    again = [shipped(trial(2, 0.97, parent=0), 0.97), shipped(trial(3, 0.93, parent=1), 0.93)]
+    assert JUDGE.choose([refused(best), second], again)[0].id == 2  # under another seed it passes
+    assert JUDGE.choose([refused(best), second], [refused(again[0]), again[1]])[0].parent == 1
+    chosen, why = JUDGE.choose([refused(best), refused(second)], [])
+    assert (chosen.id, why.partition(";")[0]) == (0, "the gate refuses every file that was made")
+    assert shippable([refused(best), second]) == [second]
+    assert shippable([refused(best), refused(second)]) == [refused(best), refused(second)]
+    # Not tried yet may pass.
+    assert JUDGE.choose([refused(best), trial(4, 0.90)], [])[0].id == 4
+
+
+def test_what_the_gate_refused_is_not_run_again(tmp_path):
+    question = Experiment(name="on", data="d", finalists=2)
+    with RunStore.create(tmp_path, "on", question) as run:
+        board = SimpleNamespace(experiment=question, judge=JUDGE, now=list)
+        confirming = Confirming(board, SPEC, NO_FOLDS, together=False)
+        trials = [refused(shipped(trial(0, 0.97), 0.97)), shipped(trial(1, 0.96), 0.96), trial(2, 0.95)]
+        assert [t.id for t in confirming.leaders(trials)] == [1, 2]
+        assert [t.id for t in confirming.leaders(trials[:1])] == [0]
+        run.close()
+
+
+def test_a_file_that_is_refused_says_why(tmp_path, monkeypatch):
+    with prepared(tmp_path, trials=2, epochs=1, finalists=0) as run, run.lock():
+        dataset = Dataset.open(run.data)
+        search(run.experiment, dataset, run, workers=1)
+        converter = Converter(Request(str(tmp_path), run.name, "tflite_int8", ("kexp.models.layers",)))
+        with monkeypatch.context() as patch:
+            patch.setattr(verify, "QUANTISED", verify.Limits(1e-9, 0.5))
+            for one in run.trials():
+                run.record_file(converter.convert(one))
+        assert all(re.fullmatch("tflite_int8 gap .*, limit 1e-09", one.refused) for one in run.trials())
+        keep_best(run, dataset, run.experiment)
+        document = leaderboard.document(run)
+    assert document["reason"].startswith("the gate refuses every file")
+    shown = io.StringIO()
+    Console(file=shown, width=160).print(screen.leaderboard(document, 9))
+    assert shown.getvalue().count("the gate refuses tflite_int8 gap") == 2
+
+
+@pytest.mark.parametrize("allowed", [{}, {"tflite": 0.6}, {"tflite": 0.6, "tflite_int8": 0.4}])
+def test_a_search_allows_the_drop_that_the_experiment_allows(tmp_path, monkeypatch, allowed):
+    with prepared(tmp_path, trials=1, epochs=1, finalists=0, tolerances=allowed) as run, run.lock():
+        search(run.experiment, Dataset.open(run.data), run, workers=1)
+        (done,) = run.trials()
+        converter = Converter(Request(str(tmp_path), run.name, "tflite_int8", ("kexp.models.layers",)))
+        monkeypatch.setattr(verify, "drop", lambda *_: 0.5)
+        assert bool(converter.convert(done).refused) == (allowed != {"tflite": 0.6})
 
 
 def test_what_cannot_be_converted_says_why_and_the_search_goes_on(tmp_path, monkeypatch):

@@ -33,15 +33,14 @@ class Parts(NamedTuple):
     overflow (how Keras writes selu): one int8 scale for values up to e^x leaves nothing of the small ones.
     channels: scale each channel by a constant of its own (a batch normalisation that no convolution could take in, a
     depthwise convolution): one int8 scale for all channels leaves little of the small ones.
-    first: the first trained operator, and what follows it up to the next one; a depthwise convolution is one with the
-    convolution behind it.
+    blocks: of each trained operator, it and what follows it up to the next one; a depthwise convolution counts as none.
     last: the trained operators that nothing trained follows. tail: what comes after those.
     """
 
     front: list[str]
     wild: list[str]
     channels: list[str]
-    first: list[str]
+    blocks: list[list[str]]
     last: list[str]
     tail: list[str]
 
@@ -118,8 +117,9 @@ def parts(content: bytes) -> Parts:
         if (kind in trainable and not _FRONT_END.search(name(operator))) or inputs & below:
             below.update(operator.outputs)
             trained += kind in trainable and kind != code["DEPTHWISE_CONV_2D"]
-            if trained < 2:
-                found.first.append(name(operator))
+            if len(found.blocks) < max(1, trained):
+                found.blocks.append([])
+            found.blocks[-1].append(name(operator))
         else:
             found.front.append(name(operator))
         if kind == code["DEPTHWISE_CONV_2D"] or (kind in scaling and any(constant(i) for i in operator.inputs)):

@@ -11,7 +11,7 @@ int8       int8 weights and activations, float input and output; the last layer 
            answer is cut off at the largest one seen in calibration (gap .44 -> .06 where that happened); what
            scales channels one by one stays float (a separable network, 379 photos: drop .029 -> .003); ranges of
            activations are all that the calibration rows reach, less a share of the rows where `source.care` says so:
-           what lies beyond is cut off, what lies within gets finer steps; its last resort is a float first block
+           what lies beyond is cut off, what lies within gets finer steps; its last resort are float first blocks
 uint8      int8 that takes raw pixels
 int16x8    int8 weights, int16 activations, ranges widened fourfold: int16 has bits to spare (gap .44 -> .04)
 """
@@ -100,7 +100,7 @@ def _int8(source: Source) -> bytes:
     recipe = _Recipe(_float32(source))
     parts = recipe.parts
     recipe.manager.add_static_config(".*", "*", activation_num_bits=8, weight_num_bits=8)
-    spared = parts.first if source.care.first_float else []
+    spared = [name for block in parts.blocks[: source.care.floats] for name in block]
     recipe.keep_float(parts.front + parts.wild + parts.channels + parts.tail + spared)
     for name in parts.last:
         recipe.manager.add_dynamic_config(_exactly(name), "*", num_bits=8)

@@ -43,6 +43,8 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
         told = values(trial["values"], differing)
         if trial["stage"] != "explore":
             told = f"as trial {trial['parent']}, {_again(trial)}"
+        if trial["refused"]:
+            told = f"the gate refuses {trial['refused']}"
         table.add_row(
             Text("★", style="green") if best else "",
             str(trial["id"]),

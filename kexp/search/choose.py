@@ -147,10 +147,16 @@ class Judge:
     def _fitting(
         self, explored: Sequence[Trial], confirmed: Sequence[Trial]
     ) -> tuple[Sequence[Trial], Sequence[Trial], str]:
-        """Those whose file is within the limits, as far as files were made; where none is, the one that is nearest."""
+        """Those whose file may ship, as far as files were made: the gate lets it pass, and it is within the limits.
+
+        Where no explored one may, the limits alone count; where none is within these, the one that is nearest.
+        """
         within = [[trial for trial in some if self.excess(trial) <= 1] for some in (explored, confirmed)]
+        passing = [[trial for trial in some if not trial.refused] for some in within]
+        if passing[0]:
+            return passing[0], passing[1], ""
         if within[0]:
-            return within[0], within[1], ""
+            return within[0], within[1], "the gate refuses every file that was made; "
         scored = [trial for trial in [*explored, *confirmed] if trial.score is not None]
         nearest = min(scored, key=self.excess)
         text = f"no file is within the limits; trial {nearest.id} is the nearest, {self.excess(nearest):.2f} times; "

@@ -58,10 +58,10 @@ class Converter:
         """`trial` with its file, kept in the run: its bytes, and its metrics on validation rows, those of its fold.
 
         `floats` are those of the network on the same rows.
-        Converted as `kexp export` does it: with more care where the gate would refuse it. One that cannot be made has
-        no `shipped`, and its message says why.
+        Converted as `kexp export` does it: with more care where the gate would refuse it. What no care mends is
+        `refused`; one that cannot be made has no `shipped`, and its message says why.
         """
-        from kexp import verify
+        from kexp import release, verify
         from kexp.export import rows
         from kexp.runtime import open_runtime
 
@@ -70,6 +70,8 @@ class Converter:
         x, y = np.asarray(dataset.x[judging]), dataset.y[judging]
         weights = self._store.load_weights(trial.source)
         done = dataclasses.replace(trial, variant=self._variant)
+        tolerances = self._store.experiment.tolerances
+        allowed = release.tolerated(spec, [self._variant], tolerances)[self._variant]
         file = self._store.file(trial.id)
         file.parent.mkdir(exist_ok=True)
         with self._made(trial.factory, trial.values, weights, trial.fold) as make:
@@ -80,7 +82,8 @@ class Converter:
                     path = make(self._variant, care)
                     with contextlib.closing(open_runtime(path)) as runtime:
                         outputs = runtime.predict(x)
-                    if all(check.ok for check in verify.gate(self._variant, reference, outputs, y, spec, path)):
+                    refused = verify.wrong(verify.gate(self._variant, reference, outputs, y, spec, path, allowed))
+                    if not refused:
                         break
             except Exception as error:  # noqa: BLE001 - a converter may raise anything; the search goes on without it
                 why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -88,7 +91,8 @@ class Converter:
             content = path.read_bytes()
             atomic_write(file, content)
         floats = metrics(spec.task, y, reference)
-        return dataclasses.replace(done, shipped=metrics(spec.task, y, outputs), floats=floats, bytes=len(content))
+        shipped = metrics(spec.task, y, outputs)
+        return dataclasses.replace(done, shipped=shipped, floats=floats, bytes=len(content), refused=refused)
 
     def time(self, trial: Trial) -> Trial:
         """`trial` with the median milliseconds of its file for one sample, with one thread."""

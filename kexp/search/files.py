@@ -170,4 +170,6 @@ def _files_text(made: Sequence[Trial]) -> str:
     if sizes:
         text += f": {size(sizes[0])}" + (f" to {size(sizes[-1])}" if len(sizes) > 1 else "")
     first = next((trial.message for trial in made if trial.bytes is None), "")
-    return text + (f"; {failed} cannot be made, the first: {first.partition(': ')[2]}" if failed else "")
+    text += f"; {failed} cannot be made, the first: {first.partition(': ')[2]}" if failed else ""
+    refused = [trial.refused for trial in made if trial.refused]
+    return text + (f"; the gate refuses {len(refused)}, the first: {refused[0]}" if refused else "")

@@ -176,7 +176,7 @@ class Journal:
 
     def record_file(self, trial: Trial) -> None:
         """Keep what is known of the file of `trial`, whose journal says how it was trained: `trials` tells it then."""
-        known = ("variant", "shipped", "floats", "bytes", "latency_ms", "message")
+        known = ("variant", "shipped", "floats", "bytes", "latency_ms", "refused", "message")
         self.set(f"file {trial.id}", {name: getattr(trial, name) for name in known})
 
     def events(self) -> list[Event]:
