@@ -300,63 +300,6 @@ def test_clipping_makes_finer_steps(digits, tmp_path):
     assert (outputs[0.0].argmax(1) == outputs[0.25].argmax(1)).mean() > 0.9
 
 
-@pytest.mark.parametrize("separable", [False, True])
-def test_a_block_is_a_convolution_and_what_follows_it(tmp_path, separable):
-    import keras
-
-    from kexp.export import tflite
-    from kexp.export.source import Source
-
-    layers = keras.layers
-    layer = layers.SeparableConv2D if separable else layers.Conv2D
-    inputs = keras.Input((16, 16, 4))
-    x = layers.Activation("silu")(layers.MaxPooling2D(2)(layer(8, 3)(layers.Rescaling(0.1)(inputs))))
-    outputs = layers.Dense(3)(layers.Flatten()(layer(8, 3)(x)))
-    keras.Model(inputs, outputs).save(tmp_path / "model.keras")
-    source = Source(path=tmp_path / "model.keras", spec=None, calibration=np.zeros(1), scratch=tmp_path)
-    content = tflite._float32(source)
-    file = graph.read(content)
-    kinds = {file.subgraphs[0].tensors[o.outputs[0]].name.decode() + ";": kind(file, o) for o in operators_of(file)}
-    blocks = [[kinds[name] for name in block] for block in graph.parts(content).blocks]
-    first = ["CONV_2D", "MAX_POOL_2D", "LOGISTIC", "MUL"]
-    # The depthwise half of the second one is float anyhow.
-    assert blocks[0] == (["DEPTHWISE_CONV_2D", *first, "DEPTHWISE_CONV_2D"] if separable else first)
-    assert [block[0] for block in blocks[1:]] == ["CONV_2D", "FULLY_CONNECTED"]
-
-
-def operators_of(file):
-    return file.subgraphs[0].operators
-
-
-def kind(file, operator):
-    """The name of what `operator` of a .tflite computes."""
-    codes = graph.schema().BuiltinOperator
-    code = file.operatorCodes[operator.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return next(name for name, value in vars(codes).items() if value == number)
-
-
-@pytest.mark.parametrize("floats", [0, 1, 2, 9])
-def test_so_many_first_blocks_stay_float(digits, tmp_path, floats):
-    import keras
-
-    inputs = keras.Input((8, 8, 1))
-    x = keras.layers.Rescaling(0.1, name="frontend")(inputs)
-    for filters in (4, 6, 8):
-        x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
-    outputs = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(x))
-    keras.Model(inputs, outputs).save(tmp_path / "model.keras")
-    x = np.asarray(digits.dataset.x[digits.dataset.rows("train")[:16]])
-    made = export.export(
-        tmp_path / "model.keras", digits.dataset.spec, x, ["tflite_int8"], tmp_path, care=Care(floats=floats)
-    )
-    file = graph.read(made["tflite_int8"].read_bytes())
-    tensors, types = file.subgraphs[0].tensors, graph.schema().TensorType
-    trained = [o for o in operators_of(file) if kind(file, o) in ("CONV_2D", "FULLY_CONNECTED")]
-    assert [tensors[o.inputs[0]].type == types.FLOAT32 for o in trained] == [i < floats for i in range(3)] + [True]
-    assert tensors[trained[-1].inputs[1]].type == types.INT8  # as in `dynamic`, whatever is asked
-
-
 def lopsided(net, path):
     """Write a network that answers as `net`, and whose first convolution takes an input of a thousandth, which counts,
     beside one that does not: eight bits for both leave nothing of the first."""

@@ -14,7 +14,6 @@ import small_models
 from kexp.export import graph, tflite
 from kexp.export.fold import fold
 from kexp.export.source import Source
-from kexp.runtime.litert import schema
 
 L = keras.layers
 CONVOLUTIONS = {
@@ -219,12 +218,7 @@ def test_channels_first_and_classes_of_the_user_stay():
 
 def count(content):
     """How many of which operators a .tflite has."""
-    fb, model = schema(), graph.read(content)
-    names = {value: name for name, value in vars(fb.BuiltinOperator).items() if isinstance(value, int)}
-    return Counter(
-        names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        for code in (model.operatorCodes[each.opcodeIndex] for each in model.subgraphs[0].operators)
-    )
+    return Counter(graph.kinds(graph.read(content)))
 
 
 def source(net, scratch):

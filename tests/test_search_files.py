@@ -430,15 +430,12 @@ def test_a_file_that_the_gate_refuses_does_not_win():
     assert JUDGE.choose([refused(best), trial(4, 0.90)], [])[0].id == 4
 
 
-def test_what_the_gate_refused_is_not_run_again(tmp_path):
-    question = Experiment(name="on", data="d", finalists=2)
-    with RunStore.create(tmp_path, "on", question) as run:
-        board = SimpleNamespace(experiment=question, judge=JUDGE, now=list)
-        confirming = Confirming(board, SPEC, NO_FOLDS, together=False)
-        trials = [refused(shipped(trial(0, 0.97), 0.97)), shipped(trial(1, 0.96), 0.96), trial(2, 0.95)]
-        assert [t.id for t in confirming.leaders(trials)] == [1, 2]
-        assert [t.id for t in confirming.leaders(trials[:1])] == [0]
-        run.close()
+def test_what_the_gate_refused_is_not_run_again():
+    board = SimpleNamespace(experiment=Experiment(name="on", data="d", finalists=2), judge=JUDGE, now=list)
+    confirming = Confirming(board, SPEC, NO_FOLDS, together=False)
+    trials = [refused(shipped(trial(0, 0.97), 0.97)), shipped(trial(1, 0.96), 0.96), trial(2, 0.95)]
+    assert [t.id for t in confirming.leaders(trials)] == [1, 2]
+    assert [t.id for t in confirming.leaders(trials[:1])] == [0]
 
 
 def test_a_file_that_is_refused_says_why(tmp_path, monkeypatch):

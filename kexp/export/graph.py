@@ -20,7 +20,7 @@ TRAINABLE = (
     "UNIDIRECTIONAL_SEQUENCE_LSTM",
     "WHILE",
 )
-
+SCALING = ("MUL", "ADD", "SUB", "DIV")
 
 _FRONT_END = re.compile(r"^[^;]*/frontend(_\d+)?/")  # of the joined names of what an operator puts out
 
@@ -88,17 +88,17 @@ def write(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
+def kinds(model: Any) -> list[str]:
+    """What each operator of a model that `read` gave computes, in the order of execution: "CONV_2D" ..."""
+    names = {value: name for name, value in vars(schema().BuiltinOperator).items() if isinstance(value, int)}
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    return [names.get(codes[operator.opcodeIndex], "CUSTOM") for operator in model.subgraphs[0].operators]
+
+
 def parts(content: bytes) -> Parts:
     """Which operators of a float .tflite are front end, wild, last and tail."""
-    fb = schema()
     model = read(content)
-    graph = model.subgraphs[0]
-    code = {name: value for name, value in vars(fb.BuiltinOperator).items() if isinstance(value, int)}
-    trainable = {code[name] for name in TRAINABLE}
-
-    def number(operator: Any) -> int:
-        entry = model.operatorCodes[operator.opcodeIndex]
-        return int(max(entry.builtinCode, entry.deprecatedBuiltinCode))
+    graph, every = model.subgraphs[0], kinds(model)
 
     def name(operator: Any) -> str:
         return ";".join(graph.tensors[i].name.decode() for i in operator.outputs) + ";"
@@ -107,33 +107,32 @@ def parts(content: bytes) -> Parts:
         data = model.buffers[graph.tensors[tensor].buffer].data
         return data is not None and len(data) > 0
 
-    scaling = {code[name] for name in ("MUL", "ADD", "SUB", "DIV")}
     found = Parts([], [], [], [], [], [])
     trained = 0
     below: set[int] = set()  # tensors that depend on a trained operator
     exponential: set[int] = set()
-    for operator in graph.operators:  # the file holds them in the order of execution
-        kind, inputs = number(operator), set(operator.inputs)
-        if (kind in trainable and not _FRONT_END.search(name(operator))) or inputs & below:
+    for operator, kind in zip(graph.operators, every, strict=True):  # in the order of execution, as the file has them
+        inputs = set(operator.inputs)
+        if (kind in TRAINABLE and not _FRONT_END.search(name(operator))) or inputs & below:
             below.update(operator.outputs)
-            trained += kind in trainable and kind != code["DEPTHWISE_CONV_2D"]
+            trained += kind in TRAINABLE and kind != "DEPTHWISE_CONV_2D"
             if len(found.blocks) < max(1, trained):
                 found.blocks.append([])
             found.blocks[-1].append(name(operator))
         else:
             found.front.append(name(operator))
-        if kind == code["DEPTHWISE_CONV_2D"] or (kind in scaling and any(constant(i) for i in operator.inputs)):
+        if kind == "DEPTHWISE_CONV_2D" or (kind in SCALING and any(constant(i) for i in operator.inputs)):
             found.channels.append(name(operator))
-        if kind == code["EXP"] or (inputs & exponential and kind not in trainable):
+        if kind == "EXP" or (inputs & exponential and kind not in TRAINABLE):
             found.wild.append(name(operator))
-            if kind not in (code["SELECT"], code["SELECT_V2"]):
+            if kind not in ("SELECT", "SELECT_V2"):
                 exponential.update(operator.outputs)
     above: set[int] = set()  # tensors that a trained operator depends on
-    for operator in reversed(graph.operators):
+    for operator, kind in zip(reversed(graph.operators), reversed(every), strict=True):
         followed = bool(set(operator.outputs) & above)
-        if number(operator) in trainable and not followed:
+        if kind in TRAINABLE and not followed:
             found.last.append(name(operator))
-        if number(operator) in trainable or followed:
+        if kind in TRAINABLE or followed:
             above.update(operator.inputs)
         elif name(operator) not in found.front:
             found.tail.append(name(operator))

@@ -9,6 +9,7 @@ float32, few take both mixed.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import NamedTuple
 
 from kexp.export import graph
@@ -47,14 +48,7 @@ class Arena(NamedTuple):
 
 def uses(content: bytes) -> list[Use]:
     """The operators of a .tflite's bytes, by name."""
-    fb = schema()
-    model = graph.read(content)
-    names = {value: name for name, value in vars(fb.BuiltinOperator).items() if isinstance(value, int)}
-    counts: dict[str, int] = {}
-    for operator in model.subgraphs[0].operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        name = names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "CUSTOM")
-        counts[name] = counts.get(name, 0) + 1
+    counts = Counter(graph.kinds(graph.read(content)))
     return [Use(name, counts[name], name in TFLM) for name in sorted(counts)]
 
 
