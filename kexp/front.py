@@ -87,6 +87,11 @@ def converted(trials: Sequence[Trial]) -> Sequence[Trial]:
     return [trial for trial in trials if trial.shipped] or trials
 
 
+def fit(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Those that are not `unfit`, where there are any."""
+    return [trial for trial in trials if not trial.unfit] or trials
+
+
 def turned(trials: Sequence[Trial], sought: Aim) -> tuple[Trial, Trial] | None:
     """Whose file has the best metric, and whose network in floats has, on the same rows; None where one has both.
 
@@ -105,14 +110,13 @@ def turned(trials: Sequence[Trial], sought: Aim) -> tuple[Trial, Trial] | None:
 
 
 def shippable(trials: Sequence[Trial]) -> Sequence[Trial]:
-    """Those that can ship; with a file, where any has one, and one that passes the gate, where any does.
+    """Those that can ship: not `unfit`, and with a file, as far as there are any.
 
     Where candidates ran on folds, it would not be fair to set one's score on a few validation rows beside a mean over
     all folds, which those that were trained on all rows then stand with.
     """
-    found = whole(trials)
-    found = [trial for trial in found if trial.stage == "refit"] or found
-    return converted([trial for trial in found if not trial.refused] or found)
+    found = fit(whole(trials))
+    return converted([trial for trial in found if trial.stage == "refit"] or found)
 
 
 def _smallest(found: Sequence[Trial], sought: Aim) -> Trial:

@@ -85,9 +85,10 @@ class Front(NamedTuple):
 def fronted(run: RunStore) -> Front:
     """The front of `run`, a search that knows its task."""
     sought = aim(run.experiment, run.get("task"))
-    some = shippable(run.trials())
+    trials = run.trials()
+    some = shippable(trials)
     found = front(some, sought)
-    chosen = next((trial for trial in some if trial.id == run.get("chosen")), None)
+    chosen = next((trial for trial in trials if trial.id == run.get("chosen")), None)  # may be of some folds alone
     if chosen is not None and chosen not in found:
         found = sorted([*found, chosen], key=sought.error)
     picks = {how: pick(how, found, sought, chosen) for how in PICKS} if found else {}

@@ -57,6 +57,8 @@ def html(document: Mapping[str, Any]) -> str:
 def _values(trial: Mapping[str, Any], differ: list[str]) -> str:
     again = trial["stage"] != "explore"
     told = f"as trial {trial['parent']}, again" if again else values(trial["values"], differ)
+    if trial["refused"]:
+        told = f"the gate refuses {trial['refused']}; {told}"
     return told if trial["status"] == "completed" else f"{trial['status']}: {trial['message'] or told}"
 
 

@@ -288,6 +288,11 @@ class Trial:
         return {**self.metrics, **self.shipped}
 
     @property
+    def unfit(self) -> bool:
+        """Whether its file was tried and cannot ship: none can be made, or the gate refuses it."""
+        return bool(self.variant) and (self.bytes is None or bool(self.refused))
+
+    @property
     def source(self) -> int:
         """The trial whose weights are this one's: itself, or the equal one in its place."""
         return self.id if self.same_as is None else self.same_as

@@ -103,6 +103,8 @@ def _trials(material: Material, trials: list[Trial], differing: list[str]) -> Ht
         if trial.stage != "explore":
             again = "on all rows" if trial.stage == "refit" else f"fold {trial.fold}" if trial.fold else "again"
             told = f"as trial {trial.parent}, {again}"
+        if trial.refused:
+            told = f"the gate refuses {trial.refused}; {told}"
         star = Cell(Html('<span role="img" aria-label="best">★</span>' if trial.id == material.board["best"] else ""))
         rows.append(
             (star, trial.id, Cell(number(trial.score), "right" if file else "strong right"),

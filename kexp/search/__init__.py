@@ -112,6 +112,7 @@ def search(
         folds = Folds(dataset.folds, len(dataset.rows("train", EVERY))) if dataset.folds else NO_FOLDS
         sketches = pool.sketches(spec, experiment)
         variant = shipping(spec.kind, experiment.formats)
+        store.judge_files_by({"formats": list(experiment.formats), "tolerances": experiment.tolerances})
         converters = pool.converters(Request(setup.home, store.name, variant, tuple(modules(experiment))))
         found = Search(experiment, spec, sketches, store, pool, plan, rows, listener, folds, converters)
         text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(found.outline.dimensions)} hyperparameters"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from kexp.records import Task, Trial, key
 
 LUCK = 0.02  # of an error: how far one run may be from the mean of its candidate
 FAR = 1.25  # times the best error, or the loss of one run: what is further behind is so by no chance
+WAY_OUT = 2.0  # times the best error, at most, of what has no file yet where every file that was made is refused
 
 T = TypeVar("T")
 Rank = tuple[float, float]
@@ -32,6 +33,10 @@ class Judge:
     def rank(self, trial: Trial) -> Rank:
         """Larger is better: the objective, then the loss; of its file, where there is one."""
         return rank(self.task, self.objective, trial.standing)
+
+    def fits(self, trial: Trial) -> bool:
+        """Whether the file of `trial` can ship: it is within the limits and passes the gate, as far as is known."""
+        return not trial.unfit and self.excess(trial) <= 1
 
     def excess(self, trial: Trial) -> float:
         """How many times larger or slower than allowed the file of `trial` is; at most 1 where it fits, or is not."""
@@ -81,8 +86,12 @@ class Judge:
         for trial in self.best_first(explored, self.rank):
             found.setdefault(key(trial.values), trial)
         first, *others = found.values()
-        limit = FAR * self._error(first) + 2 / self.rows
-        return [first, *(trial for trial in others if self._error(trial) <= limit)][: max(1, count)]
+        return [first, *self._near(first, others)][: max(1, count)]
+
+    def _near(self, best: Trial, trials: Sequence[Trial], far: float = FAR) -> list[Trial]:
+        """Those of `trials` whose error is at most `far` times that of `best`."""
+        limit = far * self._error(best) + 2 / self.rows
+        return [trial for trial in trials if self._error(trial) <= limit]
 
     def _error(self, trial: Trial) -> float:
         """What is missing to the best score that there can be: 1 of a share, 0 of a loss."""
@@ -106,61 +115,82 @@ class Judge:
         """The best run of the candidate whose runs are best on average, and why it is.
 
         `confirmed` repeat explored trials under other seeds, or on folds; an exploring run under another seed that was
-        as long counts as one more.
+        as long counts as one more. A candidate is passed over where no run of it `fits` and a run of another does; one
+        that fits by one run stands with the mean of all: those that are left would be no fair sample of it.
         """
         if self.folded and any(trial.fold for trial in confirmed):
             return replace(self, rows=self.folded, folded=0).choose(explored, confirmed)
         name = objective(self.task, self.objective)[0]
-        explored, confirmed, note = self._fitting(explored, confirmed)
-        first = {trial.id: trial for trial in explored}
-        runs: dict[int, list[Trial]] = {}
-        whole = [trial for trial in confirmed if trial.status == "completed"]  # not cut short by the time limit
-        for trial in whole or confirmed:
-            if trial.score is not None and trial.parent is not None:
-                runs.setdefault(trial.parent, []).append(trial)
-        if not runs:
-            best = self.leaders(converted(explored), 1)[0]
-            return best, f"{note}best validation {name} of {len(explored)} candidates, one run each"
-        for id, repeats in runs.items():
-            longest = max(trial.epochs for trial in repeats)  # of a search that went on with more time
-            repeats[:] = [trial for trial in repeats if trial.epochs == longest]
-            if id in first and all(
-                (t.epochs, t.status, 0) == (first[id].epochs, first[id].status, t.fold) for t in repeats
-            ):
-                repeats.append(first[id])
-        whole_files = {id: repeats for id, repeats in runs.items() if all(t.shipped for t in repeats)}
-        runs = whole_files or runs  # a file's score beside that of a network in floats would not be fair
-        means = {id: _mean([self.rank(t) for t in repeats]) for id, repeats in runs.items()}
+        able, again, note = self._fitting(explored, _repeats(explored, confirmed))
+        scored = [trial for trial in (*explored, *confirmed) if trial.score is not None]
+        if not able and not again:
+            nearest = min(scored, key=self.excess)
+            far = f"trial {nearest.id} is the nearest, {self.excess(nearest):.2f} times"
+            able, note = [nearest], f"no file is within the limits; {far}; "
+        leader = self.leaders(converted(able), 1)[0] if able else None
+        if leader and not again:
+            told = f"{note}best validation {name} of {len(able)} candidates, one run each"
+            return leader, told + _passed_over(leader, scored)
+        whole_files = {id: runs for id, runs in again.items() if all(t.shipped for t in runs)}
+        again = whole_files or again  # a file's score beside that of a network in floats would not be fair
+        means = {id: _mean([self.rank(t) for t in runs]) for id, runs in again.items()}
         winner = self.best_first(list(means), means.__getitem__)[0]
-        leader = self.leaders(converted(explored), 1)[0]
-        folds = any(t.fold for t in runs[winner])  # on few rows no exploring run is to be believed
-        if not folds and leader not in runs.get(leader.id, []) and self._beyond_luck(leader, runs[winner]):
-            text = "no run under other seeds came near it"
-            return leader, f"{note}best validation {name} of {len(explored)} candidates; {text}"
-        scores, what = [t.standing[name] for t in runs[winner]], "fold" if folds else "run"
-        mean = sum(scores) / len(scores)
-        return max(runs[winner], key=self.rank), (
-            f"{note}candidate {winner}: mean validation {name} {mean:.5g} over {len(scores)} {what}(s), "
-            f"{min(scores):.5g} to {max(scores):.5g}; the best of {len(runs)} candidate(s) that were run again"
+        runs = again[winner]
+        folds = any(t.fold for t in runs)  # on few rows no exploring run is to be believed
+        if leader and not folds and leader not in again.get(leader.id, []) and self._beyond_luck(leader, runs):
+            told = f"{note}best validation {name} of {len(able)} candidates; no run under other seeds came near it"
+            return leader, told + _passed_over(leader, scored)
+        scores, what = [t.standing[name] for t in runs], "fold" if folds else "run"
+        best = max([t for t in runs if self.fits(t)] or runs, key=self.rank)
+        told = (
+            f"{note}candidate {winner}: mean validation {name} {sum(scores) / len(scores):.5g} over {len(scores)} "
+            f"{what}(s), {min(scores):.5g} to {max(scores):.5g}; the best of {len(again)} candidate(s) that were run "
+            "again"
         )
+        return best, told + _passed_over(best, scored)
 
     def _fitting(
-        self, explored: Sequence[Trial], confirmed: Sequence[Trial]
-    ) -> tuple[Sequence[Trial], Sequence[Trial], str]:
-        """Those whose file may ship, as far as files were made: the gate lets it pass, and it is within the limits.
+        self, explored: Sequence[Trial], runs: Mapping[int, list[Trial]]
+    ) -> tuple[Sequence[Trial], Mapping[int, list[Trial]], str]:
+        """Of both those that may be chosen, and what is to be said of that; nothing where none is within the limits.
 
-        Where no explored one may, the limits alone count; where none is within these, the one that is nearest.
+        What was not tried may fit. Where all that was tried does not, it is no way out if it is far behind.
         """
-        within = [[trial for trial in some if self.excess(trial) <= 1] for some in (explored, confirmed)]
-        passing = [[trial for trial in some if not trial.refused] for some in within]
-        if passing[0]:
-            return passing[0], passing[1], ""
-        if within[0]:
-            return within[0], within[1], "the gate refuses every file that was made; "
-        scored = [trial for trial in [*explored, *confirmed] if trial.score is not None]
-        nearest = min(scored, key=self.excess)
-        text = f"no file is within the limits; trial {nearest.id} is the nearest, {self.excess(nearest):.2f} times; "
-        return [nearest], [], text
+        within = [trial for trial in explored if self.excess(trial) <= 1]
+        able = [trial for trial in within if not trial.unfit]
+        again = {id: some for id, some in runs.items() if any(map(self.fits, some))}
+        passing = any(t.shipped and self.fits(t) for some in (able, *again.values()) for t in some)
+        if len(able) < len(within) and not passing:
+            able = self._near(max(within, key=self.rank), able, WAY_OUT)
+        if able or again:
+            return able, again, ""
+        again = {id: some for id, some in runs.items() if any(self.excess(trial) <= 1 for trial in some)}
+        refused = any(trial.refused for some in (within, *again.values()) for trial in some)
+        return within, again, "the gate refuses every file that was made; " if refused else "no file can be made; "
+
+
+def _repeats(explored: Sequence[Trial], confirmed: Sequence[Trial]) -> dict[int, list[Trial]]:
+    """By the id of the explored trial that they repeat: the longest runs, with that trial where it was as long."""
+    first = {trial.id: trial for trial in explored}
+    runs: dict[int, list[Trial]] = {}
+    whole = [trial for trial in confirmed if trial.status == "completed"]  # not cut short by the time limit
+    for trial in whole or confirmed:
+        if trial.score is not None and trial.parent is not None:
+            runs.setdefault(trial.parent, []).append(trial)
+    for id, repeats in runs.items():
+        longest = max(trial.epochs for trial in repeats)  # of a search that went on with more time
+        repeats[:] = [trial for trial in repeats if trial.epochs == longest]
+        if id in first and all(
+            (t.epochs, t.status, 0) == (first[id].epochs, first[id].status, t.fold) for t in repeats
+        ):
+            repeats.append(first[id])
+    return runs
+
+
+def _passed_over(best: Trial, trials: Sequence[Trial]) -> str:
+    """How many candidates other than that of `best` had files that the gate refuses."""
+    count = len({key(trial.values) for trial in trials if trial.refused} - {key(best.values)})
+    return f"; the gate refuses the files of {count} other candidate(s)" if count else ""
 
 
 def _mean(ranks: Sequence[Rank]) -> Rank:

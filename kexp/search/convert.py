@@ -19,7 +19,7 @@ import numpy as np
 
 from kexp.data.dataset import Dataset
 from kexp.export.source import CARES, NO_CARE, Care, Source
-from kexp.formats import FORMATS
+from kexp.formats import FORMATS, formats
 from kexp.metrics import metrics
 from kexp.records import Trial, Value
 from kexp.store import RunStore, atomic_write
@@ -59,7 +59,8 @@ class Converter:
 
         `floats` are those of the network on the same rows.
         Converted as `kexp export` does it: with more care where the gate would refuse it. What no care mends is
-        `refused`; one that cannot be made has no `shipped`, and its message says why.
+        `refused`, unless the experiment's formats leave that file out, which then ranks alone. One that cannot be made
+        has no `shipped`, and its message says why.
         """
         from kexp import release, verify
         from kexp.export import rows
@@ -70,29 +71,31 @@ class Converter:
         x, y = np.asarray(dataset.x[judging]), dataset.y[judging]
         weights = self._store.load_weights(trial.source)
         done = dataclasses.replace(trial, variant=self._variant)
-        tolerances = self._store.experiment.tolerances
-        allowed = release.tolerated(spec, [self._variant], tolerances)[self._variant]
+        question = self._store.experiment
+        allowed = release.tolerated(spec, [self._variant], question.tolerances)[self._variant]
+        ships = self._variant in formats(spec.kind, question.formats)
         file = self._store.file(trial.id)
         file.parent.mkdir(exist_ok=True)
         with self._made(trial.factory, trial.values, weights, trial.fold) as make:
             try:
                 with contextlib.closing(open_runtime(make("tflite_float32", NO_CARE))) as runtime:
                     reference = runtime.predict(x)
-                for care in (NO_CARE, *(CARES if self._variant == "tflite_int8" else ())):
+                for care in (NO_CARE, *(CARES if self._variant in release.CAREFUL else ())):
                     path = make(self._variant, care)
                     with contextlib.closing(open_runtime(path)) as runtime:
                         outputs = runtime.predict(x)
                     refused = verify.wrong(verify.gate(self._variant, reference, outputs, y, spec, path, allowed))
-                    if not refused:
+                    if not (refused and ships):
                         break
             except Exception as error:  # noqa: BLE001 - a converter may raise anything; the search goes on without it
                 why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
                 return dataclasses.replace(done, message=f"{self._variant} cannot be made: {why}")
             content = path.read_bytes()
             atomic_write(file, content)
-        floats = metrics(spec.task, y, reference)
-        shipped = metrics(spec.task, y, outputs)
-        return dataclasses.replace(done, shipped=shipped, floats=floats, bytes=len(content), refused=refused)
+        return dataclasses.replace(
+            done, shipped=metrics(spec.task, y, outputs), floats=metrics(spec.task, y, reference), bytes=len(content),
+            refused=refused if ships else "",
+        )  # fmt: skip
 
     def time(self, trial: Trial) -> Trial:
         """`trial` with the median milliseconds of its file for one sample, with one thread."""
@@ -129,7 +132,7 @@ class Converter:
         network = models.build(spec, factory, models.replay(values))
         if weights is not None:
             network.core.set_weights(weights)
-        calibrating = rows.calibrating(self._dataset, fold)
+        calibrating = rows.calibrating(self._dataset, max(fold, 0))  # of EVERY fold as the export, byte by byte
         if weights is None:
             calibrating = calibrating[:FEW]  # how fast it is does not depend on its ranges
         calibration = np.asarray(self._dataset.x[calibrating])

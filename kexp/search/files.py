@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from kexp.errors import RunError
-from kexp.front import PICKS, front, pick, whole
+from kexp.front import PICKS, fit, front, pick, whole
 from kexp.records import Trial
 from kexp.search.board import Board
 from kexp.search.confirm import FRONT, spread
@@ -132,19 +132,21 @@ class Files:
         again = [trial for some in best_first for trial in some]
         least = len(best_first[0]) if best_first and self._board.timed else len(again)
         self.make([*again, leader], SHARE_AFTER, least=max(1, least))
-        found = front(whole(self._board.known.values()), self._board.aim)
+        found = front(fit(whole(self._board.known.values())), self._board.aim)
         picks = [pick(how, found, self._board.aim) for how in PICKS] if found else []
         each = {one.id: one for one in [*picks, *spread(found, FRONT)]}  # one trial may be several picks
         least = len({one.id for one in picks}) if self._board.experiment.objectives else 0
         self.make([*each.values()], SHARE_AFTER / 2, least=least)
 
     def settle(self, explored: Sequence[Trial]) -> None:
-        """Make the file of what will be chosen, if it has none: only of a file it is known whether it is in the limits.
+        """Make the file of what will be chosen, if it has none: only of a file it is known whether it can ship.
 
-        What is over a limit is not chosen, and the next one is looked at.
+        What is over a limit, or refused, is not chosen, and the next one is looked at; one even when the time is up.
         """
         board = self._board
-        for _ in range(TRIES if self._converters is not None else 0):
+        for tried in range(TRIES if self._converters is not None else 0):
+            if tried and board.timed and time.monotonic() >= board.end:
+                return
             again = [board.known[id] for id in board.again or ()]
             best, _ = board.judge.choose(
                 board.now(explored), [t for t in again if t.stage == "confirm" and t.score is not None]

@@ -58,6 +58,6 @@ def _best(run: RunStore, dataset: Dataset, experiment: Experiment) -> tuple[Tria
     explored = [trial for trial in trials if trial.stage == "explore"]
     best, reason = judge.choose(explored, [trial for trial in trials if trial.stage == "confirm"])
     whole = [t for t in trials if t.stage == "refit" and t.parent == best.parent and t.status == "completed"]
-    if whole and (best.refused or not whole[-1].refused):
+    if whole and (best.unfit or not whole[-1].unfit):
         best, reason = whole[-1], f"{reason}; trained once more on all rows but the test rows"
     return best, reason

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -178,6 +178,10 @@ class Journal:
         """Keep what is known of the file of `trial`, whose journal says how it was trained: `trials` tells it then."""
         known = ("variant", "shipped", "floats", "bytes", "latency_ms", "refused", "message")
         self.set(f"file {trial.id}", {name: getattr(trial, name) for name in known})
+
+    def forget_files(self, ids: Iterable[int]) -> None:
+        """Forget what `record_file` kept of these trials."""
+        self._db.executemany("DELETE FROM meta WHERE key = ?", [(f"file {id}",) for id in ids])
 
     def events(self) -> list[Event]:
         """Every ask and tell, in the order they were recorded."""
