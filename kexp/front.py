@@ -88,8 +88,8 @@ def converted(trials: Sequence[Trial]) -> Sequence[Trial]:
 
 
 def fit(trials: Sequence[Trial]) -> Sequence[Trial]:
-    """Those that are not `unfit`, where there are any."""
-    return [trial for trial in trials if not trial.unfit] or trials
+    """Those that are not `refused`, where there are any."""
+    return [trial for trial in trials if not trial.refused] or trials
 
 
 def turned(trials: Sequence[Trial], sought: Aim) -> tuple[Trial, Trial] | None:
@@ -110,7 +110,7 @@ def turned(trials: Sequence[Trial], sought: Aim) -> tuple[Trial, Trial] | None:
 
 
 def shippable(trials: Sequence[Trial]) -> Sequence[Trial]:
-    """Those that can ship: not `unfit`, and with a file, as far as there are any.
+    """Those that can ship: not `refused`, with a file, as far as there are any.
 
     Where candidates ran on folds, it would not be fair to set one's score on a few validation rows beside a mean over
     all folds, which those that were trained on all rows then stand with.

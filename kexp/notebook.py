@@ -58,7 +58,7 @@ def _values(trial: Mapping[str, Any], differ: list[str]) -> str:
     again = trial["stage"] != "explore"
     told = f"as trial {trial['parent']}, again" if again else values(trial["values"], differ)
     if trial["refused"]:
-        told = f"the gate refuses {trial['refused']}; {told}"
+        told = f"{'the gate refuses ' if trial['shipped'] else ''}{trial['refused']}; {told}"
     return told if trial["status"] == "completed" else f"{trial['status']}: {trial['message'] or told}"
 
 

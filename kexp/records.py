@@ -254,7 +254,7 @@ class Trial:
     """One candidate that was, or is being, trained.
 
     `bytes`, `latency_ms` and `shipped` are of its converted file, once there was one: `variant` is its row of FORMATS,
-    `refused` why the gate would not let that file pass, which then does not win.
+    `refused` why it cannot ship: the gate would not let it pass, or none can be made; then it does not win.
     """
 
     id: int
@@ -286,11 +286,6 @@ class Trial:
     def standing(self) -> dict[str, float]:
         """The metrics that rank it: those of its file where there is one, otherwise of the network in floats."""
         return {**self.metrics, **self.shipped}
-
-    @property
-    def unfit(self) -> bool:
-        """Whether its file was tried and cannot ship: none can be made, or the gate refuses it."""
-        return bool(self.variant) and (self.bytes is None or bool(self.refused))
 
     @property
     def source(self) -> int:

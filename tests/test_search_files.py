@@ -322,7 +322,7 @@ def test_time_that_no_second_training_fits_explores_on(tmp_path, monkeypatch):
 
 
 def test_what_could_not_be_made_is_said_once():
-    one = dataclasses.replace(trial(0, 0.9), variant="tflite_int8", message="tflite_int8 cannot be made: no such thing")
+    one = REQUEST.unmade(trial(0, 0.9), "no such thing")
     told = _files_text([shipped(trial(1, 0.9), 0.9, 2000), one])
     assert told == "1 file(s) made (tflite_int8): 2.0 KB; 1 cannot be made, the first: no such thing"
     told = _files_text([shipped(trial(1, 0.9), 0.9, 2000), refused(shipped(trial(2, 0.9), 0.9, 2000))])
@@ -422,7 +422,7 @@ def test_a_file_that_the_gate_refuses_does_not_win():
     best, second = shipped(trial(0, 0.97), 0.97), shipped(trial(1, 0.93, units=8), 0.93)
     assert JUDGE.choose([best, second], [])[0].id == 0
     chosen, why = JUDGE.choose([refused(best), second], [])
-    assert (chosen.id, why.partition("; ")[2]) == (1, "the gate refuses the files of 1 other candidate(s)")
+    assert (chosen.id, why.partition("; ")[2]) == (1, "of 1 other candidate(s) no file can ship")
     again = [shipped(trial(2, 0.97, parent=0), 0.97), shipped(trial(3, 0.93, parent=1, units=8), 0.93)]
     assert JUDGE.choose([refused(best), second], again)[0].id == 2  # under another seed it passes
     assert JUDGE.choose([refused(best), second], [refused(again[0]), again[1]])[0].parent == 1
@@ -458,10 +458,34 @@ def test_what_has_no_file_is_a_way_out_of_a_refusal_unless_it_is_far_behind():
     assert JUDGE.choose([best, trial(4, 0.96, units=8)], [])[0].id == 4
     chosen, why = JUDGE.choose([best, trial(4, 0.90, units=8)], [])
     assert (chosen.id, why.startswith("the gate refuses every file")) == (0, True)
-    none = dataclasses.replace(trial(5, 0.96, units=8), variant="tflite_int8", message="cannot be made")
+    again = refused(shipped(trial(7, 0.99, parent=0, units=0, epochs=9), 0.99))  # of these the longer tells how far
+    assert JUDGE.choose([best, trial(4, 0.96, units=8)], [again])[1].startswith("the gate refuses every file")
+    none = REQUEST.unmade(trial(5, 0.96, units=8), "no such operator")
     assert JUDGE.choose([best, none], [])[0].id == 0
     assert JUDGE.choose([none, shipped(trial(6, 0.90), 0.90)], [])[0].id == 6
-    assert JUDGE.choose([none], [])[1].startswith("no file can be made; ")
+    assert JUDGE.choose([none], [])[1].startswith("no file that was tried can be made; ")
+    limited = dataclasses.replace(JUDGE, max_size=900)
+    chosen, why = limited.choose([shipped(trial(0, 0.97), 0.97, 1100), none], [])
+    assert (chosen.id, why.startswith("no file is within the limits; trial 0 is the nearest, 1.22 times")) == (0, True)
+    alone = REQUEST._replace(ships=False).unmade(trial(5, 0.96, units=8), "no such operator")
+    assert JUDGE.choose([alone, trial(6, 0.95)], [])[0].id == 5  # nothing is lost: it was not to ship
+
+
+def test_of_runs_that_were_not_tried_and_one_that_passes_the_latter_ships():
+    again = [shipped(trial(1, 0.94, parent=0), 0.94), trial(2, 0.95, parent=0)]
+    assert JUDGE.choose([trial(0, 0.9, epochs=1)], again)[0].id == 1
+
+
+def test_the_best_is_trained_on_all_rows_unless_that_file_cannot_ship():
+    explored = shipped(trial(0, 0.95), 0.95, 900)
+    fold = dataclasses.replace(shipped(trial(1, 0.95, parent=0), 0.95, 900), fold=1)
+    refit = dataclasses.replace(shipped(trial(2, 0.95, parent=0), 0.95, 900), fold=EVERY, stage="refit")
+    best, why = JUDGE.decide([explored, fold, refit])
+    assert (best.id, why.endswith("trained once more on all rows but the test rows")) == (2, True)
+    assert JUDGE.decide([explored, fold, refused(refit)])[0].id == 1
+    large = dataclasses.replace(refit, bytes=1100)
+    assert dataclasses.replace(JUDGE, max_size=1000).decide([explored, fold, large])[0].id == 1
+    assert JUDGE.decide([refused(explored), refused(fold), refused(refit)])[0].id == 2
 
 
 def test_a_refit_that_is_refused_is_neither_the_front_nor_the_best(tmp_path):
@@ -488,6 +512,8 @@ def test_what_the_gate_refused_is_not_run_again():
         trial(2, 0.955, units=1), trial(3, 0.95, units=3),
     ]  # fmt: skip
     assert [t.id for t in confirming.leaders(trials)] == [1, 3]  # 2 is 0 on another rung
+    passing = shipped(trial(4, 0.97, units=1, epochs=9), 0.97)  # and that passes
+    assert [t.id for t in confirming.leaders([*trials, passing])] == [4, 1, 3]
     assert [t.id for t in confirming.leaders(trials[:1])] == [0]
 
 
@@ -568,7 +594,7 @@ def test_no_file_is_refused_that_is_not_to_ship(tmp_path, monkeypatch):
     with prepared(tmp_path, trials=1, epochs=1, finalists=0, formats=("keras",)) as run, run.lock():
         search(run.experiment, Dataset.open(run.data), run, workers=1)
         monkeypatch.setattr(verify, "QUANTISED", verify.Limits(1e-9, 0.5))
-        converter = Converter(Request(str(tmp_path), run.name, "tflite_int8", ("kexp.models.layers",)))
+        converter = Converter(Request(str(tmp_path), run.name, "tflite_int8", ("kexp.models.layers",), ships=False))
         assert (found := converter.convert(run.trials()[0])).shipped
         assert not found.refused
 
@@ -580,13 +606,22 @@ def test_a_search_that_goes_on_with_other_tolerances_judges_its_files_anew(tmp_p
         assert any(t.shipped for t in run.trials())
         for one in run.trials():
             run.record_file(refused(one))
-        run.weights(1).unlink()
         search(run.experiment, dataset, run, workers=1)
         assert all(t.refused for t in run.trials())
         question = dataclasses.replace(run.experiment, tolerances={"tflite": 0.9})
         run.remember(question, run.fingerprint)
         search(question, dataset, run, workers=1)
-        assert [bool(t.refused) for t in run.trials()] == [False, True]  # of one the weights are gone
+        assert not any(t.refused for t in run.trials())
+        assert any(t.shipped for t in run.trials())
+
+
+def test_what_is_chosen_has_weights(tmp_path):
+    with prepared(tmp_path, trials=3, epochs=1, finalists=0) as run, run.lock():
+        dataset = Dataset.open(run.data)
+        search(run.experiment, dataset, run, workers=1)
+        best = keep_best(run, dataset, run.experiment)
+        run.weights(best.id).unlink()
+        assert keep_best(run, dataset, run.experiment).id != best.id
 
 
 @pytest.mark.parametrize("allowed", [{}, {"tflite": 0.6}, {"tflite": 0.6, "tflite_int8": 0.4}])

@@ -104,7 +104,7 @@ def _trials(material: Material, trials: list[Trial], differing: list[str]) -> Ht
             again = "on all rows" if trial.stage == "refit" else f"fold {trial.fold}" if trial.fold else "again"
             told = f"as trial {trial.parent}, {again}"
         if trial.refused:
-            told = f"the gate refuses {trial.refused}; {told}"
+            told = f"{'the gate refuses ' if trial.shipped else ''}{trial.refused}; {told}"
         star = Cell(Html('<span role="img" aria-label="best">★</span>' if trial.id == material.board["best"] else ""))
         rows.append(
             (star, trial.id, Cell(number(trial.score), "right" if file else "strong right"),

@@ -44,7 +44,7 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
         if trial["stage"] != "explore":
             told = f"as trial {trial['parent']}, {_again(trial)}"
         if trial["refused"]:
-            told = f"the gate refuses {trial['refused']}"
+            told = f"the gate refuses {trial['refused']}" if trial["shipped"] else trial["refused"]
         table.add_row(
             Text("★", style="green") if best else "",
             str(trial["id"]),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
-from kexp.formats import SHIPS, shipping
+from kexp.formats import SHIPS, formats, shipping
 from kexp.front import PICKS
 from kexp.leaderboard import fronted
 from kexp.metrics import objective
@@ -113,7 +113,8 @@ def search(
         sketches = pool.sketches(spec, experiment)
         variant = shipping(spec.kind, experiment.formats)
         store.judge_files_by({"formats": list(experiment.formats), "tolerances": experiment.tolerances})
-        converters = pool.converters(Request(setup.home, store.name, variant, tuple(modules(experiment))))
+        ships = variant in formats(spec.kind, experiment.formats)
+        converters = pool.converters(Request(setup.home, store.name, variant, tuple(modules(experiment)), ships))
         found = Search(experiment, spec, sketches, store, pool, plan, rows, listener, folds, converters)
         text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(found.outline.dimensions)} hyperparameters"
         listener(Event(kind="plan", text=text, planned=experiment.trials, seconds_left=experiment.seconds))

@@ -36,7 +36,7 @@ class Judge:
 
     def fits(self, trial: Trial) -> bool:
         """Whether the file of `trial` can ship: it is within the limits and passes the gate, as far as is known."""
-        return not trial.unfit and self.excess(trial) <= 1
+        return not trial.refused and self.excess(trial) <= 1
 
     def excess(self, trial: Trial) -> float:
         """How many times larger or slower than allowed the file of `trial` is; at most 1 where it fits, or is not."""
@@ -111,6 +111,18 @@ class Judge:
             seen, unseen = 1.0 - seen, 1.0 - unseen
         return (unseen - seen) / unseen if unseen > 0 else 0.0
 
+    def decide(self, trials: Sequence[Trial]) -> tuple[Trial, str]:
+        """What is best of all `trials` of a search that have a score, and why: the one that `choose` tells.
+
+        In its place its candidate as trained on all rows, where it was, unless its file is what cannot ship.
+        """
+        by_stage = {stage: [t for t in trials if t.stage == stage] for stage in ("explore", "confirm", "refit")}
+        best, reason = self.choose(by_stage["explore"], by_stage["confirm"])
+        whole = [t for t in by_stage["refit"] if t.parent == best.parent and t.status == "completed"]
+        if whole and (self.fits(whole[-1]) or not self.fits(best)):
+            best, reason = whole[-1], f"{reason}; trained once more on all rows but the test rows"
+        return best, reason
+
     def choose(self, explored: Sequence[Trial], confirmed: Sequence[Trial]) -> tuple[Trial, str]:
         """The best run of the candidate whose runs are best on average, and why it is.
 
@@ -124,7 +136,7 @@ class Judge:
         able, again, note = self._fitting(explored, _repeats(explored, confirmed))
         scored = [trial for trial in (*explored, *confirmed) if trial.score is not None]
         if not able and not again:
-            nearest = min(scored, key=self.excess)
+            nearest = min([trial for trial in scored if trial.shipped], key=self.excess)
             far = f"trial {nearest.id} is the nearest, {self.excess(nearest):.2f} times"
             able, note = [nearest], f"no file is within the limits; {far}; "
         leader = self.leaders(converted(able), 1)[0] if able else None
@@ -141,7 +153,7 @@ class Judge:
             told = f"{note}best validation {name} of {len(able)} candidates; no run under other seeds came near it"
             return leader, told + _passed_over(leader, scored)
         scores, what = [t.standing[name] for t in runs], "fold" if folds else "run"
-        best = max([t for t in runs if self.fits(t)] or runs, key=self.rank)
+        best = max(converted([t for t in runs if self.fits(t)]) or runs, key=self.rank)
         told = (
             f"{note}candidate {winner}: mean validation {name} {sum(scores) / len(scores):.5g} over {len(scores)} "
             f"{what}(s), {min(scores):.5g} to {max(scores):.5g}; the best of {len(again)} candidate(s) that were run "
@@ -154,19 +166,20 @@ class Judge:
     ) -> tuple[Sequence[Trial], Mapping[int, list[Trial]], str]:
         """Of both those that may be chosen, and what is to be said of that; nothing where none is within the limits.
 
-        What was not tried may fit. Where all that was tried does not, it is no way out if it is far behind.
+        What was not tried may fit. Where all that was tried is refused, it is no way out if it is far behind.
         """
-        within = [trial for trial in explored if self.excess(trial) <= 1]
-        able = [trial for trial in within if not trial.unfit]
+        within = [t for some in (explored, *runs.values()) for t in some if self.excess(t) <= 1]
+        able = [trial for trial in explored if self.fits(trial)]
         again = {id: some for id, some in runs.items() if any(map(self.fits, some))}
-        passing = any(t.shipped and self.fits(t) for some in (able, *again.values()) for t in some)
-        if len(able) < len(within) and not passing:
+        if any(t.refused for t in within) and not any(t.shipped and self.fits(t) for t in within):
             able = self._near(max(within, key=self.rank), able, WAY_OUT)
         if able or again:
             return able, again, ""
-        again = {id: some for id, some in runs.items() if any(self.excess(trial) <= 1 for trial in some)}
-        refused = any(trial.refused for some in (within, *again.values()) for trial in some)
-        return within, again, "the gate refuses every file that was made; " if refused else "no file can be made; "
+        made = any(t.shipped for some in (explored, *runs.values()) for t in some)
+        least = {t.id for t in within if t.shipped or not made}
+        again = {id: some for id, some in runs.items() if any(t.id in least for t in some)}
+        note = "the gate refuses every file that was made; " if made else "no file that was tried can be made; "
+        return [t for t in explored if t.id in least], again, note
 
 
 def _repeats(explored: Sequence[Trial], confirmed: Sequence[Trial]) -> dict[int, list[Trial]]:
@@ -188,9 +201,10 @@ def _repeats(explored: Sequence[Trial], confirmed: Sequence[Trial]) -> dict[int,
 
 
 def _passed_over(best: Trial, trials: Sequence[Trial]) -> str:
-    """How many candidates other than that of `best` had files that the gate refuses."""
-    count = len({key(trial.values) for trial in trials if trial.refused} - {key(best.values)})
-    return f"; the gate refuses the files of {count} other candidate(s)" if count else ""
+    """How many candidates had files made of which none can ship, that of `best` aside."""
+    passing = {key(trial.values) for trial in trials if trial.shipped and not trial.refused}
+    count = len({key(trial.values) for trial in trials if trial.refused} - passing - {key(best.values)})
+    return f"; of {count} other candidate(s) no file can ship" if count else ""
 
 
 def _mean(ranks: Sequence[Rank]) -> Rank:

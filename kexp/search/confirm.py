@@ -47,8 +47,10 @@ class Confirming:
         """Those that may be run again, best first; of several objectives the front, as far as it is not too long."""
         limits = self._limits
         finished = [trial for trial in self._board.now(finished) if trial.same_as is None]
-        unfit = {key(trial.values) for trial in finished if trial.unfit}  # on another rung it will hardly be better
-        finished = [trial for trial in finished if key(trial.values) not in unfit] or finished
+        passing = {key(trial.values) for trial in finished if trial.shipped and not trial.refused}
+        refused = {key(trial.values) for trial in finished if trial.refused} - passing  # hardly better on another rung
+        fit = [trial for trial in finished if not trial.refused and key(trial.values) not in refused]
+        finished = fit or finished
         if limits.objectives:
             return spread(front(finished, self._board.aim), FRONT)
         count = limits.finalists + SPARE_LEADERS

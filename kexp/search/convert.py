@@ -19,7 +19,7 @@ import numpy as np
 
 from kexp.data.dataset import Dataset
 from kexp.export.source import CARES, NO_CARE, Care, Source
-from kexp.formats import FORMATS, formats
+from kexp.formats import FORMATS
 from kexp.metrics import metrics
 from kexp.records import Trial, Value
 from kexp.store import RunStore, atomic_write
@@ -37,6 +37,12 @@ class Request(NamedTuple):
     run: str
     variant: str
     modules: tuple[str, ...]  # that register the layers of the networks
+    ships: bool = True  # or it ranks alone, and nothing is refused for it
+
+    def unmade(self, trial: Trial, why: str) -> Trial:
+        """`trial`, of which no file can be made."""
+        text = f"{self.variant} cannot be made: {why}"
+        return dataclasses.replace(trial, variant=self.variant, message=text, refused=text if self.ships else "")
 
 
 class Task(NamedTuple):
@@ -52,15 +58,14 @@ class Converter:
     def __init__(self, request: Request) -> None:
         self._store = RunStore.open(Path(request.home), request.run)
         self._dataset = Dataset.open(self._store.data)
-        self._variant, self._modules = request.variant, request.modules
+        self._request, self._variant = request, request.variant
 
     def convert(self, trial: Trial) -> Trial:
         """`trial` with its file, kept in the run: its bytes, and its metrics on validation rows, those of its fold.
 
         `floats` are those of the network on the same rows.
-        Converted as `kexp export` does it: with more care where the gate would refuse it. What no care mends is
-        `refused`, unless the experiment's formats leave that file out, which then ranks alone. One that cannot be made
-        has no `shipped`, and its message says why.
+        Converted as `kexp export` does it: with more care where the gate would refuse it. What no care mends, or what
+        cannot be made, is `refused`, unless the experiment's formats leave that file out: then it ranks alone.
         """
         from kexp import release, verify
         from kexp.export import rows
@@ -70,10 +75,9 @@ class Converter:
         judging = rows.judging(dataset, trial.fold)
         x, y = np.asarray(dataset.x[judging]), dataset.y[judging]
         weights = self._store.load_weights(trial.source)
-        done = dataclasses.replace(trial, variant=self._variant)
-        question = self._store.experiment
-        allowed = release.tolerated(spec, [self._variant], question.tolerances)[self._variant]
-        ships = self._variant in formats(spec.kind, question.formats)
+        tolerances = self._store.experiment.tolerances
+        allowed = release.tolerated(spec, [self._variant], tolerances)[self._variant]
+        ships = self._request.ships
         file = self._store.file(trial.id)
         file.parent.mkdir(exist_ok=True)
         with self._made(trial.factory, trial.values, weights, trial.fold) as make:
@@ -89,12 +93,12 @@ class Converter:
                         break
             except Exception as error:  # noqa: BLE001 - a converter may raise anything; the search goes on without it
                 why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-                return dataclasses.replace(done, message=f"{self._variant} cannot be made: {why}")
+                return self._request.unmade(trial, why)
             content = path.read_bytes()
             atomic_write(file, content)
         return dataclasses.replace(
-            done, shipped=metrics(spec.task, y, outputs), floats=metrics(spec.task, y, reference), bytes=len(content),
-            refused=refused if ships else "",
+            trial, variant=self._variant, shipped=metrics(spec.task, y, outputs), bytes=len(content),
+            floats=metrics(spec.task, y, reference), refused=refused if ships else "",
         )  # fmt: skip
 
     def time(self, trial: Trial) -> Trial:
@@ -147,7 +151,7 @@ class Converter:
                     scratch.mkdir()
                     sources[care] = Source(
                         path=folder / "model.keras", spec=spec, calibration=calibration, scratch=scratch,
-                        modules=self._modules, care=care,
+                        modules=self._request.modules, care=care,
                     )  # fmt: skip
                 path = folder / FORMATS[format].file
                 export.write(format, sources[care], path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -113,5 +112,4 @@ class Converters:
         return answer
 
     def _without(self, trial: Trial, why: str) -> Trial:
-        variant = self._request.variant
-        return dataclasses.replace(trial, variant=variant, message=f"{variant} cannot be made: {why}")
+        return self._request.unmade(trial, why)

@@ -148,10 +148,8 @@ class Files:
             if tried and board.timed and time.monotonic() >= board.end:
                 return
             again = [board.known[id] for id in board.again or ()]
-            best, _ = board.judge.choose(
-                board.now(explored), [t for t in again if t.stage == "confirm" and t.score is not None]
-            )
-            if best.variant:
+            best, _ = board.judge.decide([*board.now(explored), *(t for t in again if t.score is not None)])
+            if best.variant or not board.store.weights(best.source).exists():
                 return
             self.make([best], SHARE_AFTER, least=1)
 
@@ -173,5 +171,5 @@ def _files_text(made: Sequence[Trial]) -> str:
         text += f": {size(sizes[0])}" + (f" to {size(sizes[-1])}" if len(sizes) > 1 else "")
     first = next((trial.message for trial in made if trial.bytes is None), "")
     text += f"; {failed} cannot be made, the first: {first.partition(': ')[2]}" if failed else ""
-    refused = [trial.refused for trial in made if trial.refused]
+    refused = [trial.refused for trial in made if trial.refused and trial.shipped]
     return text + (f"; the gate refuses {len(refused)}, the first: {refused[0]}" if refused else "")

@@ -55,9 +55,8 @@ def _best(run: RunStore, dataset: Dataset, experiment: Experiment) -> tuple[Tria
         folded=len(dataset.rows("train", EVERY)) if dataset.folds else 0, max_size=experiment.max_size,
         max_latency=experiment.max_latency,
     )  # fmt: skip
-    explored = [trial for trial in trials if trial.stage == "explore"]
-    best, reason = judge.choose(explored, [trial for trial in trials if trial.stage == "confirm"])
-    whole = [t for t in trials if t.stage == "refit" and t.parent == best.parent and t.status == "completed"]
-    if whole and (best.unfit or not whole[-1].unfit):
-        best, reason = whole[-1], f"{reason}; trained once more on all rows but the test rows"
+    best, reason = judge.decide(trials)
+    there = [trial for trial in trials if run.weights(trial.source).exists()]
+    if best not in there and there:  # `kexp clean` left the best of an earlier choice
+        best, reason = judge.decide(there)
     return best, reason

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -179,9 +179,12 @@ class Journal:
         known = ("variant", "shipped", "floats", "bytes", "latency_ms", "refused", "message")
         self.set(f"file {trial.id}", {name: getattr(trial, name) for name in known})
 
-    def forget_files(self, ids: Iterable[int]) -> None:
-        """Forget what `record_file` kept of these trials."""
-        self._db.executemany("DELETE FROM meta WHERE key = ?", [(f"file {id}",) for id in ids])
+    def judge_files_by(self, terms: dict[str, Any]) -> None:
+        """Forget what `record_file` kept, unless it was found on the same `terms`, which are JSON."""
+        with self.at_once():
+            if self.get("files judged by", terms) != terms:
+                self._db.execute("DELETE FROM meta WHERE key LIKE 'file %'")
+            self.set("files judged by", terms)
 
     def events(self) -> list[Event]:
         """Every ask and tell, in the order they were recorded."""

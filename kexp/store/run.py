@@ -146,16 +146,6 @@ class RunStore(Journal):
         """The .tflite of trial `id`, whether it is there or not."""
         return self.root / "files" / f"{id}.tflite"
 
-    def judge_files_by(self, terms: dict[str, Any]) -> None:
-        """Forget what is known of the files of trials, unless it was found on the same `terms`, which are JSON.
-
-        They are made again. What has lost its weights stays as it was judged.
-        """
-        with self.at_once():
-            if self.get("files judged by") != terms:
-                self.forget_files([trial.id for trial in self.trials() if self.weights(trial.source).exists()])
-            self.set("files judged by", terms)
-
     def save_weights(self, id: int, weights: Sequence[NDArray[Any]]) -> None:
         """Keep the weights of trial `id`, in their order; on the disk before this returns."""
         with replacing(self.weights(id)) as file:
