@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
-from kexp.records import Trial
+import pytest
+
+from kexp.records import EVERY, Trial
 from kexp.search.choose import Judge
 
 JUDGE = Judge(task="binary", objective="", rows=1000)
@@ -99,3 +102,54 @@ def test_of_a_candidate_that_was_confirmed_twice_the_longer_runs_count():
     long = [trial(4, 0.95, parent=0, epochs=27), trial(5, 0.93, parent=1, epochs=27, units=2)]
     best, _ = JUDGE.choose(explored, [*short, *long])
     assert best.id == 4
+
+
+def searched(draw, folds):
+    """A search's explored trials and their repeats, some with files, of which some are refused or too large."""
+
+    def filed(one):
+        made = draw.random()
+        if made < 0.1:
+            return dataclasses.replace(one, variant="v", refused="cannot be made", message="cannot be made")
+        file = {"accuracy": min(1.0, max(0.0, draw.gauss(one.score, 0.05))), "log_loss": draw.random()}
+        known = {"variant": "v", "bytes": draw.choice([900, 1000, 1100]), "shipped": file}
+        return one if made < 0.4 else dataclasses.replace(one, **known, refused="gap" * (draw.random() < share))
+
+    share, again = draw.choice([0.0, 0.2, 0.6, 1.0]), []
+    explored = [
+        filed(trial(id, draw.choice([0.5, 0.9, 0.95, 0.97, 1.0]), draw.random(), epochs=draw.choice([3, 9])))
+        for id in range(draw.randint(1, 6))
+    ]
+    for first in draw.sample(explored, draw.randint(0, min(3, len(explored)))):
+        for k in range(1, draw.randint(2, 6)):
+            run = trial(
+                100 + len(again), draw.random(), parent=first.id, units=first.id, epochs=draw.choice([9, 9, 12])
+            )
+            status = "stopped" if draw.random() < 0.1 else "completed"
+            again.append(filed(dataclasses.replace(run, status=status, seed=k, fold=k * folds)))
+        if folds and draw.random() < 0.4:
+            whole = trial(100 + len(again), 0.9, parent=first.id, units=first.id, epochs=9)
+            again.append(filed(dataclasses.replace(whole, stage="refit", fold=EVERY)))
+    return explored, again
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_whatever_was_tried_the_best_is_there_and_ships_where_anything_does(folds):
+    for seed in range(3000):
+        draw = random.Random(seed)
+        explored, again = searched(draw, folds)
+        judge = Judge(
+            task="binary", objective="", rows=draw.choice([10, 1000]), folded=200 * folds,
+            max_size=draw.choice([None, 950, 1050]),
+        )  # fmt: skip
+        left = {t.id for t in (*explored, *again) if draw.random() < 0.8}
+        best, why = judge.choose(explored, again, lambda one, left=left: one.id in left)
+        left_explored = [t for t in explored if t.id in left]
+        assert best.id in left or not left_explored, seed
+        if any(t.bytes is not None and judge.fits(t) for t in left_explored):
+            assert judge.fits(best), seed
+        if best.refused:
+            assert "the gate refuses every file" in why or "can be made" in why, seed
+            assert all(t.refused for t in left_explored if t.bytes is not None), seed
+        elif judge.excess(best) > 1:
+            assert "no file is within the limits" in why, seed

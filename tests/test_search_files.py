@@ -29,6 +29,7 @@ from kexp.metrics import metrics
 from kexp.records import EVERY, Costs, Experiment, Trial
 from kexp.runtime import open_runtime
 from kexp.search import check, converters, search
+from kexp.search.board import Board
 from kexp.search.confirm import NO_FOLDS, Confirming
 from kexp.search.convert import Converter, Request
 from kexp.search.converters import Converters
@@ -456,6 +457,12 @@ def test_a_candidate_stands_with_all_its_runs_not_with_those_that_pass():
 def test_what_has_no_file_is_a_way_out_of_a_refusal_unless_it_is_far_behind():
     best = refused(shipped(trial(0, 0.97), 0.97))
     assert JUDGE.choose([best, trial(4, 0.96, units=8)], [])[0].id == 4
+    assert JUDGE.choose([refused(shipped(trial(0, 1.0), 1.0)), trial(4, 0.997)], [])[0].id == 4
+    few = [
+        refused(dataclasses.replace(shipped(trial(k, s, parent=0, units=0), s), fold=k)) for k, s in ((1, 0.9), (2, 1))
+    ]
+    judge = dataclasses.replace(JUDGE, rows=30, folded=60)
+    assert judge.choose([refused(shipped(trial(0, 0.967), 0.967)), trial(4, 0.96, units=8)], few)[0].id == 4
     chosen, why = JUDGE.choose([best, trial(4, 0.90, units=8)], [])
     assert (chosen.id, why.startswith("the gate refuses every file")) == (0, True)
     again = refused(shipped(trial(7, 0.99, parent=0, units=0, epochs=9), 0.99))  # of these the longer tells how far
@@ -467,6 +474,8 @@ def test_what_has_no_file_is_a_way_out_of_a_refusal_unless_it_is_far_behind():
     limited = dataclasses.replace(JUDGE, max_size=900)
     chosen, why = limited.choose([shipped(trial(0, 0.97), 0.97, 1100), none], [])
     assert (chosen.id, why.startswith("no file is within the limits; trial 0 is the nearest, 1.22 times")) == (0, True)
+    chosen, why = limited.choose([best, shipped(trial(6, 0.90), 0.90, 950)], [])
+    assert (chosen.id, why.startswith("no file is within the limits; trial 6")) == (6, True)  # it is no more than large
     alone = REQUEST._replace(ships=False).unmade(trial(5, 0.96, units=8), "no such operator")
     assert JUDGE.choose([alone, trial(6, 0.95)], [])[0].id == 5  # nothing is lost: it was not to ship
 
@@ -478,14 +487,35 @@ def test_of_runs_that_were_not_tried_and_one_that_passes_the_latter_ships():
 
 def test_the_best_is_trained_on_all_rows_unless_that_file_cannot_ship():
     explored = shipped(trial(0, 0.95), 0.95, 900)
-    fold = dataclasses.replace(shipped(trial(1, 0.95, parent=0), 0.95, 900), fold=1)
-    refit = dataclasses.replace(shipped(trial(2, 0.95, parent=0), 0.95, 900), fold=EVERY, stage="refit")
-    best, why = JUDGE.decide([explored, fold, refit])
+    fold = dataclasses.replace(shipped(trial(1, 0.95, parent=0, units=0), 0.95, 900), fold=1)
+    refit = dataclasses.replace(shipped(trial(2, 0.95, parent=0, units=0), 0.95, 900), fold=EVERY, stage="refit")
+    best, why = JUDGE.choose([explored], [fold, refit])
     assert (best.id, why.endswith("trained once more on all rows but the test rows")) == (2, True)
-    assert JUDGE.decide([explored, fold, refused(refit)])[0].id == 1
+    assert JUDGE.choose([explored], [fold, refused(refit)])[0].id == 1
     large = dataclasses.replace(refit, bytes=1100)
-    assert dataclasses.replace(JUDGE, max_size=1000).decide([explored, fold, large])[0].id == 1
-    assert JUDGE.decide([refused(explored), refused(fold), refused(refit)])[0].id == 2
+    assert dataclasses.replace(JUDGE, max_size=1000).choose([explored], [fold, large])[0].id == 1
+    assert JUDGE.choose([refused(explored)], [refused(fold), refused(refit)])[0].id == 2
+    other = shipped(trial(3, 0.9, units=8), 0.9, 900)
+    best, why = JUDGE.choose([refused(explored), other], [refused(fold), refit])  # it passes: so does its candidate
+    assert (best.id, why.startswith("candidate 0: mean"), "no file can ship" in why) == (2, True, False)
+
+
+def test_a_refit_stands_with_all_its_folds_in_whatever_order_files_come():
+    folds = [dataclasses.replace(trial(k, s, parent=0), fold=k) for k, s in ((1, 0.9), (2, 0.8))]
+    refit = dataclasses.replace(trial(3, 0.85, parent=0), fold=EVERY, stage="refit")
+    board = SimpleNamespace(
+        known={t.id: t for t in (*folds, refit)}, store=SimpleNamespace(record_file=lambda _: None, get=lambda *_: 0),
+    )  # fmt: skip
+    board.mean_on_folds = lambda *args: Board.mean_on_folds(board, *args)
+    board.now, board.begun, board.end, board.say = list, 0.0, math.inf, lambda *_: None
+    board.store.set, board.store.has_weights = lambda *_: None, lambda _: True
+    board.workers, board.listener = SimpleNamespace(size=1), ignore
+    files = Files(board, FakeConverters())
+    files.make([refit, folds[0]], 1.0, least=2)
+    assert not board.known[3].shipped  # a mean of one fold would be of its rows alone
+    files.make([folds[1]], 1.0, least=1)
+    assert board.known[3].shipped["accuracy"] == pytest.approx(0.85)
+    assert board.known[3].bytes == 1003
 
 
 def test_a_refit_that_is_refused_is_neither_the_front_nor_the_best(tmp_path):
@@ -622,6 +652,17 @@ def test_what_is_chosen_has_weights(tmp_path):
         best = keep_best(run, dataset, run.experiment)
         run.weights(best.id).unlink()
         assert keep_best(run, dataset, run.experiment).id != best.id
+    scores = {0: (0.90, 0.90, 0.99), 1: (0.96, 0.96, 0.96)}
+    again = [
+        dataclasses.replace(shipped(trial(10 * id + k, score, parent=id, units=id), score), fold=k)
+        for id, some in scores.items()
+        for k, score in enumerate(some, 1)
+    ]
+    explored = [shipped(trial(0, 0.95), 0.95), shipped(trial(1, 0.95), 0.95)]
+    left = (3, 12)
+    assert JUDGE.choose(explored, again, lambda t: t.id in left)[0].id == 12  # by the mean of all
+    assert JUDGE.choose(explored, again, lambda t: t.id == 3)[0].id == 3
+    assert JUDGE.choose(explored, again, lambda t: False)[0].parent == 1
 
 
 @pytest.mark.parametrize("allowed", [{}, {"tflite": 0.6}, {"tflite": 0.6, "tflite_int8": 0.4}])
@@ -661,5 +702,6 @@ def test_a_refit_stands_with_the_files_of_its_folds(tmp_path):
     (refit,) = [t for t in trials if t.stage == "refit"]
     folds = [t for t in trials if t.fold > 0]
     assert len(folds) == 3
-    assert refit.shipped["accuracy"] == pytest.approx(np.mean([t.shipped["accuracy"] for t in folds]))
+    for name in ("shipped", "floats"):
+        assert getattr(refit, name)["accuracy"] == pytest.approx(np.mean([getattr(t, name)["accuracy"] for t in folds]))
     assert refit.bytes

@@ -118,7 +118,7 @@ def folds(run: RunStore, one: Subject) -> list[Subject]:
     found = []
     for trial in run.trials():
         same = trial.stage == "confirm" and trial.parent == one.trial.parent and trial.fold > 0
-        if same and trial.status == "completed" and run.weights(trial.source).exists():
+        if same and trial.status == "completed" and run.has_weights(trial):
             found.append(dataclasses.replace(one, trial=trial, weights=run.load_weights(trial.source)))
     return found
 

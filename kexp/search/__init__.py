@@ -7,7 +7,7 @@ from dataclasses import replace
 from kexp import lean
 from kexp.data.dataset import Dataset
 from kexp.errors import ExperimentError, nearest
-from kexp.formats import SHIPS, formats, shipping
+from kexp.formats import FORMATS, SHIPS, formats, shipping
 from kexp.front import PICKS
 from kexp.leaderboard import fronted
 from kexp.metrics import objective
@@ -112,8 +112,10 @@ def search(
         folds = Folds(dataset.folds, len(dataset.rows("train", EVERY))) if dataset.folds else NO_FOLDS
         sketches = pool.sketches(spec, experiment)
         variant = shipping(spec.kind, experiment.formats)
-        store.judge_files_by({"formats": list(experiment.formats), "tolerances": experiment.tolerances})
         ships = variant in formats(spec.kind, experiment.formats)
+        names = (variant, FORMATS[variant].family)
+        drops = {name: drop for name, drop in experiment.tolerances.items() if name in names}
+        store.judge_files_by({"variant": variant, "ships": ships, "tolerances": drops})
         converters = pool.converters(Request(setup.home, store.name, variant, tuple(modules(experiment)), ships))
         found = Search(experiment, spec, sketches, store, pool, plan, rows, listener, folds, converters)
         text = f"{plan.epochs} epochs, batches of {plan.batch_size}, {len(found.outline.dimensions)} hyperparameters"

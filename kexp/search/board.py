@@ -169,10 +169,12 @@ class Board:
         return dataclasses.replace(trial, metrics=means, score=means[self.aim.metric])
 
     def mean_on_folds(self, trial: Trial, of: Callable[[Trial], dict[str, float]]) -> dict[str, float]:
-        """The mean of what is known (`of`) of the candidate of `trial` on each fold; nothing where nothing is."""
+        """The mean of what is known (`of`) of the candidate of `trial` on each fold; nothing where a fold lacks it."""
         folds = [t for t in self.known.values() if t.parent == trial.parent and t.fold > 0 and t.score is not None]
-        told = [found for one in folds if (found := of(one))]
-        return {name: sum(one[name] for one in told) / len(told) for name in trial.metrics} if told else {}
+        told = [of(one) for one in folds]
+        if not folds or not all(told):
+            return {}
+        return {name: sum(one[name] for one in told) / len(told) for name in trial.metrics}
 
     def finished(self, trial: Trial) -> Trial:
         """Take in a trial whose end is in the journal."""

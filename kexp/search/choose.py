@@ -13,7 +13,7 @@ from kexp.records import Task, Trial, key
 
 LUCK = 0.02  # of an error: how far one run may be from the mean of its candidate
 FAR = 1.25  # times the best error, or the loss of one run: what is further behind is so by no chance
-WAY_OUT = 2.0  # times the best error, at most, of what has no file yet where every file that was made is refused
+WAY_OUT = 2.0  # times the best error: what has no file yet is tried where every file that was made is refused
 
 T = TypeVar("T")
 Rank = tuple[float, float]
@@ -86,12 +86,8 @@ class Judge:
         for trial in self.best_first(explored, self.rank):
             found.setdefault(key(trial.values), trial)
         first, *others = found.values()
-        return [first, *self._near(first, others)][: max(1, count)]
-
-    def _near(self, best: Trial, trials: Sequence[Trial], far: float = FAR) -> list[Trial]:
-        """Those of `trials` whose error is at most `far` times that of `best`."""
-        limit = far * self._error(best) + 2 / self.rows
-        return [trial for trial in trials if self._error(trial) <= limit]
+        limit = FAR * self._error(first) + 2 / self.rows
+        return [first, *(trial for trial in others if self._error(trial) <= limit)][: max(1, count)]
 
     def _error(self, trial: Trial) -> float:
         """What is missing to the best score that there can be: 1 of a share, 0 of a loss."""
@@ -111,75 +107,83 @@ class Judge:
             seen, unseen = 1.0 - seen, 1.0 - unseen
         return (unseen - seen) / unseen if unseen > 0 else 0.0
 
-    def decide(self, trials: Sequence[Trial]) -> tuple[Trial, str]:
-        """What is best of all `trials` of a search that have a score, and why: the one that `choose` tells.
-
-        In its place its candidate as trained on all rows, where it was, unless its file is what cannot ship.
-        """
-        by_stage = {stage: [t for t in trials if t.stage == stage] for stage in ("explore", "confirm", "refit")}
-        best, reason = self.choose(by_stage["explore"], by_stage["confirm"])
-        whole = [t for t in by_stage["refit"] if t.parent == best.parent and t.status == "completed"]
-        if whole and (self.fits(whole[-1]) or not self.fits(best)):
-            best, reason = whole[-1], f"{reason}; trained once more on all rows but the test rows"
-        return best, reason
-
-    def choose(self, explored: Sequence[Trial], confirmed: Sequence[Trial]) -> tuple[Trial, str]:
+    def choose(
+        self, explored: Sequence[Trial], again: Sequence[Trial], there: Callable[[Trial], bool] = lambda _: True
+    ) -> tuple[Trial, str]:
         """The best run of the candidate whose runs are best on average, and why it is.
 
-        `confirmed` repeat explored trials under other seeds, or on folds; an exploring run under another seed that was
-        as long counts as one more. A candidate is passed over where no run of it `fits` and a run of another does; one
-        that fits by one run stands with the mean of all: those that are left would be no fair sample of it.
+        `again` repeat explored trials under other seeds, on folds, or (refit) on all rows, which then ship; an
+        exploring run under another seed that was as long counts as one more. A candidate is passed over where no file
+        of it can ship and one of another can. One that has such a file stands with the mean of all its runs: those
+        that are left would be no fair sample of it. `there` tells which trials still have weights.
         """
-        if self.folded and any(trial.fold for trial in confirmed):
-            return replace(self, rows=self.folded, folded=0).choose(explored, confirmed)
+        if self.folded and any(trial.fold for trial in again):
+            return replace(self, rows=self.folded, folded=0).choose(explored, again, there)
         name = objective(self.task, self.objective)[0]
-        able, again, note = self._fitting(explored, _repeats(explored, confirmed))
-        scored = [trial for trial in (*explored, *confirmed) if trial.score is not None]
-        if not able and not again:
-            nearest = min([trial for trial in scored if trial.shipped], key=self.excess)
-            far = f"trial {nearest.id} is the nearest, {self.excess(nearest):.2f} times"
-            able, note = [nearest], f"no file is within the limits; {far}; "
-        leader = self.leaders(converted(able), 1)[0] if able else None
-        if leader and not again:
-            told = f"{note}best validation {name} of {len(able)} candidates, one run each"
-            return leader, told + _passed_over(leader, scored)
-        whole_files = {id: runs for id, runs in again.items() if all(t.shipped for t in runs)}
-        again = whole_files or again  # a file's score beside that of a network in floats would not be fair
-        means = {id: _mean([self.rank(t) for t in runs]) for id, runs in again.items()}
+        all_trials = [trial for trial in (*explored, *again) if trial.score is not None]
+        runs = _repeats(explored, [trial for trial in all_trials if trial.stage == "confirm"])
+        whole = {t.parent: t for t in all_trials if t.stage == "refit" and t.status == "completed" and t.parent in runs}
+        count = {trial.id: trial for some in (explored, *runs.values(), whole.values()) for trial in some}
+        able, note = self._able([trial for trial in count.values() if there(trial)] or [*count.values()], runs)
+        files = {id: [t for t in (whole.get(id), *some) if t and t.id in able] for id, some in runs.items()}
+        single = [trial for trial in explored if trial.id in able]
+        leader = self.leaders(converted(single), 1)[0] if single else None
+        if leader and not any(files.values()):
+            told = f"{note}best validation {name} of {len(single)} candidates, one run each"
+            return leader, told + _passed_over(leader, all_trials)
+        found = {id: some for id, some in runs.items() if files[id]}
+        whole_files = {id: some for id, some in found.items() if all(t.shipped for t in some)}
+        found = whole_files or found  # a file's score beside that of a network in floats would not be fair
+        means = {id: self.mean(some) for id, some in found.items()}
         winner = self.best_first(list(means), means.__getitem__)[0]
-        runs = again[winner]
-        folds = any(t.fold for t in runs)  # on few rows no exploring run is to be believed
-        if leader and not folds and leader not in again.get(leader.id, []) and self._beyond_luck(leader, runs):
-            told = f"{note}best validation {name} of {len(able)} candidates; no run under other seeds came near it"
-            return leader, told + _passed_over(leader, scored)
-        scores, what = [t.standing[name] for t in runs], "fold" if folds else "run"
-        best = max(converted([t for t in runs if self.fits(t)]) or runs, key=self.rank)
+        folds = any(t.fold for t in runs[winner])  # on few rows no exploring run is to be believed
+        if leader and not folds and leader not in found.get(leader.id, []) and self._beyond_luck(leader, runs[winner]):
+            told = f"{note}best validation {name} of {len(single)} candidates; no run under other seeds came near it"
+            return leader, told + _passed_over(leader, all_trials)
+        scores, what = [t.standing[name] for t in runs[winner]], "fold" if folds else "run"
+        refit = [t for t in files[winner] if t.stage == "refit"]
+        best = max(refit or converted(files[winner]), key=self.rank)
         told = (
             f"{note}candidate {winner}: mean validation {name} {sum(scores) / len(scores):.5g} over {len(scores)} "
-            f"{what}(s), {min(scores):.5g} to {max(scores):.5g}; the best of {len(again)} candidate(s) that were run "
+            f"{what}(s), {min(scores):.5g} to {max(scores):.5g}; the best of {len(found)} candidate(s) that were run "
             "again"
         )
-        return best, told + _passed_over(best, scored)
+        told += "; trained once more on all rows but the test rows" if refit else ""
+        return best, told + _passed_over(best, all_trials)
 
-    def _fitting(
-        self, explored: Sequence[Trial], runs: Mapping[int, list[Trial]]
-    ) -> tuple[Sequence[Trial], Mapping[int, list[Trial]], str]:
-        """Of both those that may be chosen, and what is to be said of that; nothing where none is within the limits.
+    def _able(self, trials: Sequence[Trial], runs: Mapping[int, list[Trial]]) -> tuple[set[int], str]:
+        """The ids of those that may be chosen, and what is to be said of that: whose files fit, as far as is known.
 
-        What was not tried may fit. Where all that was tried is refused, it is no way out if it is far behind.
+        Where all that was tried is refused, what was not tried is a way out, unless it is far behind. Then the nearest
+        to the limits, of those that pass the gate; then those that do not.
         """
-        within = [t for some in (explored, *runs.values()) for t in some if self.excess(t) <= 1]
-        able = [trial for trial in explored if self.fits(trial)]
-        again = {id: some for id, some in runs.items() if any(map(self.fits, some))}
-        if any(t.refused for t in within) and not any(t.shipped and self.fits(t) for t in within):
-            able = self._near(max(within, key=self.rank), able, WAY_OUT)
-        if able or again:
-            return able, again, ""
-        made = any(t.shipped for some in (explored, *runs.values()) for t in some)
-        least = {t.id for t in within if t.shipped or not made}
-        again = {id: some for id, some in runs.items() if any(t.id in least for t in some)}
+        fit = [trial for trial in trials if self.fits(trial)]
+        refused = [trial for trial in trials if trial.refused]
+        if refused and not any(trial.bytes is not None for trial in fit):
+            best = max(map(self.mean, [*([t] for t in trials if t.stage != "confirm"), *runs.values()]))
+            fit = [trial for trial in fit if self._near(self.rank(trial)[0], best[0])]
+        if fit:
+            return {trial.id for trial in fit}, ""
+        made = [trial for trial in trials if trial.bytes is not None]
+        if passing := [trial for trial in made if not trial.refused]:
+            nearest = min(passing, key=self.excess)
+            far = f"trial {nearest.id} is the nearest, {self.excess(nearest):.2f} times"
+            return {nearest.id}, f"no file is within the limits; {far}; "
         note = "the gate refuses every file that was made; " if made else "no file that was tried can be made; "
-        return [t for t in explored if t.id in least], again, note
+        return {trial.id for trial in made or refused}, note
+
+    def _near(self, score: float, best: float) -> bool:
+        """Whether a network is worth a try where better ones cannot ship: at most WAY_OUT times the error.
+
+        And two standard errors, as of a share with one wrong answer at least.
+        """
+        top = 1.0 if objective(self.task, self.objective)[1] == "max" else 0.0
+        luck = 2 * self._margin(min(best, 1 - 1 / self.rows)) + 2 / self.rows
+        return top - score <= WAY_OUT * (top - best) + luck
+
+    def mean(self, trials: Sequence[Trial]) -> Rank:
+        """The mean of their ranks."""
+        return _mean([self.rank(trial) for trial in trials])
 
 
 def _repeats(explored: Sequence[Trial], confirmed: Sequence[Trial]) -> dict[int, list[Trial]]:

@@ -99,7 +99,8 @@ class Confirming:
         )
         self._run_again()
         if self._folds and (time.monotonic() < self._board.train_until or self._refits()):
-            best, _ = self._board.judge.choose(explored, [self._board.known[id] for id in self._board.again])
+            again = [self._board.known[id] for id in self._board.again]
+            best, _ = self._board.judge.choose(self._board.now(explored), again)
             if best.parent is not None and best.fold:
                 leader = self._board.known[best.parent]
                 self._board.until = self._board.train_until

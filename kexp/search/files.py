@@ -85,7 +85,7 @@ class Files:
         if self._converters is None:
             return
         trials = self._board.now(trials)
-        missing = {t.id: t for t in trials if not t.variant and self._board.store.weights(t.source).exists()}
+        missing = {t.id: t for t in trials if not t.variant and self._board.store.has_weights(t)}
         needed = [missing.pop(t.id) for t in trials[:least] if t.id in missing]
         planned = len(needed) + len(missing)
         # Where trials end a search it takes less time than it may.
@@ -107,6 +107,8 @@ class Files:
         for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
             self._keep_file(trial)
         self._count(begun)
+        for trial in [t for t in self._board.known.values() if t.stage == "refit" and t.bytes is not None]:
+            self._keep_file(trial)  # files of its folds may have come after its own
         if made:
             self._board.say("notice", _files_text(self._board.now(made)))
 
@@ -125,10 +127,10 @@ class Files:
         --pick` may mean has a file in any case.
         """
         runs: dict[int | None, list[Trial]] = {}
-        for id in self._board.again or ():
+        for id in sorted(self._board.again or ()):
             if (trial := self._board.known[id]).score is not None:
                 runs.setdefault(trial.parent, []).append(trial)
-        best_first = sorted(runs.values(), key=lambda some: max(map(self._board.judge.rank, some)), reverse=True)
+        best_first = sorted(runs.values(), key=self._board.judge.mean, reverse=True)
         again = [trial for some in best_first for trial in some]
         least = len(best_first[0]) if best_first and self._board.timed else len(again)
         self.make([*again, leader], SHARE_AFTER, least=max(1, least))
@@ -148,13 +150,13 @@ class Files:
             if tried and board.timed and time.monotonic() >= board.end:
                 return
             again = [board.known[id] for id in board.again or ()]
-            best, _ = board.judge.decide([*board.now(explored), *(t for t in again if t.score is not None)])
-            if best.variant or not board.store.weights(best.source).exists():
+            best, _ = board.judge.choose(board.now(explored), again, board.store.has_weights)
+            if best.variant:
                 return
             self.make([best], SHARE_AFTER, least=1)
 
     def _keep_file(self, trial: Trial) -> None:
-        if trial.stage == "refit" and trial.shipped:
+        if trial.stage == "refit" and trial.bytes is not None:
             trial = dataclasses.replace(
                 trial, shipped=self._board.mean_on_folds(trial, lambda one: one.shipped),
                 floats=self._board.mean_on_folds(trial, lambda one: one.floats),

@@ -55,8 +55,6 @@ def _best(run: RunStore, dataset: Dataset, experiment: Experiment) -> tuple[Tria
         folded=len(dataset.rows("train", EVERY)) if dataset.folds else 0, max_size=experiment.max_size,
         max_latency=experiment.max_latency,
     )  # fmt: skip
-    best, reason = judge.decide(trials)
-    there = [trial for trial in trials if run.weights(trial.source).exists()]
-    if best not in there and there:  # `kexp clean` left the best of an earlier choice
-        best, reason = judge.decide(there)
-    return best, reason
+    explored = [trial for trial in trials if trial.stage == "explore"]
+    again = [trial for trial in trials if trial.stage != "explore"]
+    return judge.choose(explored, again, run.has_weights)

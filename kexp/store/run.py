@@ -142,6 +142,10 @@ class RunStore(Journal):
         """The file of the weights of trial `id`, whether it is there or not."""
         return self.root / "weights" / f"{id}.npz"
 
+    def has_weights(self, trial: Trial) -> bool:
+        """Whether `trial` can be built: `kexp clean` leaves few."""
+        return self.weights(trial.source).exists()
+
     def file(self, id: int) -> Path:
         """The .tflite of trial `id`, whether it is there or not."""
         return self.root / "files" / f"{id}.tflite"
