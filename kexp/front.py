@@ -78,8 +78,9 @@ def _scaled(point: Sequence[float]) -> list[float]:
 
 
 def whole(trials: Iterable[Trial]) -> list[Trial]:
-    """Those with a score that were not trained on some folds alone, none twice."""
-    return [trial for trial in trials if trial.score is not None and trial.fold <= 0 and trial.same_as is None]
+    """Those with a score that were not trained on some folds alone, none twice; on all rows to the end."""
+    found = [trial for trial in trials if trial.score is not None and trial.fold <= 0 and trial.same_as is None]
+    return [trial for trial in found if trial.stage != "refit" or trial.status == "completed"]
 
 
 def converted(trials: Sequence[Trial]) -> Sequence[Trial]:

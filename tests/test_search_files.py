@@ -500,6 +500,25 @@ def test_the_best_is_trained_on_all_rows_unless_that_file_cannot_ship():
     assert (best.id, why.startswith("candidate 0: mean"), "no file can ship" in why) == (2, True, False)
 
 
+def test_what_learnt_all_rows_ships_whichever_candidate_its_files_make_the_better_one():
+    explored, again = [shipped(trial(id, 0.95), 0.95) for id in (0, 1)], []
+    for id, file in ((0, 0.94), (1, 0.95)):
+        runs = [shipped(trial(10 * id + k, 0.95, parent=id, units=id), file) for k in (2, 3)]
+        again += [dataclasses.replace(run, fold=k) for k, run in enumerate(runs, 1)]
+    assert JUDGE.choose(explored, again)[0].parent == 1
+    refit = dataclasses.replace(shipped(trial(30, 0.94, parent=0, units=0), 0.94), fold=EVERY, stage="refit")
+    assert JUDGE.choose(explored, [*again, refit])[0].id == 30
+    assert JUDGE.choose(explored, [*again, refused(refit)])[0].parent == 1
+    short = dataclasses.replace(refit, status="stopped", epochs=1)  # stands with the scores of its folds all the same
+    assert JUDGE.choose(explored, [*again, short])[0].parent == 1
+    assert shippable([*explored, *again, short]) == explored
+
+
+def test_an_equal_candidate_is_no_way_out():
+    best, twin = refused(shipped(trial(0, 0.95), 0.95)), dataclasses.replace(trial(1, 0.95, units=0), same_as=0)
+    assert JUDGE.choose([best, twin, trial(2, 0.94)], [])[0].id == 2
+
+
 def test_a_refit_stands_with_all_its_folds_in_whatever_order_files_come():
     folds = [dataclasses.replace(trial(k, s, parent=0), fold=k) for k, s in ((1, 0.9), (2, 0.8))]
     refit = dataclasses.replace(trial(3, 0.85, parent=0), fold=EVERY, stage="refit")
@@ -695,10 +714,16 @@ def test_what_cannot_be_converted_says_why_and_the_search_goes_on(tmp_path, monk
 def test_a_refit_stands_with_the_files_of_its_folds(tmp_path):
     rows = toy()
     rows.fold = np.where(rows.part == 2, 0, np.arange(len(rows.part)) % 3 + 1).astype(np.int8)
+    said = []
     with prepared(tmp_path, trials=2, epochs=1, finalists=1, folds=3) as run, run.lock():
         rows.save(run.data)
-        search(run.experiment, Dataset.open(run.data), run, workers=1)
+        search(run.experiment, Dataset.open(run.data), run, workers=1, listener=said.append)
         trials = run.trials()
+        search(run.experiment, Dataset.open(run.data), run, workers=1)
+        assert run.trials() == trials  # none learns all rows twice
+    made = [i for i, event in enumerate(said) if "file(s) made" in event.text]
+    (begun,) = [i for i, event in enumerate(said) if event.kind == "started" and event.trial.stage == "refit"]
+    assert [said[i].text.split()[0] for i in made if i < begun][-1] == "3"  # the files decide who learns all rows
     (refit,) = [t for t in trials if t.stage == "refit"]
     folds = [t for t in trials if t.fold > 0]
     assert len(folds) == 3

@@ -119,10 +119,12 @@ class Judge:
         """
         if self.folded and any(trial.fold for trial in again):
             return replace(self, rows=self.folded, folded=0).choose(explored, again, there)
+        explored = [trial for trial in explored if trial.same_as is None]
         name = objective(self.task, self.objective)[0]
         all_trials = [trial for trial in (*explored, *again) if trial.score is not None]
         runs = _repeats(explored, [trial for trial in all_trials if trial.stage == "confirm"])
-        whole = {t.parent: t for t in all_trials if t.stage == "refit" and t.status == "completed" and t.parent in runs}
+        refits = [t for t in all_trials if t.stage == "refit" and t.status == "completed"]
+        whole = {id: t for id, some in runs.items() for t in refits if t.parent == id and t.epochs >= some[0].epochs}
         count = {trial.id: trial for some in (explored, *runs.values(), whole.values()) for trial in some}
         able, note = self._able([trial for trial in count.values() if there(trial)] or [*count.values()], runs)
         files = {id: [t for t in (whole.get(id), *some) if t and t.id in able] for id, some in runs.items()}
@@ -133,7 +135,9 @@ class Judge:
             return leader, told + _passed_over(leader, all_trials)
         found = {id: some for id, some in runs.items() if files[id]}
         whole_files = {id: some for id, some in found.items() if all(t.shipped for t in some)}
-        found = whole_files or found  # a file's score beside that of a network in floats would not be fair
+        compared = whole_files or found  # a file's score beside that of a network in floats would not be fair
+        refitted = {id: some for id, some in found.items() if whole.get(id) in files[id]}  # this was chosen before
+        found = refitted or compared
         means = {id: self.mean(some) for id, some in found.items()}
         winner = self.best_first(list(means), means.__getitem__)[0]
         folds = any(t.fold for t in runs[winner])  # on few rows no exploring run is to be believed
@@ -145,8 +149,8 @@ class Judge:
         best = max(refit or converted(files[winner]), key=self.rank)
         told = (
             f"{note}candidate {winner}: mean validation {name} {sum(scores) / len(scores):.5g} over {len(scores)} "
-            f"{what}(s), {min(scores):.5g} to {max(scores):.5g}; the best of {len(found)} candidate(s) that were run "
-            "again"
+            f"{what}(s), {min(scores):.5g} to {max(scores):.5g}; the best of {len(compared)} candidate(s) that were "
+            "run again"
         )
         told += "; trained once more on all rows but the test rows" if refit else ""
         return best, told + _passed_over(best, all_trials)

@@ -77,10 +77,10 @@ class Confirming:
             return None
         return Confirmation(**known["plan"]), [self._board.known[id] for id in known["leaders"]]
 
-    def run(self, explored: list[Trial], chosen: Confirmation, leaders: list[Trial]) -> None:
+    def run(self, chosen: Confirmation, leaders: list[Trial]) -> None:
         """Run the leading candidates again under other seeds, or on folds, and for longer where that fits the budget.
 
-        Of folds, the candidate that is best on average trains once more, on all rows but the test rows.
+        Of folds there is time left for `refit`.
         """
         limits = self._limits
         self._board.drop()  # what exploring left
@@ -98,19 +98,26 @@ class Confirming:
             "notice", f"{len(chosen.candidates)} leading candidate(s) again, {each}, {chosen.epochs} epochs"
         )
         self._run_again()
-        if self._folds and (time.monotonic() < self._board.train_until or self._refits()):
-            again = [self._board.known[id] for id in self._board.again]
-            best, _ = self._board.judge.choose(self._board.now(explored), again)
-            if best.parent is not None and best.fold:
-                leader = self._board.known[best.parent]
-                self._board.until = self._board.train_until
-                self._board.again.add(
-                    self._confirm_one(leader, limits.seed + 1, best.epochs, fold=EVERY, stage="refit")
-                )
-                self._run_again()
 
-    def _refits(self) -> list[Trial]:
-        return [trial for trial in self._board.known.values() if trial.stage == "refit"]
+    def refit(self, explored: list[Trial], chosen: Confirmation) -> None:
+        """Of folds, train the candidate that is best on average once more, on all rows but the test rows.
+
+        Once: where that was begun already, it is the same candidate, whatever is known of others by now.
+        """
+        board = self._board
+        again = [board.known[id] for id in board.again or ()]
+        parents = {trial.parent for trial in again}
+        refits = [t for t in board.known.values() if t.stage == "refit" and t.parent in parents]
+        begun = [t for t in refits if t.status in ("running", "completed") and t.epochs == chosen.epochs]
+        if not self._folds or not again or (not begun and time.monotonic() >= board.train_until):
+            return
+        best = begun[-1] if begun else board.judge.choose(board.now(explored), again)[0]
+        if best.parent is not None and best.fold:
+            board.until = board.train_until
+            leader, seed = board.known[best.parent], self._limits.seed + 1
+            id = self._confirm_one(leader, seed, best.epochs, fold=EVERY, stage="refit")
+            board.again = {*(board.again or ()), id}
+            self._run_again()
 
     def _run_again(self) -> None:
         """Run what was started, to its end or that of the time."""

@@ -104,7 +104,7 @@ class Files:
             each = (time.monotonic() - begun) * self._board.workers.size / len(made)
             self._board.store.set("seconds each conversion", each)
         untimed = self._board.now(trials)
-        for trial in self._converters.timed([t for t in untimed if t.shipped and t.latency_ms is None]):
+        for trial in self._converters.timed([t for t in untimed if t.bytes is not None and t.latency_ms is None]):
             self._keep_file(trial)
         self._count(begun)
         for trial in [t for t in self._board.known.values() if t.stage == "refit" and t.bytes is not None]:
@@ -120,12 +120,8 @@ class Files:
     def _count(self, begun: float) -> None:
         self._board.store.set("conversion seconds", self._counted + time.monotonic() - begun)
 
-    def ship(self, leader: Trial) -> None:
-        """Make the files of those that were run again, best first, of the explored `leader`, and of the front.
-
-        The leader is chosen where no run under another seed comes near it. Of several objectives whatever `export
-        --pick` may mean has a file in any case.
-        """
+    def make_again(self, *others: Trial) -> None:
+        """Make the files of those that were run again, best candidate first, and of `others`."""
         runs: dict[int | None, list[Trial]] = {}
         for id in sorted(self._board.again or ()):
             if (trial := self._board.known[id]).score is not None:
@@ -133,7 +129,15 @@ class Files:
         best_first = sorted(runs.values(), key=self._board.judge.mean, reverse=True)
         again = [trial for some in best_first for trial in some]
         least = len(best_first[0]) if best_first and self._board.timed else len(again)
-        self.make([*again, leader], SHARE_AFTER, least=max(1, least))
+        self.make([*again, *others], SHARE_AFTER, least=max(1, least))
+
+    def ship(self, leader: Trial) -> None:
+        """Make the files of those that were run again, of the explored `leader`, and of the front.
+
+        The leader is chosen where no run under another seed comes near it. Of several objectives whatever `export
+        --pick` may mean has a file in any case.
+        """
+        self.make_again(leader)
         found = front(fit(whole(self._board.known.values())), self._board.aim)
         picks = [pick(how, found, self._board.aim) for how in PICKS] if found else []
         each = {one.id: one for one in [*picks, *spread(found, FRONT)]}  # one trial may be several picks

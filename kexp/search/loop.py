@@ -68,7 +68,11 @@ class Search:
             finished = _scored(exploring.go_on(board.train_until))
         if plan is not None:
             board.say("stage", "confirm")
-            confirming.run(finished, *plan)
+            confirming.run(*plan)
+            if self._folds.number:  # the files decide which candidate learns all rows
+                files.make_again()
+                board.train_until = board.end - files.reserve(1)
+                confirming.refit(finished, plan[0])
         files.ship(confirming.leaders(finished)[0])
         files.settle(finished)
 
