@@ -260,9 +260,11 @@ def export(
         question = run.experiment
         if pick is not None:
             pick_model(run, pick)
+        best = run.get("best_trial")
+        fold = next((trial.fold for trial in run.trials() if trial.id == best), 0)
         return release(
             run.need_model(), Dataset.open(run.data), wanted or question.formats, home / "exported" / run.name,
-            tolerances={**question.tolerances, **(tolerances or {})}, trial=run.get("best_trial"),
+            tolerances={**question.tolerances, **(tolerances or {})}, trial=best, fold=fold,
             evaluation=evaluation.stored(run), modules=modules(question), progress=progress,
         )  # fmt: skip
 

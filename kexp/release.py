@@ -53,6 +53,7 @@ def release(
     *,
     tolerances: Mapping[str, float] | None = None,
     trial: int | None = None,
+    fold: int = 0,
     evaluation: Mapping[str, Any] | None = None,
     modules: Sequence[str] = ("kexp.models.layers",),
     identity: str = "",
@@ -62,8 +63,8 @@ def release(
 
     `tolerances` are largest metric drops by format or family, `evaluation` the document of `evaluate` for the model
     card; `identity` tells whether an earlier export was of the same model, otherwise its SHA-256 does; `progress` is
-    told how many steps of how many are done, and the next one. Training rows calibrate, validation rows decide. Raises
-    ExportError for formats that do not suit the data.
+    told how many steps of how many are done, and the next one. Training rows calibrate, validation rows decide, both
+    of `fold`. Raises ExportError for formats that do not suit the data.
     """
     spec = dataset.spec
     asked = formats_of(spec.kind, formats)
@@ -71,7 +72,7 @@ def release(
     earlier = exported.earlier(folder, identity, spec)
     wanted = formats_of(spec.kind, [*asked, *earlier])
     allowed = tolerated(spec, wanted, tolerances or {})
-    train, validation = rows.calibrating(dataset), rows.judging(dataset)
+    train, validation = rows.calibrating(dataset, fold), rows.judging(dataset, fold)
     x, y = np.asarray(dataset.x[validation]), dataset.y[validation]
     import_modules(modules)  # the file names their layers; before the child, which would fail for each format
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ from kexp.search.convert import Converter, Request
 from kexp.search.converters import Converters
 from kexp.search.events import ignore
 from kexp.search.files import Files, _files_text
-from kexp.search.keep import keep_best
+from kexp.search.keep import keep, keep_best
 from kexp.search.loop import Search
 from kexp.search.sketches import Sketches
 from kexp.store import RunStore
@@ -394,6 +394,17 @@ def test_bytes_are_of_the_variant_that_ships():
 
 
 # real files
+
+
+def test_a_network_of_some_folds_is_exported_as_it_was_ranked(tmp_path):
+    """Where the time ends before it learns all rows."""
+    question, _ = asked("sklearn:iris", trials=3, epochs=2, finalists=1, seeds=2, folds=3)
+    pipeline.search(question, home=tmp_path, workers=1)
+    with RunStore.open(tmp_path, "iris") as run, run.lock():
+        one = next(t for t in run.trials() if t.fold == 2)
+        keep(run, Dataset.open(run.data), one, "by hand")
+        (artifact,) = pipeline.export(tmp_path, wanted=["tflite_int8"]).artifacts
+        assert (tmp_path / "exported" / "iris" / artifact.path).read_bytes() == run.file(one.id).read_bytes()
 
 
 @pytest.mark.parametrize("folds", [0, 3])

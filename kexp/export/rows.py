@@ -14,8 +14,11 @@ Rows = NDArray[np.int64]
 
 
 def calibrating(dataset: Dataset, fold: int = 0) -> Rows:
-    """Indices of the training rows that the ranges of activations are told from; `fold` as in `Dataset.rows`."""
-    return _spaced(dataset.rows("train", fold), CALIBRATION_ROWS)
+    """Indices of the training rows that the ranges of activations are told from; `fold` as in `Dataset.rows`.
+
+    Of EVERY fold no row that decides: those of the training part.
+    """
+    return _spaced(dataset.rows("train", max(fold, 0)), CALIBRATION_ROWS)
 
 
 def judging(dataset: Dataset, fold: int = 0) -> Rows:

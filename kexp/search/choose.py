@@ -137,8 +137,7 @@ class Judge:
         whole_files = {id: some for id, some in found.items() if all(t.shipped for t in some)}
         compared = whole_files or found  # a file's score beside that of a network in floats would not be fair
         refitted = {id: some for id, some in found.items() if whole.get(id) in files[id]}  # this was chosen before
-        found = refitted or compared
-        means = {id: self.mean(some) for id, some in found.items()}
+        means = {id: self.mean(some) for id, some in (refitted or compared).items()}
         winner = self.best_first(list(means), means.__getitem__)[0]
         folds = any(t.fold for t in runs[winner])  # on few rows no exploring run is to be believed
         if leader and not folds and leader not in found.get(leader.id, []) and self._beyond_luck(leader, runs[winner]):
@@ -152,6 +151,7 @@ class Judge:
             f"{what}(s), {min(scores):.5g} to {max(scores):.5g}; the best of {len(compared)} candidate(s) that were "
             "run again"
         )
+        told += " and have files" if len(compared) < len(found) else ""
         told += "; trained once more on all rows but the test rows" if refit else ""
         return best, told + _passed_over(best, all_trials)
 

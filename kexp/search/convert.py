@@ -136,7 +136,7 @@ class Converter:
         network = models.build(spec, factory, models.replay(values))
         if weights is not None:
             network.core.set_weights(weights)
-        calibrating = rows.calibrating(self._dataset, max(fold, 0))  # of EVERY fold as the export, byte by byte
+        calibrating = rows.calibrating(self._dataset, fold)
         if weights is None:
             calibrating = calibrating[:FEW]  # how fast it is does not depend on its ranges
         calibration = np.asarray(self._dataset.x[calibrating])
