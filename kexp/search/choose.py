@@ -137,10 +137,12 @@ class Judge:
         whole_files = {id: some for id, some in found.items() if all(t.shipped for t in some)}
         compared = whole_files or found  # a file's score beside that of a network in floats would not be fair
         refitted = {id: some for id, some in found.items() if whole.get(id) in files[id]}  # this was chosen before
-        means = {id: self.mean(some) for id, some in (refitted or compared).items()}
+        eligible = refitted or compared
+        means = {id: self.mean(some) for id, some in eligible.items()}
         winner = self.best_first(list(means), means.__getitem__)[0]
         folds = any(t.fold for t in runs[winner])  # on few rows no exploring run is to be believed
-        if leader and not folds and leader not in found.get(leader.id, []) and self._beyond_luck(leader, runs[winner]):
+        other = leader and not folds and leader not in eligible.get(leader.id, [])
+        if leader and other and self._beyond_luck(leader, runs[winner]):
             told = f"{note}best validation {name} of {len(single)} candidates; no run under other seeds came near it"
             return leader, told + _passed_over(leader, all_trials)
         scores, what = [t.standing[name] for t in runs[winner]], "fold" if folds else "run"
