@@ -21,7 +21,7 @@ from kexp.evaluate import LEVEL, stored
 from kexp.export.card import manifest
 from kexp.leaderboard import ranked
 from kexp.metrics import METRICS, objective, sign_of
-from kexp.records import DatasetSpec, Trial, to_json
+from kexp.records import DatasetSpec, to_json
 from kexp.store import RunStore
 from kexp.verdict import RESAMPLES, block, gains, no_coins
 from kexp.verify import digest
@@ -83,7 +83,7 @@ def _one(run: RunStore, exported: Path) -> dict[str, Any]:
     "parameters", "files": bytes by path of the present model's export, "latency": milliseconds by device and file}."""
     task, wanted = run.get("task"), run.experiment.objective
     trials = ranked(run)
-    best: Trial | None = next((trial for trial in trials if trial.id == run.get("best_trial")), None)
+    best = run.best
     evaluation = stored(run) if run.model.exists() else None
     test = None
     if evaluation is not None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from kexp import pareto
 from kexp.metrics import objective
-from kexp.records import Cost, Experiment, Task, Trial
+from kexp.records import Cost, Experiment, Task, Trial, Value, key
 
 COSTS: dict[Cost, Callable[[Trial], float | None]] = {
     "size": lambda t: t.bytes if t.bytes is not None else t.costs.bytes if t.costs else t.parameters,
@@ -91,6 +91,13 @@ def converted(trials: Sequence[Trial]) -> Sequence[Trial]:
 def fit(trials: Sequence[Trial]) -> Sequence[Trial]:
     """Those that are not `refused`, where there are any."""
     return [trial for trial in trials if not trial.refused] or trials
+
+
+def unshippable(trials: Iterable[Trial]) -> set[tuple[tuple[str, Value], ...]]:
+    """The `key` of each candidate of which a file was refused and none passed."""
+    trials = list(trials)
+    passing = {key(trial.values) for trial in trials if trial.shipped and not trial.refused}
+    return {key(trial.values) for trial in trials if trial.refused} - passing
 
 
 def turned(trials: Sequence[Trial], sought: Aim) -> tuple[Trial, Trial] | None:

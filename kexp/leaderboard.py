@@ -103,8 +103,8 @@ def _clustering(run: RunStore) -> Clustering | None:
 
 def refitted(run: RunStore) -> bool:
     """Whether the model of `run` was trained on all rows but the test rows, after it was chosen on folds."""
-    best = run.get("best_trial")
-    return any(trial.id == best and trial.stage == "refit" for trial in run.trials())
+    best = run.best
+    return best is not None and best.stage == "refit"
 
 
 def ranked(run: RunStore) -> list[Trial]:

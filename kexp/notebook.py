@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from kexp.wording import clock, number, short_name, size, telling, values
+from kexp.wording import clock, number, refusal, short_name, size, telling, values
 
 SHOWN = 10  # trials
 STYLE = """<style>
@@ -58,7 +58,7 @@ def _values(trial: Mapping[str, Any], differ: list[str]) -> str:
     again = trial["stage"] != "explore"
     told = f"as trial {trial['parent']}, again" if again else values(trial["values"], differ)
     if trial["refused"]:
-        told = f"{'the gate refuses ' if trial['shipped'] else ''}{trial['refused']}; {told}"
+        told = f"{refusal(trial['refused'], bool(trial['shipped']))}; {told}"
     return told if trial["status"] == "completed" else f"{trial['status']}: {trial['message'] or told}"
 
 

@@ -260,12 +260,12 @@ def export(
         question = run.experiment
         if pick is not None:
             pick_model(run, pick)
-        best = run.get("best_trial")
-        fold = next((trial.fold for trial in run.trials() if trial.id == best), 0)
+        best = run.best
         return release(
             run.need_model(), Dataset.open(run.data), wanted or question.formats, home / "exported" / run.name,
-            tolerances={**question.tolerances, **(tolerances or {})}, trial=best, fold=fold,
-            evaluation=evaluation.stored(run), modules=modules(question), progress=progress,
+            tolerances={**question.tolerances, **(tolerances or {})}, trial=best.id if best else None,
+            fold=best.fold if best else 0, evaluation=evaluation.stored(run), modules=modules(question),
+            progress=progress,
         )  # fmt: skip
 
 

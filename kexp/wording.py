@@ -67,6 +67,11 @@ def telling(trials: Iterable[Mapping[str, Any]]) -> list[str]:
     return [name for name, found in seen.items() if len(found) > 1] if len(each) > 1 else list(seen)
 
 
+def refusal(refused: str, made: bool) -> str:
+    """Why a trial does not ship: its `refused` (records.Trial), after who refuses it where its file was `made`."""
+    return f"the gate refuses {refused}" if made else refused
+
+
 def short_name(variant: str) -> str:
     """What a row of FORMATS is called at the head of a column: "int8" of tflite_int8."""
     return variant.rpartition("_")[2]

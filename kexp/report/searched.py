@@ -11,7 +11,7 @@ from kexp.report import front, history, importance, learning, markup
 from kexp.report.markup import Cell, Html, code, figure, heading, join, note, paragraph, plural
 from kexp.report.material import Material
 from kexp.search.choose import Judge
-from kexp.wording import clock, number, short, short_name, size, telling, values
+from kexp.wording import clock, number, refusal, short, short_name, size, telling, values
 
 TOP = 12  # trials that are seen at once; the others are folded away ...
 MOST = 500  # ... and of still more the journal knows
@@ -104,7 +104,7 @@ def _trials(material: Material, trials: list[Trial], differing: list[str]) -> Ht
             again = "on all rows" if trial.stage == "refit" else f"fold {trial.fold}" if trial.fold else "again"
             told = f"as trial {trial.parent}, {again}"
         if trial.refused:
-            told = f"{'the gate refuses ' if trial.shipped else ''}{trial.refused}; {told}"
+            told = f"{refusal(trial.refused, bool(trial.shipped))}; {told}"
         star = Cell(Html('<span role="img" aria-label="best">★</span>' if trial.id == material.board["best"] else ""))
         rows.append(
             (star, trial.id, Cell(number(trial.score), "right" if file else "strong right"),

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kexp.screen.basics import dim, following, plain_table, warning
-from kexp.wording import TOO_FEW, clock, number, short, short_name, size, telling, values
+from kexp.wording import TOO_FEW, clock, number, refusal, short, short_name, size, telling, values
 
 FILES = ("model_float32.tflite", "model_int8.tflite")  # whose sizes tell enough
 
@@ -44,7 +44,7 @@ def leaderboard(document: Mapping[str, Any], top: int) -> Group:
         if trial["stage"] != "explore":
             told = f"as trial {trial['parent']}, {_again(trial)}"
         if trial["refused"]:
-            told = f"the gate refuses {trial['refused']}" if trial["shipped"] else trial["refused"]
+            told = refusal(trial["refused"], bool(trial["shipped"]))
         table.add_row(
             Text("★", style="green") if best else "",
             str(trial["id"]),

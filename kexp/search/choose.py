@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from kexp.front import converted
+from kexp.front import converted, unshippable
 from kexp.metrics import objective, rank
 from kexp.records import Task, Trial, key
 
@@ -86,13 +86,12 @@ class Judge:
         for trial in self.best_first(explored, self.rank):
             found.setdefault(key(trial.values), trial)
         first, *others = found.values()
-        limit = FAR * self._error(first) + 2 / self.rows
-        return [first, *(trial for trial in others if self._error(trial) <= limit)][: max(1, count)]
+        limit = FAR * self._error(self.rank(first)) + 2 / self.rows
+        return [first, *(trial for trial in others if self._error(self.rank(trial)) <= limit)][: max(1, count)]
 
-    def _error(self, trial: Trial) -> float:
+    def _error(self, rank: Rank) -> float:
         """What is missing to the best score that there can be: 1 of a share, 0 of a loss."""
-        score = trial.standing.get(objective(self.task, self.objective)[0], math.nan)
-        return 1.0 - score if objective(self.task, self.objective)[1] == "max" else score
+        return (1.0 if objective(self.task, self.objective)[1] == "max" else 0.0) - rank[0]
 
     def overfitting(self, trial: Trial) -> float | None:
         """How much of the error on validation rows is not there on training rows, from 1 down; None if not known.
@@ -167,7 +166,7 @@ class Judge:
         refused = [trial for trial in trials if trial.refused]
         if refused and not any(trial.bytes is not None for trial in fit):
             best = max(map(self.mean, [*([t] for t in trials if t.stage != "confirm"), *runs.values()]))
-            fit = [trial for trial in fit if self._near(self.rank(trial)[0], best[0])]
+            fit = [trial for trial in fit if self._near(self.rank(trial), best)]
         if fit:
             return {trial.id for trial in fit}, ""
         made = [trial for trial in trials if trial.bytes is not None]
@@ -178,14 +177,13 @@ class Judge:
         note = "the gate refuses every file that was made; " if made else "no file that was tried can be made; "
         return {trial.id for trial in made or refused}, note
 
-    def _near(self, score: float, best: float) -> bool:
+    def _near(self, rank: Rank, best: Rank) -> bool:
         """Whether a network is worth a try where better ones cannot ship: at most WAY_OUT times the error.
 
         And two standard errors, as of a share with one wrong answer at least.
         """
-        top = 1.0 if objective(self.task, self.objective)[1] == "max" else 0.0
-        luck = 2 * self._margin(min(best, 1 - 1 / self.rows)) + 2 / self.rows
-        return top - score <= WAY_OUT * (top - best) + luck
+        luck = 2 * self._margin(min(best[0], 1 - 1 / self.rows)) + 2 / self.rows
+        return self._error(rank) <= WAY_OUT * self._error(best) + luck
 
     def mean(self, trials: Sequence[Trial]) -> Rank:
         """The mean of their ranks."""
@@ -212,8 +210,7 @@ def _repeats(explored: Sequence[Trial], confirmed: Sequence[Trial]) -> dict[int,
 
 def _passed_over(best: Trial, trials: Sequence[Trial]) -> str:
     """How many candidates had files made of which none can ship, that of `best` aside."""
-    passing = {key(trial.values) for trial in trials if trial.shipped and not trial.refused}
-    count = len({key(trial.values) for trial in trials if trial.refused} - passing - {key(best.values)})
+    count = len(unshippable(trials) - {key(best.values)})
     return f"; of {count} other candidate(s) no file can ship" if count else ""
 
 

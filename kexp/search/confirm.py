@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kexp.front import converted, front
+from kexp.front import converted, front, unshippable
 from kexp.records import EVERY, DatasetSpec, Stage, Trial, key, to_json
 from kexp.search.board import Board
 from kexp.search.budget import MARGIN, Confirmation, confirmation
@@ -47,10 +47,8 @@ class Confirming:
         """Those that may be run again, best first; of several objectives the front, as far as it is not too long."""
         limits = self._limits
         finished = [trial for trial in self._board.now(finished) if trial.same_as is None]
-        passing = {key(trial.values) for trial in finished if trial.shipped and not trial.refused}
-        refused = {key(trial.values) for trial in finished if trial.refused} - passing  # hardly better on another rung
-        fit = [trial for trial in finished if not trial.refused and key(trial.values) not in refused]
-        finished = fit or finished
+        spoilt = unshippable(finished)  # hardly better on another rung
+        finished = [t for t in finished if not t.refused and key(t.values) not in spoilt] or finished
         if limits.objectives:
             return spread(front(finished, self._board.aim), FRONT)
         count = limits.finalists + SPARE_LEADERS
@@ -109,7 +107,7 @@ class Confirming:
         parents = {trial.parent for trial in again}
         refits = [t for t in board.known.values() if t.stage == "refit" and t.parent in parents]
         begun = [t for t in refits if t.status in ("running", "completed") and t.epochs == chosen.epochs]
-        if not self._folds or not again or (not begun and time.monotonic() >= board.train_until):
+        if not again or (not begun and time.monotonic() >= board.train_until):
             return
         best = begun[-1] if begun else board.judge.choose(board.now(explored), again)[0]
         if best.parent is not None and best.fold:

@@ -67,11 +67,11 @@ class Converters:
             for child, trial in list(self._busy.items()):
                 if child.connection in ready:
                     del self._busy[child]
-                    yield self._answer(child) or self._without(trial, "the converter died")
+                    yield self._answer(child) or self._request.unmade(trial, "the converter died")
                 elif time.monotonic() - child.begun > SILENCE_SECONDS:
                     del self._busy[child]
                     child.end()
-                    yield self._without(trial, f"no answer for {SILENCE_SECONDS:.0f} s")
+                    yield self._request.unmade(trial, f"no answer for {SILENCE_SECONDS:.0f} s")
 
     def timed(self, trials: Sequence[Trial]) -> Iterator[Trial]:
         """Each of `trials` with the median time of its file, one after another: nothing else may run meanwhile."""
@@ -110,6 +110,3 @@ class Converters:
         else:
             child.end()
         return answer
-
-    def _without(self, trial: Trial, why: str) -> Trial:
-        return self._request.unmade(trial, why)

@@ -107,9 +107,9 @@ class Files:
         for trial in self._converters.timed([t for t in untimed if t.bytes is not None and t.latency_ms is None]):
             self._keep_file(trial)
         self._count(begun)
-        for trial in [t for t in self._board.known.values() if t.stage == "refit" and t.bytes is not None]:
-            self._keep_file(trial)  # files of its folds may have come after its own
         if made:
+            for trial in [t for t in self._board.known.values() if t.stage == "refit" and t.bytes is not None]:
+                self._keep_file(trial)  # files of its folds may have come after its own
             self._board.say("notice", _files_text(self._board.now(made)))
 
     @property

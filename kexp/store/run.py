@@ -130,6 +130,12 @@ class RunStore(Journal):
         task, wanted = self.get("task"), self.experiment.objective
         return sorted(trials, key=lambda trial: rank(task, wanted, trial.standing), reverse=True)
 
+    @property
+    def best(self) -> Trial | None:
+        """The trial that the model is; None before there was one."""
+        id = self.get("best_trial")
+        return next((trial for trial in self.trials() if trial.id == id), None)
+
     # The model, and weights
 
     def need_model(self) -> Path:
