@@ -28,7 +28,8 @@ from kexp.records import EVERY, Costs, Experiment, Trial
 from kexp.runtime import open_runtime
 from kexp.search import check, converters, search
 from kexp.search.board import Board
-from kexp.search.confirm import NO_FOLDS, Confirming
+from kexp.search.budget import Confirmation
+from kexp.search.confirm import NO_FOLDS, Confirming, Folds
 from kexp.search.convert import Request
 from kexp.search.converters import Converters
 from kexp.search.events import ignore
@@ -383,6 +384,27 @@ def test_the_best_of_a_front_is_what_the_search_chose(tmp_path):
     assert pick("smallest", [lucky], sought, mean).id == 0
     refit = dataclasses.replace(mean, stage="refit", fold=EVERY)
     assert shippable([lucky, refit]) == [refit]
+
+
+def test_what_learns_all_rows_may_take_the_time_to_the_end(monkeypatch):
+    """It began late: time was left for it when the folds were planned."""
+    fold = dataclasses.replace(shipped(trial(1, 0.95, parent=0, units=0, epochs=9), 0.95), fold=1)
+    known, begun = {0: trial(0, 0.95), 1: fold}, []
+    now = time.monotonic()
+    board = SimpleNamespace(
+        known=known, again={1}, judge=JUDGE, now=list, train_until=now, until=now, end=now + 90, cost=lambda _: 5.0,
+        experiment=Experiment(name="on", data="d"),
+    )  # fmt: skip
+    confirming = Confirming(board, SPEC, Folds(1, 100), together=False)
+    monkeypatch.setattr(confirming, "_confirm_one", lambda *args, **told: begun.append((*args, told["fold"])) or 2)
+    monkeypatch.setattr(confirming, "_run_again", lambda: begun.append(board.until))
+    chosen = Confirmation(candidates=(0,), seeds=1, epochs=9)
+    confirming.refit([known[0]], chosen)
+    assert begun == [(known[0], 1, 9, EVERY), board.end]
+    assert board.again == {1, 2}
+    board.end, board.again = now + 40, {1}
+    confirming.refit([known[0]], chosen)  # too late to begin
+    assert len(begun) == 2
 
 
 def test_bytes_are_of_the_variant_that_ships():

@@ -107,11 +107,12 @@ class Confirming:
         parents = {trial.parent for trial in again}
         refits = [t for t in board.known.values() if t.stage == "refit" and t.parent in parents]
         begun = [t for t in refits if t.status in ("running", "completed") and t.epochs == chosen.epochs]
-        if not again or (not begun and time.monotonic() >= board.train_until):
+        if not again:
             return
         best = begun[-1] if begun else board.judge.choose(board.now(explored), again)[0]
-        if best.parent is not None and best.fold:
-            board.until = board.train_until
+        late = time.monotonic() + board.cost(best) * best.epochs > board.end
+        if best.parent is not None and best.fold and (begun or not late):
+            board.until = board.end  # cut by a second that folds or files took too long, all of it would be for nothing
             leader, seed = board.known[best.parent], self._limits.seed + 1
             id = self._confirm_one(leader, seed, best.epochs, fold=EVERY, stage="refit")
             board.again = {*(board.again or ()), id}

@@ -61,8 +61,7 @@ class Search:
         # One more than are run again, so that one that int8 spoils gives way; with a time limit, as many as it allows.
         least = 0 if board.timed else board.experiment.finalists + 1
         files.make(leaders, SHARE_BEFORE, least=least, done=board.budget.explore_share)
-        last = files.reserve(1) if self._folds.number else 0.0  # for the file of what learns all rows
-        board.train_until = board.end - files.reserve(confirming.runs) - last
+        board.train_until = board.end - files.reserve(confirming.runs)
         plan = confirming.plan(finished, exploring.asked)
         if plan is None and board.train_until - time.monotonic() > GRACE * (board.experiment.seconds or math.inf):
             board.say("notice", "no second training fits into the time that is left, so exploring goes on")
@@ -72,7 +71,6 @@ class Search:
             confirming.run(*plan)
             if self._folds.number:  # the files decide which candidate learns all rows
                 files.make_again()
-                board.train_until = board.end - last
                 confirming.refit(finished, plan[0])
         files.ship(confirming.leaders(finished)[0])
         files.settle(finished)
